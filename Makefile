@@ -1,0 +1,75 @@
+# Everything runs in a virtual environment of its own; the first target that needs it makes it.
+#   make PYTHON=python3.13 ...  chooses the interpreter; VENV=... the place
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+N ?= 1000
+SOAK_N ?= 50000
+SEED ?=
+
+PY := $(VENV)/bin/python
+INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore \
+	$(PY) -m pip install -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fuzz soak format wheel clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## the record shop, bare and wrapped, under the same load (ARGS=--serve keeps it up)
+	@$(PY) examples/demo.py $(ARGS)
+
+test: $(VENV)/.dev ## the whole test suite (ARGS="-k tape -x")
+	@$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## style, types and the arrows between modules
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -m mypy
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
+	@$(VENV)/bin/lint-imports --no-logo
+
+bench: $(VENV)/.dev ## what the suite costs, against the bare app
+	@$(PY) -m benchmarks $(ARGS)
+
+fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
+	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
+	echo "fuzz: N=$(N) SEED=$$seed"; \
+	N=$(N) SEED=$$seed $(PY) -m pytest -m "hypothesis or fuzz" --timeout=3600 $(ARGS) \
+	|| { echo "again: make fuzz N=$(N) SEED=$$seed"; exit 1; }
+
+soak: ## every bar at full size; takes hours
+	@$(MAKE) --no-print-directory fuzz N=$(SOAK_N)
+	@$(MAKE) --no-print-directory bench
+
+format: $(VENV)/.dev ## mend what ruff can mend
+	@$(PY) -m ruff check --fix
+	@$(PY) -m ruff format
+
+wheel: $(VENV)/.dev ## build the wheel into dist/
+	@$(PY) -m hatchling build -t wheel
+
+clean: ## forget the environment and everything built
+	@rm -rf $(VENV) dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) says: $$($(PYTHON) -V 2>&1 | tail -n 1)."; \
+		echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its venv or ensurepip module is missing."; \
+		echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	@echo "Installing what the demo needs into $(VENV) (once; half a minute or so) ..."
+	@$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@echo "Installing what the tests need into $(VENV) (once; a minute or two) ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,65 @@
+"""The suite for Flask: an extension, and `@perf.cached(...)` for views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+from flask.globals import request_ctx
+
+from apsperf_mw.cache.policy import Plan, cached, rule_of
+from apsperf_mw.settings import nest
+from apsperf_mw.suite import Suite
+
+__all__ = ["APSPerf", "cached"]
+
+EXTENSION = "apsperf"
+
+
+class APSPerf:
+    """The extension: `APSPerf(app)`, or `APSPerf()` and `init_app(app)` for one or more apps.
+
+    Each app has its own suite, at `app.extensions["apsperf"]`. Keywords are settings and win
+    over the app's `APSPERF_*` keys, which are read at `init_app`.
+    """
+
+    cached = staticmethod(cached)
+
+    def __init__(self, app: Flask | None = None, **settings: Any) -> None:
+        self._settings = settings
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> Suite:
+        """Put the suite round the app's `wsgi_app`, once; returns the app's suite."""
+        found: Suite | None = app.extensions.get(EXTENSION)
+        if found is not None:
+            return found
+        suite = Suite(framework=nest(app.config), **self._settings)
+        app.extensions[EXTENSION] = suite
+        app.wsgi_app = suite.wsgi(app.wsgi_app)  # type: ignore[method-assign]
+        # Flask runs these last to first: ours sees what the others made of the response.
+        app.after_request_funcs.setdefault(None, []).insert(0, describe)
+        return suite
+
+    @property
+    def suite(self) -> Suite:
+        """The current app's suite."""
+        suite: Suite = current_app.extensions[EXTENSION]
+        return suite
+
+
+def describe(response: Response) -> Response:
+    """Fill the request's plan in: the route, its mark, and whether the session was used."""
+    plan: Plan | None = request.environ.get("apsperf")
+    if plan is None:
+        return response
+    if request.url_rule is not None:
+        plan.route = plan.route or request.environ.get("SCRIPT_NAME", "") + request.url_rule.rule
+    view = current_app.view_functions.get(request.endpoint or "")
+    plan.rule = plan.rule or rule_of(view)
+    # Asking the context for its session would count as using it.
+    session = getattr(request_ctx, "_session", None)
+    if session is not None and getattr(session, "accessed", True):
+        plan.private = True
+    return response

@@ -1,0 +1,19 @@
+"""Response cache, timing, memory and tracing round any Python web app."""
+
+from __future__ import annotations
+
+from apsperf_mw.cache.policy import Plan, cached
+from apsperf_mw.errors import APSPerfError, DriverError, SettingError, UnknownDriver
+from apsperf_mw.settings import Settings
+from apsperf_mw.suite import Suite
+
+__all__ = [
+    "APSPerfError",
+    "DriverError",
+    "Plan",
+    "SettingError",
+    "Settings",
+    "Suite",
+    "UnknownDriver",
+    "cached",
+]

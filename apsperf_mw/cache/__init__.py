@@ -1,0 +1,1 @@
+"""The response cache: pure rules, and the flow that applies them."""

@@ -1,0 +1,153 @@
+"""What a request carries that decides whether the cache may answer it.
+
+One pass over the header names gives a set of flags; the names come from a table that is made
+once from the settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apsperf_mw.exchange import Header
+    from apsperf_mw.settings import CacheSettings
+
+COOKIE = 1
+AUTHORIZATION = 2
+CONDITIONAL = 4
+HOST = 8
+LENGTH = 16
+BODY = 32
+RANGE = 64
+PRECONDITION = 128
+CREDENTIAL = 256
+FORWARDED = 512
+MALFORMED = 1024
+
+# An entry must allow each of these before it is served or stored under it.
+GUARDED = COOKIE | AUTHORIZATION
+
+# A request with one of these goes round the cache; the words appear in Cache-Status.
+DETOURS: dict[int, str] = {
+    BODY: "body",
+    RANGE: "range",
+    PRECONDITION: "precondition",
+    CREDENTIAL: "credential",
+    FORWARDED: "forwarded",
+    MALFORMED: "host",
+}
+DETOUR = BODY | RANGE | PRECONDITION | CREDENTIAL | FORWARDED | MALFORMED
+
+FIELDS: dict[str, int] = {
+    "host": HOST,
+    "cookie": COOKIE,
+    "authorization": AUTHORIZATION,
+    "if-none-match": CONDITIONAL,
+    "if-modified-since": CONDITIONAL,
+    "if-match": PRECONDITION,
+    "if-unmodified-since": PRECONDITION,
+    "range": RANGE,
+    "if-range": RANGE,
+    "content-length": LENGTH,
+    "transfer-encoding": BODY,
+}
+
+# Fields by which a client may tell an app another URL, host or method than the key shows.
+FORWARDING = (
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-scheme",
+    "x-forwarded-proto",
+    "x-forwarded-protocol",
+    "x-forwarded-ssl",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-path",
+    "x-forwarded-server",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-url-scheme",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-script-name",
+    "front-end-https",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+)
+
+# What a WSGI server or an outer middleware says of a user whom it has let in.
+ENVIRON_CREDENTIALS = ("REMOTE_USER", "AUTH_TYPE", "SSL_CLIENT_VERIFY", "SSL_CLIENT_S_DN")
+
+
+def table(settings: CacheSettings) -> dict[str, int]:
+    """Field name to flag, by the settings: credentials, trusted and keyed fields."""
+    names = FIELDS | dict.fromkeys(map(str.lower, settings.credential_headers), CREDENTIAL)
+    known = {name.lower() for name in (*settings.trusted_headers, *settings.key_headers)}
+    return names | {name: FORWARDED for name in FORWARDING if name not in known}
+
+
+def scope_table(settings: CacheSettings) -> dict[bytes, int]:
+    """The table by the names of an ASGI scope."""
+    return {name.encode("latin-1"): flag for name, flag in table(settings).items()}
+
+
+def environ_table(settings: CacheSettings) -> dict[str, int]:
+    """The table by the names of a WSGI environ."""
+    names = {environ_name(name): flag for name, flag in table(settings).items() if flag != HOST}
+    return names | dict.fromkeys(ENVIRON_CREDENTIALS, CREDENTIAL)
+
+
+def environ_name(field: str) -> str:
+    """The environ's name of a request field (PEP 3333, after RFC 3875 §4.1.18)."""
+    name = field.upper().replace("-", "_")
+    return name if name in {"CONTENT_LENGTH", "CONTENT_TYPE"} else "HTTP_" + name
+
+
+def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int, bytes]:
+    """The flags of an ASGI request and its Host."""
+    flags = 0
+    host = b""
+    for name, value in headers:
+        if name in names:
+            flag = names[name]
+            if flag == HOST:
+                flag = MALFORMED if host else HOST
+                host = value
+            elif flag == LENGTH:
+                flag = 0 if value == b"0" else BODY
+            flags |= flag
+    return flags, host
+
+
+def scan_environ(environ: dict[str, Any], names: dict[str, int]) -> int:
+    """The flags of a WSGI request; empty values are servers' way to say absent."""
+    flags = 0
+    for name in names.keys() & environ.keys():
+        flag = names[name]
+        if flag == LENGTH:
+            flag = 0 if environ[name] in {"", "0"} else BODY
+        elif name in ENVIRON_CREDENTIALS and environ[name] in {None, "", "NONE"}:
+            flag = 0
+        flags |= flag
+    return flags
+
+
+def only_ignored(cookies: Iterable[bytes], ignored: frozenset[bytes]) -> bool:
+    """Whether every cookie of these Cookie lines bears an ignored name."""
+    return all(
+        pair.partition(b"=")[0].strip() in ignored
+        for line in cookies
+        for pair in line.split(b";")
+        if pair.strip()
+    )
+
+
+def detour(flags: int) -> str:
+    """The reason, for Cache-Status, why the request goes round the cache."""
+    return next(word for flag, word in DETOURS.items() if flags & flag)

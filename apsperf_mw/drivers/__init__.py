@@ -1,0 +1,1 @@
+"""Stores behind one contract, and the registry that names them."""

@@ -1,0 +1,167 @@
+"""How a shell reaches a driver: one async form over blocking, async and in-process drivers."""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apsperf_mw.cache.entry import decode, encode
+from apsperf_mw.cache.keys import frame
+from apsperf_mw.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsperf_mw.cache.entry import Record
+    from apsperf_mw.cache.keys import Key
+    from apsperf_mw.drivers.base import AsyncDriver, Driver, LocalDriver
+
+    Join = Callable[[Callable[[], None]], Any]
+
+
+class Waits(Protocol):
+    """How the shell's kind of request waits: a thread blocks, a task suspends."""
+
+    async def wait(self, join: Join, timeout_s: float) -> bool:
+        """Wait until what is handed to `join` is called; False if the time runs out."""
+
+
+class Face(Protocol):
+    """A driver as the cache sees it. `instant`: no call suspends or blocks."""
+
+    instant: bool
+    waits: Waits
+
+    async def read(self, key: Key) -> Record | None:
+        """The record under the key."""
+
+    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
+        """Keep a record for at most `ttl_s`."""
+
+    async def erase(self, key: Key) -> None:
+        """Forget a key."""
+
+
+class LocalFace:
+    """An in-process driver: records are kept as they are."""
+
+    instant = True
+
+    def __init__(self, driver: LocalDriver, waits: Waits) -> None:
+        self.waits = waits
+        self._driver = driver
+
+    async def read(self, key: Key) -> Record | None:
+        """The record under the key."""
+        slot = self._driver.find(key)
+        if slot is None:
+            return None
+        slot.visited = True
+        record: Record = slot.value
+        return record
+
+    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
+        """Keep a record; one that does not fit is not kept."""
+        self._driver.keep(key, record, record.size_bytes, ttl_s)
+
+    async def erase(self, key: Key) -> None:
+        """Forget a key."""
+        self._driver.drop(key)
+
+
+class BlockingFace:
+    """A driver's blocking face, called by the thread that serves the request."""
+
+    instant = False
+
+    def __init__(self, driver: Driver, waits: Waits) -> None:
+        self.waits = waits
+        self._driver = driver
+
+    async def read(self, key: Key) -> Record | None:
+        """The record under the key; a frame that does not parse is a miss."""
+        return thawed(await self._call(self._driver.get, frame(key)))
+
+    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
+        """Keep a record."""
+        await self._call(self._driver.set, frame(key), frozen(record), ttl_s)
+
+    async def erase(self, key: Key) -> None:
+        """Forget a key."""
+        await self._call(self._driver.delete, frame(key))
+
+    async def _call(self, call: Callable[..., Any], *args: Any) -> Any:
+        return call(*args)
+
+
+class HoppingFace(BlockingFace):
+    """A driver's blocking face, called in worker threads so that no call holds the loop."""
+
+    async def _call(self, call: Callable[..., Any], *args: Any) -> Any:
+        from apsperf_mw.runtime.loop import hop
+
+        return await hop(call, *args)
+
+
+class AsyncFace:
+    """A driver's own async face."""
+
+    instant = False
+
+    def __init__(self, driver: AsyncDriver, waits: Waits) -> None:
+        self.waits = waits
+        self._driver = driver
+
+    async def read(self, key: Key) -> Record | None:
+        """The record under the key; a frame that does not parse is a miss."""
+        return thawed(await self._driver.aget(frame(key)))
+
+    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
+        """Keep a record."""
+        await self._driver.aset(frame(key), frozen(record), ttl_s)
+
+    async def erase(self, key: Key) -> None:
+        """Forget a key."""
+        await self._driver.adelete(frame(key))
+
+
+def thread_face(driver: Driver | AsyncDriver) -> Face:
+    """The face for requests that are served by threads.
+
+    Raises `DriverError` for a driver that only suspends.
+    """
+    from apsperf_mw.runtime.threads import Waits
+
+    if not hasattr(driver, "get"):
+        raise DriverError(
+            f"{type(driver).__name__} has only an async face; suite.wsgi() needs a driver with "
+            "get, set and delete"
+        )
+    if driver.local:
+        return LocalFace(driver, Waits())  # type: ignore[arg-type]
+    return BlockingFace(driver, Waits())  # type: ignore[arg-type]
+
+
+def loop_face(driver: Driver | AsyncDriver) -> Face:
+    """The face for requests that are served by tasks of an event loop."""
+    from apsperf_mw.runtime.loop import Waits
+
+    if driver.local:
+        return LocalFace(driver, Waits())  # type: ignore[arg-type]
+    if driver.suspends:
+        return AsyncFace(driver, Waits())  # type: ignore[arg-type]
+    face = HoppingFace if driver.blocks else BlockingFace
+    return face(driver, Waits())  # type: ignore[arg-type]
+
+
+def frozen(record: Record) -> bytes:
+    """The record's frame, its instants on the wall clock."""
+    return encode(record, time() - monotonic())
+
+
+def thawed(value: bytes | None) -> Record | None:
+    """The record of a frame, its instants on this process's monotonic clock."""
+    if value is None:
+        return None
+    now = monotonic()
+    return decode(value, time() - now, now)

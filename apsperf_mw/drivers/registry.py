@@ -1,0 +1,110 @@
+"""Drivers by name or URL: one shared instance each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apsperf_mw.errors import DriverError, UnknownDriver
+from apsperf_mw.runtime.threads import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from importlib.metadata import EntryPoint
+
+    from apsperf_mw.drivers.base import AsyncDriver, Driver
+
+    AnyDriver = Driver | AsyncDriver
+    Factory = Callable[[str], AnyDriver]
+
+GROUP = "apsperf_mw.drivers"
+
+
+class Registry:
+    """Finds a driver by the name that the settings give it, by URL, or by `module:factory`.
+
+    A URL's scheme names what makes it: a factory registered here, one of ours, or one that an
+    installed package offers under the entry-point group `apsperf_mw.drivers`.
+    """
+
+    def __init__(self, named: Mapping[str, str]) -> None:
+        self._named = dict(named)
+        self._factories: dict[str, Factory] = {"memory": _memory}
+        self._made: dict[str, AnyDriver] = {}
+        self._lock = Lock()
+
+    def register(self, name: str, factory: Factory) -> None:
+        """Have `factory(url)` make the drivers of this name and of URLs with this scheme."""
+        self._factories[name] = factory
+
+    def get(self, name: str) -> AnyDriver:
+        """The driver of this name or URL, made at the first call.
+
+        Raises `UnknownDriver`, which lists those known, or `DriverError` where it cannot be made.
+        """
+        with self._lock:
+            url = self._named.get(name, name)
+            if url not in self._made:
+                self._made[url] = self._make(name, url)
+            return self._made[url]
+
+    def known(self) -> list[str]:
+        """All names that `get` would take, besides URLs and `module:factory`."""
+        offered = {point.name for point in _offered()}
+        return sorted({*self._named, *self._factories, *offered})
+
+    def close(self) -> None:
+        """Close every driver that has a blocking face; each is made anew when next asked for."""
+        with self._lock:
+            made, self._made = self._made, {}
+        for driver in made.values():
+            close = getattr(driver, "close", None)
+            if close is not None:
+                close()
+
+    def _make(self, name: str, url: str) -> AnyDriver:
+        factory = self._factory(url)
+        if factory is None:
+            raise UnknownDriver(f"driver {name!r} is not known; known: {', '.join(self.known())}")
+        driver = factory(url)
+        if not (hasattr(driver, "get") or hasattr(driver, "aget")):
+            raise DriverError(f"driver {name!r}: {driver!r} has neither get nor aget")
+        return driver
+
+    def _factory(self, url: str) -> Factory | None:
+        scheme, is_url, _ = url.partition("://")
+        if scheme in self._factories:
+            return self._factories[scheme]
+        for point in _offered():
+            if point.name == scheme:
+                return _factory_of(_load(point))
+        if not is_url and ":" in url:
+            from importlib.metadata import EntryPoint
+
+            return _factory_of(_load(EntryPoint(name=url, value=url, group=GROUP)))
+        return None
+
+
+def _memory(url: str) -> Driver:
+    from apsperf_mw.drivers.memory import MemoryDriver
+
+    return MemoryDriver.from_url(url)
+
+
+def _offered() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
+
+
+def _load(point: EntryPoint) -> object:
+    try:
+        return point.load()
+    except Exception as fault:
+        raise DriverError(f"driver {point.name!r}: {point.value} does not load: {fault}") from fault
+
+
+def _factory_of(target: object) -> Factory:
+    made: Factory = getattr(target, "from_url", target)  # type: ignore[arg-type]
+    if not callable(made):
+        raise DriverError(f"{target!r} is neither a driver class nor a factory")
+    return made

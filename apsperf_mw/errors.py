@@ -1,0 +1,19 @@
+"""Every error that the suite raises on purpose."""
+
+from __future__ import annotations
+
+
+class APSPerfError(Exception):
+    """The base of all errors raised by the suite."""
+
+
+class SettingError(APSPerfError, ValueError):
+    """A setting is unknown or has a value that is not accepted; raised at set-up only."""
+
+
+class DriverError(APSPerfError):
+    """A driver cannot be made or cannot serve."""
+
+
+class UnknownDriver(DriverError, LookupError):
+    """No driver is registered under this name or URL scheme."""

@@ -1,0 +1,89 @@
+"""One request and its response on their way through the suite.
+
+The shells fill an `Exchange` in; the cache and the observers read it. Headers and paths stay in
+the form in which the server gave them: nothing is decoded before somebody asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apsperf_mw.cache.flights import Flight
+    from apsperf_mw.cache.keys import Key
+    from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.cache.tape import Tape
+
+Header = tuple[bytes, bytes]
+
+
+class Exchange(Struct, eq=False):
+    """What is known of one request; `started`, `head_at` and `ended_at` are monotonic seconds.
+
+    `result` is what the cache did: hit, miss, bypass, collapsed or off. `error` is the name of
+    the exception type that the app let through. `span` belongs to the tracing observer.
+    """
+
+    raw: dict[str, Any]
+    method: str
+    started: float
+    flags: int = 0
+    key: Key | None = None
+    plan: Plan | None = None
+    flight: Flight | None = None
+    tape: Tape | None = None
+    status: int = 0
+    template: str = ""
+    result: str = "bypass"
+    detail: str = ""
+    head_at: float = 0.0
+    ended_at: float = 0.0
+    sent_bytes: int = 0
+    error: str = ""
+    span: Any = None
+    done: bool = False
+
+    @property
+    def route(self) -> str:
+        """The route template as the framework's adapter gave it, or an empty string."""
+        return self.plan.route if self.plan is not None else self.template
+
+    # What follows is answered by each shell's subclass.
+
+    def fields(self, name: bytes) -> Sequence[bytes]:
+        """All request field lines of this lower-case name, in order."""
+        raise NotImplementedError
+
+    @property
+    def scheme(self) -> str:
+        """The URL scheme, lower case."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> str:
+        """The decoded path that the app sees, with its mount point."""
+        raise NotImplementedError
+
+    @property
+    def query(self) -> bytes:
+        """The raw query without its question mark."""
+        raise NotImplementedError
+
+    @property
+    def http_version(self) -> str:
+        """`1.0`, `1.1`, `2` or `3`."""
+        raise NotImplementedError
+
+    @property
+    def client(self) -> str:
+        """The peer's address as the server gave it, or an empty string."""
+        raise NotImplementedError
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """The host and port that the client asked for."""
+        raise NotImplementedError

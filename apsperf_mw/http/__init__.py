@@ -1,0 +1,1 @@
+"""HTTP field values: bytes in, values out. Pure; no parser here raises, whatever the bytes."""

@@ -1,0 +1,66 @@
+"""Waits for tasks of asyncio and trio, woken from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Join = "Callable[[Callable[[], None]], Any]"
+
+
+def under_trio() -> bool:
+    """Whether trio runs the current task."""
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_run()
+
+
+class Waits:
+    """How a task waits: it gives the loop back, and may be woken by a thread or another loop."""
+
+    async def wait(self, join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:
+        """Suspend until the callable handed to `join` is called; False if the time runs out."""
+        if under_trio():
+            return await _trio_wait(join, timeout_s)
+        return await _asyncio_wait(join, timeout_s)
+
+
+async def _asyncio_wait(join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[bool] = loop.create_future()
+
+    def resolve(value: bool) -> None:
+        if not woken.done():
+            woken.set_result(value)
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(resolve, True)
+
+    join(wake)
+    alarm = loop.call_later(max(timeout_s, 0.0), resolve, False)
+    try:
+        return await woken
+    finally:
+        alarm.cancel()
+
+
+async def _trio_wait(join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:
+    import trio
+
+    token = trio.lowlevel.current_trio_token()
+    woken = trio.Event()
+    join(lambda: token.run_sync_soon(woken.set))
+    with trio.move_on_after(max(timeout_s, 0.0)):
+        await woken.wait()
+    return woken.is_set()
+
+
+async def hop(call: Callable[..., T], *args: Any) -> T:
+    """Run a blocking call in a worker thread of the current loop."""
+    from anyio import to_thread
+
+    return await to_thread.run_sync(call, *args)

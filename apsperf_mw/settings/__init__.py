@@ -1,0 +1,37 @@
+"""Settings: one frozen tree from code, environment, TOML file and framework, in that order."""
+
+from __future__ import annotations
+
+from apsperf_mw.settings.fields import Setting, catalogue, flatten, table
+from apsperf_mw.settings.loading import Sources, load
+from apsperf_mw.settings.masking import mask
+from apsperf_mw.settings.sources import nest
+from apsperf_mw.settings.tree import (
+    CacheSettings,
+    DatabaseSettings,
+    ExporterSettings,
+    MemorySettings,
+    Settings,
+    TimingSettings,
+    TracingSettings,
+    TTLSettings,
+)
+
+__all__ = [
+    "CacheSettings",
+    "DatabaseSettings",
+    "ExporterSettings",
+    "MemorySettings",
+    "Setting",
+    "Settings",
+    "Sources",
+    "TTLSettings",
+    "TimingSettings",
+    "TracingSettings",
+    "catalogue",
+    "flatten",
+    "load",
+    "mask",
+    "nest",
+    "table",
+]

@@ -1,0 +1,173 @@
+"""The settings tree: every setting with its type, bounds, default and meaning.
+
+The bounds are checked by `load`; a `Struct` made directly is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+# RFC 9111 §1.2.2: no lifetime needs to be longer than 2^31 seconds.
+Lifetime = Annotated[int, Meta(ge=1, le=2**31)]
+# A wait of more than a day is a mistake, and thread locks overflow not far beyond a month.
+Wait = Annotated[float, Meta(ge=0, le=86_400)]
+# A shorter interval would make a sampling thread a busy loop.
+Interval = Annotated[float, Meta(ge=0.01, le=86_400)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Bytes = Annotated[int, Meta(ge=1, le=2**40)]
+
+_URL = r"[A-Za-z][A-Za-z0-9+.-]*://[^\x00-\x20\x7f\ud800-\udfff]*"
+_FACTORY = r"[A-Za-z_]\w*(?:\.\w+)*:[A-Za-z_]\w*(?:\.\w+)*"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+DriverURL = Annotated[
+    str, Meta(title="URL or module:factory", pattern=rf"\A(?:{_URL}|{_FACTORY})\Z")
+]
+Drivers = Annotated[
+    Mapping[str, DriverURL], Meta(description="Named drivers; the names given are added.")
+]
+# A bare name may be one that a third party registers, so only its form is checked here.
+DriverName = Annotated[
+    str,
+    Meta(title="driver name, URL or module:factory", pattern=rf"\A(?:{_URL}|{_FACTORY}|{_NAME})\Z"),
+]
+
+_Token = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]  # RFC 9110 §5.6.2
+HeaderNames = Annotated[
+    tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
+]
+CookieNames = Annotated[tuple[_Token, ...], Meta(title="list of cookie names")]
+
+
+class TTLSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The lifetime classes that routes and functions choose from."""
+
+    short: Annotated[Lifetime, Meta(description="Seconds that class `short` stays fresh.")] = 300
+    medium: Annotated[Lifetime, Meta(description="Seconds that class `medium` stays fresh.")] = 1800
+    long: Annotated[Lifetime, Meta(description="Seconds that class `long` stays fresh.")] = 86_400
+
+
+class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The response cache."""
+
+    enabled: Annotated[bool, Meta(description="Answer requests from the cache.")] = True
+    driver: Annotated[
+        DriverName | None, Meta(description="Driver of the cache; unset: the one of `default`.")
+    ] = None
+    max_entry_bytes: Annotated[
+        Bytes, Meta(description="A longer response is passed through and not stored.")
+    ] = 1_048_576
+    max_variants: Annotated[
+        Count, Meta(description="Variants (`Vary`) kept of one URL at most.")
+    ] = 64
+    patience_s: Annotated[
+        Wait, Meta(description="Seconds that a request waits for the fetch of another.")
+    ] = 5.0
+    hit_for_miss_s: Annotated[
+        Wait, Meta(description="Seconds that nobody waits for a URL found not storable.")
+    ] = 10.0
+    error_ttl_s: Annotated[
+        Wait, Meta(description="Seconds that a rule may keep an error response at most.")
+    ] = 10.0
+    status_header: Annotated[
+        bool, Meta(description="Say in `Cache-Status` (RFC 9211) what the cache did.")
+    ] = True
+    share_with_cookie: Annotated[
+        bool, Meta(description="Store and serve although the request has cookies.")
+    ] = False
+    ignore_cookies: Annotated[
+        CookieNames, Meta(description="Cookies that do not count as cookies.")
+    ] = ()
+    credential_headers: Annotated[
+        HeaderNames, Meta(description="Request headers that go around the cache.")
+    ] = (
+        "x-api-key",
+        "x-auth-token",
+        "x-access-token",
+        "x-csrf-token",
+        "x-amz-security-token",
+        "proxy-authorization",
+    )
+    trusted_headers: Annotated[
+        HeaderNames,
+        Meta(description="Forwarding headers set by a trusted proxy; the cache ignores them."),
+    ] = ()
+    key_headers: Annotated[
+        HeaderNames, Meta(description="Request headers whose values are part of every key.")
+    ] = ()
+
+
+class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cache of query results."""
+
+    driver: Annotated[
+        DriverName | None, Meta(description="Driver of query results; unset: the one of `default`.")
+    ] = None
+
+
+class TimingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request durations."""
+
+    enabled: Annotated[bool, Meta(description="Measure request durations.")] = True
+    server_timing: Annotated[
+        bool, Meta(description="Send a `Server-Timing` header on responses.")
+    ] = False
+
+
+class MemorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sampling of memory and CPU."""
+
+    enabled: Annotated[bool, Meta(description="Sample memory and CPU of the process.")] = True
+    interval_s: Annotated[Interval, Meta(description="Seconds between two samples.")] = 10.0
+
+
+class TracingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Spans."""
+
+    enabled: Annotated[bool, Meta(description="Make one server span of a sampled request.")] = True
+    sample_ratio: Annotated[
+        Ratio, Meta(description="Share of traces sampled when the suite makes the provider.")
+    ] = 0.1
+    trust_remote_parent: Annotated[
+        bool, Meta(description="Follow the sampling decision of the caller's `traceparent`.")
+    ] = False
+
+
+class ExporterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Export of metrics and spans."""
+
+    kind: Annotated[
+        Literal["auto", "none", "console", "memory", "otlp"],
+        Meta(description="Where to export; `auto` follows the user's providers and `OTEL_*`."),
+    ] = "auto"
+    interval_s: Annotated[Interval, Meta(description="Seconds between two exports.")] = 60.0
+    max_series: Annotated[
+        Count, Meta(description="Attribute sets of one instrument at most; the rest overflow.")
+    ] = 2000
+    max_spans: Annotated[
+        Count, Meta(description="Finished spans that wait for export at most.")
+    ] = 2048
+    flush_timeout_s: Annotated[
+        Wait, Meta(description="Seconds that a flush at shutdown takes at most.")
+    ] = 2.0
+
+
+def _memory_driver() -> dict[str, str]:
+    return {"memory": "memory://?max_bytes=67108864&max_entries=65536"}
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one suite."""
+
+    default: Annotated[DriverName, Meta(description="Driver that every layer uses.")] = "memory"
+    drivers: Drivers = field(default_factory=_memory_driver)
+    ttl: TTLSettings = TTLSettings()
+    cache: CacheSettings = CacheSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    timing: TimingSettings = TimingSettings()
+    memory: MemorySettings = MemorySettings()
+    tracing: TracingSettings = TracingSettings()
+    exporter: ExporterSettings = ExporterSettings()

@@ -1,0 +1,115 @@
+"""What both shells share: the hooks of the observers, and the ends of an exchange."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from apsperf_mw.drivers.faces import Face
+    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.faults import Faults
+    from apsperf_mw.suite import Suite
+
+CACHED_METHODS = frozenset({"GET", "HEAD"})
+
+
+class Gate:
+    """What a shell decides by, before it lets the cache answer."""
+
+    def __init__(self, suite: Suite, face: Face) -> None:
+        settings = suite.settings.cache
+        self.cache = suite.cache
+        self.hooks = suite.hooks
+        self.face = face
+        self.say = settings.status_header
+        self.enabled = settings.enabled
+        self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
+
+    def weigh(self, x: Exchange, flags: int) -> bool:
+        """Whether the cache may answer a request that is not the plainest one."""
+        if not self.enabled:
+            x.result = "off"
+            return False
+        if x.method not in CACHED_METHODS:
+            x.detail = "method"
+            return False
+        if flags & COOKIE and self._ignored and only_ignored(x.fields(b"cookie"), self._ignored):
+            flags &= ~COOKIE
+        x.flags = flags
+        if flags & DETOUR:
+            x.detail = detour(flags)
+            return False
+        return True
+
+
+class Hooks:
+    """The observers' methods, collected once; a hook that raises is noted, never felt."""
+
+    def __init__(self, observers: Iterable[object], faults: Faults) -> None:
+        seen = tuple(observers)
+        self.starts = _methods(seen, "start")
+        self.heads = _methods(seen, "head")
+        self.ends = _methods(seen, "end")
+        self._scopes = tuple(
+            (enter, leave)
+            for enter, leave in zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
+        )
+        self.faults = faults
+
+    def start(self, x: Exchange) -> None:
+        """The request has come."""
+        try:
+            for start in self.starts:
+                start(x)
+        except Exception as fault:
+            self.faults.note("an observer's start", fault)
+
+    def enter(self, x: Exchange) -> list[tuple[Callable[..., None], object]]:
+        """The app is about to run in this context; the result goes to `leave`."""
+        entered = []
+        try:
+            for enter, leave in self._scopes:
+                entered.append((leave, enter(x)))
+        except Exception as fault:
+            self.faults.note("an observer's enter", fault)
+        return entered
+
+    def leave(self, x: Exchange, entered: list[tuple[Callable[..., None], object]]) -> None:
+        """The app has returned."""
+        try:
+            while entered:
+                leave, token = entered.pop()
+                leave(x, token)
+        except Exception as fault:
+            self.faults.note("an observer's leave", fault)
+
+    def head(self, x: Exchange, headers: list[Header]) -> None:
+        """The response's head is known; observers may add fields."""
+        try:
+            for head in self.heads:
+                head(x, headers)
+        except Exception as fault:
+            self.faults.note("an observer's head", fault)
+
+    def end(self, x: Exchange, error: BaseException | None = None) -> None:
+        """The last byte is out, or never will be; only the first call counts."""
+        if x.done:
+            return
+        x.done = True
+        x.ended_at = monotonic()
+        if error is not None:
+            x.error = type(error).__qualname__
+        try:
+            for end in self.ends:
+                end(x)
+        except Exception as fault:
+            self.faults.note("an observer's end", fault)
+
+
+def _methods(observers: tuple[object, ...], name: str) -> tuple[Callable[..., Any], ...]:
+    return tuple(getattr(observer, name) for observer in observers if hasattr(observer, name))

@@ -1,0 +1,73 @@
+"""For every test: reproducible property tests, and no skip that nobody expects."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+DEFAULT_CASES = 100
+# Reasons for which a test may be skipped in CI, as regular expressions.
+EXPECTED_SKIPS: tuple[str, ...] = ()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take N (cases) and SEED from the environment; without SEED every run sees the same cases."""
+    seed = _whole_number("SEED")
+    cases = _whole_number("N")
+    settings.register_profile(
+        "apsperf",
+        max_examples=DEFAULT_CASES if cases is None else cases,
+        derandomize=seed is None,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("apsperf")
+    if seed is not None:
+        config.option.hypothesis_seed = str(seed)
+    if os.environ.get("CI"):
+        config.pluginmanager.register(SkipGuard(), "skip-guard")
+
+
+def _whole_number(name: str) -> int | None:
+    value = os.environ.get(name, "")
+    if value and not (value.isascii() and value.isdigit()):
+        raise pytest.UsageError(f"{name} is {value!r}; accepted: a whole number")
+    return int(value) if value else None
+
+
+class SkipGuard:
+    """Fails a run in which a test was skipped for a reason outside `EXPECTED_SKIPS`."""
+
+    def __init__(self) -> None:
+        self.unexpected: list[str] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note whole modules that skip themselves."""
+        self._note(report)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note single tests; an expected failure is not a skip."""
+        if not hasattr(report, "wasxfail"):
+            self._note(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turn success into failure."""
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say which, and why the run failed."""
+        for line in self.unexpected:
+            terminalreporter.write_line(f"UNEXPECTED SKIP {line}", red=True)
+
+    def _note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
+        if not report.skipped:
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        if not any(re.search(expected, reason) for expected in EXPECTED_SKIPS):
+            self.unexpected.append(f"{report.nodeid}: {reason}")

@@ -1,0 +1,77 @@
+"""Both shells, and a clock that the test moves."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apsperf_mw import Suite
+from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.core.support import App
+
+TIMED = (
+    "apsperf_mw.asgi",
+    "apsperf_mw.wsgi",
+    "apsperf_mw.shell",
+    "apsperf_mw.cache.flow",
+    "apsperf_mw.cache.shelf",
+    "apsperf_mw.drivers.faces",
+    "apsperf_mw.drivers.memory",
+)
+
+
+class Clock:
+    """The monotonic and the wall clock of the suite, standing still until they are moved."""
+
+    def __init__(self) -> None:
+        self.now = 10_000.0
+        self.wall = 1_800_000_000.0
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+        self.wall += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for name in TIMED:
+        module = import_module(name)
+        if hasattr(module, "monotonic"):
+            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+        if hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", lambda: clock.wall)
+    return clock
+
+
+def make_client(shell: str, suite: Suite, app: App, **more: Any) -> Client:
+    if shell == "wsgi":
+        return WSGIClient(suite, app, **more)
+    return ASGIClient(suite, app, "trio" if shell == "asgi-trio" else "asyncio")
+
+
+@pytest.fixture(params=["asgi", "wsgi"])
+def wrap(request: pytest.FixtureRequest) -> Callable[..., Client]:
+    """Puts a suite with these settings of the cache round an app, behind each shell in turn."""
+
+    def wrap(app: App, suite: Suite | None = None, **cache: Any) -> Client:
+        return make_client(request.param, suite or Suite(cache=cache), app)
+
+    return wrap
+
+
+@pytest.fixture(params=["asgi", "asgi-trio", "wsgi"])
+def crowd(request: pytest.FixtureRequest) -> Callable[..., Client]:
+    """As `wrap`, and under trio too: for requests at the same time."""
+
+    def crowd(app: App, suite: Suite | None = None, **cache: Any) -> Client:
+        return make_client(request.param, suite or Suite(cache=cache), app)
+
+    return crowd

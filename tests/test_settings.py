@@ -1,0 +1,237 @@
+"""Settings: the list of them, how values are read, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from apsperf_mw.errors import SettingError
+from apsperf_mw.settings import Settings, catalogue, flatten, load, table
+
+NOWHERE = Path(__file__).parent / "no-such-directory"
+MEMORY = "memory://?max_bytes=67108864&max_entries=65536"
+CREDENTIALS = (
+    "x-api-key",
+    "x-auth-token",
+    "x-access-token",
+    "x-csrf-token",
+    "x-amz-security-token",
+    "proxy-authorization",
+)
+URL, NAME = "URL or module:factory", "driver name, URL or module:factory"
+LIFETIME, COUNT = "integer, 1 to 2147483648", "integer, 1 to 1000000"
+SECONDS, INTERVAL = "number, 0 to 86400", "number, 0.01 to 86400"
+HEADERS, COOKIES = "list of header names", "list of cookie names"
+ALL = [
+    ("default", NAME, "memory", "APSPERF_DEFAULT"),
+    ("drivers", URL, {"memory": MEMORY}, "APSPERF_DRIVERS__<NAME>"),
+    ("ttl.short", LIFETIME, 300, "APSPERF_TTL__SHORT"),
+    ("ttl.medium", LIFETIME, 1800, "APSPERF_TTL__MEDIUM"),
+    ("ttl.long", LIFETIME, 86400, "APSPERF_TTL__LONG"),
+    ("cache.enabled", "true or false", True, "APSPERF_CACHE__ENABLED"),
+    ("cache.driver", NAME, None, "APSPERF_CACHE__DRIVER"),
+    (
+        "cache.max_entry_bytes",
+        "integer, 1 to 1099511627776",
+        1048576,
+        "APSPERF_CACHE__MAX_ENTRY_BYTES",
+    ),
+    ("cache.max_variants", COUNT, 64, "APSPERF_CACHE__MAX_VARIANTS"),
+    ("cache.patience_s", SECONDS, 5.0, "APSPERF_CACHE__PATIENCE_S"),
+    ("cache.hit_for_miss_s", SECONDS, 10.0, "APSPERF_CACHE__HIT_FOR_MISS_S"),
+    ("cache.error_ttl_s", SECONDS, 10.0, "APSPERF_CACHE__ERROR_TTL_S"),
+    ("cache.status_header", "true or false", True, "APSPERF_CACHE__STATUS_HEADER"),
+    ("cache.share_with_cookie", "true or false", False, "APSPERF_CACHE__SHARE_WITH_COOKIE"),
+    ("cache.ignore_cookies", COOKIES, (), "APSPERF_CACHE__IGNORE_COOKIES"),
+    ("cache.credential_headers", HEADERS, CREDENTIALS, "APSPERF_CACHE__CREDENTIAL_HEADERS"),
+    ("cache.trusted_headers", HEADERS, (), "APSPERF_CACHE__TRUSTED_HEADERS"),
+    ("cache.key_headers", HEADERS, (), "APSPERF_CACHE__KEY_HEADERS"),
+    ("database.driver", NAME, None, "APSPERF_DATABASE__DRIVER"),
+    ("timing.enabled", "true or false", True, "APSPERF_TIMING__ENABLED"),
+    ("timing.server_timing", "true or false", False, "APSPERF_TIMING__SERVER_TIMING"),
+    ("memory.enabled", "true or false", True, "APSPERF_MEMORY__ENABLED"),
+    ("memory.interval_s", INTERVAL, 10.0, "APSPERF_MEMORY__INTERVAL_S"),
+    ("tracing.enabled", "true or false", True, "APSPERF_TRACING__ENABLED"),
+    ("tracing.sample_ratio", "number, 0 to 1", 0.1, "APSPERF_TRACING__SAMPLE_RATIO"),
+    ("tracing.trust_remote_parent", "true or false", False, "APSPERF_TRACING__TRUST_REMOTE_PARENT"),
+    (
+        "exporter.kind",
+        "one of auto, none, console, memory, otlp",
+        "auto",
+        "APSPERF_EXPORTER__KIND",
+    ),
+    ("exporter.interval_s", INTERVAL, 60.0, "APSPERF_EXPORTER__INTERVAL_S"),
+    ("exporter.max_series", COUNT, 2000, "APSPERF_EXPORTER__MAX_SERIES"),
+    ("exporter.max_spans", COUNT, 2048, "APSPERF_EXPORTER__MAX_SPANS"),
+    ("exporter.flush_timeout_s", SECONDS, 2.0, "APSPERF_EXPORTER__FLUSH_TIMEOUT_S"),
+]
+
+
+def from_code(**code: Any) -> Settings:
+    return load(code, environ={}, directory=NOWHERE)[0]
+
+
+def from_environ(**environ: str) -> Settings:
+    return load(environ=environ, directory=NOWHERE)[0]
+
+
+def test_this_is_every_setting() -> None:
+    assert [(s.path, s.accepts, s.default, s.environment) for s in catalogue()] == ALL
+    assert all(setting.description.endswith(".") for setting in catalogue())
+
+
+def test_the_defaults_are_accepted_and_are_what_an_empty_tree_holds() -> None:
+    tree, sources = load(environ={}, directory=NOWHERE)
+    assert tree == Settings() == from_code(**msgspec.to_builtins(Settings()))
+    assert set(sources.values()) == {"default"}
+    assert sources.keys() == flatten(tree).keys()
+    with pytest.raises(AttributeError):
+        tree.cache.enabled = False  # type: ignore[misc]
+
+
+def test_readme_has_the_table_of_today() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", readme, re.DOTALL)
+    assert found is not None, "README.md has no <!-- settings --> block"
+    assert found[1] == table(), "run: python -m apsperf_mw.settings"
+
+
+def test_the_readme_command_replaces_the_block_and_nothing_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- settings -->old<!-- /settings -->\nz é\n", "utf-8")
+    subprocess.run([sys.executable, "-m", "apsperf_mw.settings", str(readme)], check=True)
+    written = readme.read_text("utf-8")
+    assert written == f"a\n<!-- settings -->\n{table()}<!-- /settings -->\nz é\n"
+
+
+@pytest.mark.parametrize("text", ["true", "1", "YES", "On", " true\n"])
+def test_words_for_true(text: str) -> None:
+    assert from_environ(APSPERF_TIMING__SERVER_TIMING=text).timing.server_timing is True
+
+
+@pytest.mark.parametrize("text", ["false", "0", "No", "OFF"])
+def test_words_for_false(text: str) -> None:
+    assert from_environ(APSPERF_TIMING__ENABLED=text).timing.enabled is False
+
+
+def test_numbers_and_lists_from_strings() -> None:
+    tree = from_environ(
+        APSPERF_TTL__SHORT=" 60 ",
+        APSPERF_TRACING__SAMPLE_RATIO=".5",
+        APSPERF_CACHE__KEY_HEADERS="Accept-Language, X-Tenant,",
+        APSPERF_CACHE__CREDENTIAL_HEADERS="",
+        APSPERF_CACHE__IGNORE_COOKIES="_Ga",
+    )
+    assert (tree.ttl.short, tree.tracing.sample_ratio) == (60, 0.5)
+    assert tree.cache.key_headers == ("accept-language", "x-tenant")
+    assert (tree.cache.credential_headers, tree.cache.ignore_cookies) == ((), ("_Ga",))
+
+
+@pytest.mark.parametrize(
+    "driver", ["memory", "third-party.name", "redis://h/0", "file:///tmp/é", "my.module:make.it"]
+)
+def test_a_driver_is_a_name_a_url_or_a_factory(driver: str) -> None:
+    assert from_code(default=driver, cache={"driver": driver}).default == driver
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "given_as"),
+    [
+        ("ttl.short", 0, "0"),
+        ("ttl.short", True, "True"),
+        ("ttl.short", "300", "'300'"),
+        ("ttl.long", 2**31 + 1, "2147483649"),
+        pytest.param("ttl.long", 10**5000, "a value of type int", id="huge"),
+        ("tracing.sample_ratio", float("nan"), "nan"),
+        ("tracing.sample_ratio", 1.01, "1.01"),
+        ("cache.patience_s", float("inf"), "inf"),
+        ("cache.patience_s", -1, "-1"),
+        ("memory.interval_s", 0, "0"),
+        ("cache.enabled", 1, "1"),
+        ("cache.driver", "", "''"),
+        ("cache.driver", "a b", "'a b'"),
+        ("cache.driver", {"password": "x"}, "a value of type dict"),
+        ("default", None, "None"),
+        ("default", ":x", "':x'"),
+        ("drivers.shared", "redis", "'redis'"),
+        ("drivers.shared", "redis://u:hunter2 @h", "'redis://u:***@h'"),
+        ("drivers.shared", "redis://h\n", r"'redis://h\n'"),
+        ("exporter.kind", "jaeger", "'jaeger'"),
+        ("cache.key_headers", "accept", "'accept'"),
+        ("cache.key_headers", ["a b"], "['a b']"),
+        ("cache.key_headers", {"accept"}, "a value of type set"),
+    ],
+)
+def test_a_bad_value_names_the_key_what_was_given_and_what_is_accepted(
+    path: str, value: object, given_as: str
+) -> None:
+    section, _, name = path.partition(".")
+    accepted = {path: accepts for path, accepts, _, _ in ALL}.get(path, URL)
+    with pytest.raises(SettingError) as caught:
+        from_code(**{section: {name: value} if name else value})
+    assert str(caught.value) == f"{path}: got {given_as} from code; accepted: {accepted}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1.5", "1e3", "nan", "9" * 5000, "\udcff"], ids=lambda text: ascii(text[:9])
+)
+def test_a_bad_string_names_its_variable(text: str) -> None:
+    with pytest.raises(SettingError, match=r"^ttl\.short: got '.* from APSPERF_TTL__SHORT; "):
+        from_environ(APSPERF_TTL__SHORT=text)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ({"cache": {"drver": "x"}}, "'cache.drver' in code; the nearest is cache.driver"),
+        ({"cach": {"driver": "x"}}, "'cach' in code; the nearest is cache"),
+        ({"Default": "x"}, "'Default' in code; the nearest is default"),
+        ({"cache.driver": "x"}, "'cache.driver' in code; the nearest is cache.driver"),
+        ({"drivers": {1: "redis://h"}}, "'drivers.1' in code; the nearest is drivers"),
+    ],
+)
+def test_an_unknown_key_names_itself_and_the_nearest(code: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=f"^unknown setting {re.escape(message)}$"):
+        from_code(**code)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("APSPERF_CACHE_DRIVER", "APSPERF_CACHE__DRIVER"),
+        ("APSPERF_cache__driver", "APSPERF_CACHE__DRIVER"),
+        ("APSPERF_CACHE__DRIVER__X", "APSPERF_CACHE__DRIVER"),
+        ("APSPERF_DRIVERS", "APSPERF_DRIVERS__<NAME>"),
+        pytest.param("APSPERF_" + "X" * 100_000, "APSPERF_", id="long"),
+    ],
+)
+def test_an_unknown_variable_names_itself_and_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(SettingError, match=f"'{name[:60]}.* environment; the nearest is {nearest}"):
+        from_environ(**{name: "x"})
+
+
+def test_a_section_must_be_a_table_and_a_driver_name_plain() -> None:
+    with pytest.raises(SettingError, match=r"^cache: got False from code; accepted: a table$"):
+        from_code(cache=False)
+    with pytest.raises(SettingError, match=r"^drivers: got 'Shared' from code; accepted: names"):
+        from_code(drivers={"Shared": "redis://h"})
+
+
+def test_importing_and_loading_brings_in_nothing_heavy() -> None:
+    heavy = {"click", "tomllib", "difflib", "asyncio", "opentelemetry"}
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "from apsperf_mw.settings import load; load(environ={}, directory='no-such-directory')\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert "msgspec" in done.stdout.split()
+    assert not heavy & set(done.stdout.split())
