@@ -32,6 +32,7 @@ class Gate:
 
     def weigh(self, x: Exchange, flags: int) -> bool:
         """Whether the cache may answer a request that is not the plainest one."""
+        x.flags = flags
         if not self.enabled:
             x.result = "off"
             return False

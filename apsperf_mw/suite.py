@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from apsperf_mw.cache.flow import Cache
+from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
+from apsperf_mw.observe.export import MetricsExporter
+from apsperf_mw.observe.memory import Memory
+from apsperf_mw.observe.timing import ServerTiming, Timing
+from apsperf_mw.observe.tracing import Tracing
 from apsperf_mw.settings import Settings, load
 from apsperf_mw.shell import Hooks
 
@@ -15,7 +21,16 @@ if TYPE_CHECKING:
 
     from apsperf_mw.asgi import ASGIApp, ASGIShell, Describe
     from apsperf_mw.drivers.base import AsyncDriver, Driver
+    from apsperf_mw.observe.points import Kind
+    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
+
+
+DRIVER_METRICS: tuple[tuple[str, str, str, Kind, str], ...] = (
+    ("apsperf.cache.entries", "{entry}", "Entries in the cache.", "updown", "entries"),
+    ("apsperf.cache.size", "By", "Bytes in the cache.", "updown", "size_bytes"),
+    ("apsperf.cache.evictions", "{entry}", "Entries evicted.", "counter", "evictions"),
+)
 
 
 class Suite:
@@ -36,7 +51,30 @@ class Suite:
         self.faults = Faults()
         self.registry = Registry(self.settings.drivers)
         self.cache = Cache(self.settings, self.driver("cache"))
-        self.hooks = Hooks((), self.faults)
+        self.exporter = MetricsExporter(self.settings.exporter, self.faults)
+        self.observers = self._make_observers()
+        self.hooks = Hooks(self.observers, self.faults)
+        self._observe_driver()
+
+    def _make_observers(self) -> tuple[object, ...]:
+        settings, exporter = self.settings, self.exporter
+        observers: list[object] = []
+        if settings.timing.enabled:
+            observers.append(Timing(exporter))
+        if settings.timing.server_timing:
+            observers.append(ServerTiming())
+        if settings.memory.enabled:
+            observers.append(Memory(exporter, settings.memory.interval_s))
+        if settings.tracing.enabled:
+            observers.append(Tracing(exporter, settings.tracing))
+        return tuple(observers)
+
+    def _observe_driver(self) -> None:
+        driver = self.driver("cache")
+        if isinstance(driver, LocalDriver):
+            for name, unit, what, kind, key in DRIVER_METRICS:
+                values = partial(_stat, driver, key)
+                self.exporter.observe(name, unit, what, kind, values)
 
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
         """The driver of a layer: the one its section names, else the default one."""
@@ -56,8 +94,13 @@ class Suite:
         return WSGIShell(self, app)
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Export what has been recorded; whether all of it went out in time."""
-        return True
+        """Export what has been recorded; whether all of it went out in time.
+
+        Into the user's providers too, where they are used. Takes `exporter.flush_timeout_s` at
+        most unless told otherwise.
+        """
+        most_s = self.settings.exporter.flush_timeout_s
+        return self.exporter.flush(most_s if timeout_s is None else timeout_s)
 
     async def aflush(self) -> None:
         """Flush without holding the event loop."""
@@ -66,10 +109,14 @@ class Suite:
         await hop(self.flush)
 
     def close(self) -> None:
-        """Flush and release everything; the apps go on without cache and observers."""
-        self.flush()
+        """Flush, end the exporter's thread and empty the drivers; the apps go on bare."""
+        self.exporter.close()
         self.registry.close()
 
     def purge(self, *tags: str) -> None:
         """Make every stored response that carries one of these tags unusable, at once."""
         self.cache.tags.purge(tags)
+
+
+def _stat(driver: LocalDriver, key: str) -> list[tuple[float, Attributes]]:
+    return [(driver.stats()[key], {})]

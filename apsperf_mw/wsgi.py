@@ -113,11 +113,12 @@ class WSGIShell(WSGIGate):
         """Serve one request."""
         x = WSGIExchange(environ, environ["REQUEST_METHOD"], monotonic())
         hooks = self.hooks
-        if hooks.starts:
-            hooks.start(x)
         entry = None
         try:
-            if self.admit(x):
+            admitted = self.admit(x)
+            if hooks.starts:
+                hooks.start(x)
+            if admitted:
                 entry = self.cache.glance(x) or step(self.cache.arrive(x, self.face))
         except Exception as fault:
             hooks.faults.note("the cache's look-up", fault)

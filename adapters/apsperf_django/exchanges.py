@@ -60,12 +60,12 @@ class Relay:
         self.gate: Gate = gate
         self.request = request
         self.x = x
-        gate.hooks.start(x)
         try:
             self._admitted = gate.admit(x)
         except Exception as fault:
             gate.hooks.faults.note("the cache's look-up", fault)
             self._admitted = False
+        gate.hooks.start(x)
 
     async def find(self) -> Entry | None:
         """An entry to answer with."""

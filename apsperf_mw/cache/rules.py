@@ -180,8 +180,8 @@ def open_to(answer: Answer) -> int:
 
 def reflects_origin(answer: Answer) -> bool:
     """Whether the response names one CORS origin without varying on it."""
-    allowed = answer.first(b"access-control-allow-origin")
-    return allowed not in (None, b"*") and b"origin" not in (answer.vary or ())
+    allowed = answer.fields.get(b"access-control-allow-origin", ())
+    return any(origin != b"*" for origin in allowed) and b"origin" not in (answer.vary or ())
 
 
 def private(answer: Answer) -> bool:

@@ -25,6 +25,7 @@ PRECONDITION = 128
 CREDENTIAL = 256
 FORWARDED = 512
 MALFORMED = 1024
+TRACED = 2048
 
 # An entry must allow each of these before it is served or stored under it.
 GUARDED = COOKIE | AUTHORIZATION
@@ -52,6 +53,7 @@ FIELDS: dict[str, int] = {
     "if-range": RANGE,
     "content-length": LENGTH,
     "transfer-encoding": BODY,
+    "traceparent": TRACED,
 }
 
 # Fields by which a client may tell an app another URL, host or method than the key shows.

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 MINUTE = (("Cache-Control", "max-age=60"),)
 
 
-def fresh(*headers: tuple[str, str], body: Iterable[bytes | Gate] = (b"page",), **more: Any) -> Response:
+def fresh(
+    *headers: tuple[str, str], body: Iterable[bytes | Gate] = (b"page",), **more: Any
+) -> Response:
     """A response that may be stored for a minute."""
     parts = list(body) if isinstance(body, tuple) else body
     return Response(headers=(*MINUTE, *headers), body=parts, **more)

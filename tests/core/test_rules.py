@@ -254,9 +254,7 @@ def test_vary_star_on_a_second_line_counts() -> None:
         ([(b"access-control-allow-origin", b"https://a.test"), (b"vary", b"Origin")], ""),
     ],
 )
-def test_cors_origin_must_be_star_or_keyed(
-    headers: list[tuple[bytes, bytes]], reason: str
-) -> None:
+def test_cors_origin_must_be_star_or_keyed(headers: list[tuple[bytes, bytes]], reason: str) -> None:
     assert refusal(FRESH, *headers) == reason
 
 

@@ -1,0 +1,1 @@
+"""Observers of requests, and the one exporter behind them."""

@@ -1,0 +1,44 @@
+"""What an observer is.
+
+Any object with some of these methods. A shell collects them once and calls them for each request,
+in the order in which the observers stand; one that raises is counted, and the app never feels it.
+All are plain functions and must be quick: what is slow belongs into the exporter's thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from apsperf_mw.exchange import Exchange, Header
+
+
+class Starts(Protocol):
+    """Is told of requests as they come."""
+
+    def start(self, x: Exchange) -> None:
+        """The request has come: `raw`, `method` and `started` are known."""
+
+
+class Surrounds(Protocol):
+    """Stands round the app's call, in its context; not called for hits."""
+
+    def enter(self, x: Exchange) -> object:
+        """The app is about to run; the result is handed to `leave`."""
+
+    def leave(self, x: Exchange, token: object) -> None:
+        """The app has returned."""
+
+
+class Heads(Protocol):
+    """Sees the head of each response and may add fields to it."""
+
+    def head(self, x: Exchange, headers: list[Header]) -> None:
+        """`status`, `result` and `head_at` are known."""
+
+
+class Ends(Protocol):
+    """Is told once of each request that is over, well or not."""
+
+    def end(self, x: Exchange) -> None:
+        """The last byte is out, or never will be; everything in the exchange is final."""

@@ -1,0 +1,111 @@
+"""Our series as OpenTelemetry's data, cumulative since `start_ns`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from apsperf_mw.observe.series import DURATION_BOUNDS_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from apsperf_mw.observe.series import Attributes, Histogram, Requests, Series
+
+Kind = Literal["counter", "updown", "gauge"]
+
+DURATION = ("http.server.request.duration", "s", "Duration of HTTP server requests.")
+FIRST_BYTE = (
+    "apsperf.server.first_byte.duration",
+    "s",
+    "Time until the first byte of HTTP server responses.",
+)
+RESULTS = ("apsperf.cache.requests", "{request}", "Requests by what the cache did.")
+
+
+class Observed(Struct, eq=False):
+    """An instrument whose values are asked for when they are exported."""
+
+    name: str
+    unit: str
+    description: str
+    kind: Kind
+    values: Callable[[], Iterable[tuple[float, Attributes]]]
+
+
+def metrics_data(
+    requests: Requests,
+    observed: Iterable[Observed],
+    resource: Resource,
+    scope: InstrumentationScope,
+    times_ns: tuple[int, int],
+) -> MetricsData:
+    """Everything counted so far; `times_ns` are the start of counting and now."""
+    from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
+
+    metrics = [
+        histogram(DURATION, requests.durations.all(), times_ns),
+        histogram(FIRST_BYTE, requests.first_bytes.all(), times_ns),
+        *(number(one, times_ns) for one in (results(requests), *observed)),
+    ]
+    metrics = [metric for metric in metrics if metric.data.data_points]
+    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
+
+
+def results(requests: Requests) -> Observed:
+    """The counter of what the cache did."""
+    return Observed(
+        *RESULTS,
+        "counter",
+        lambda: [(series.value[0], series.attributes) for series in requests.results.all()],
+    )
+
+
+def histogram(
+    named: tuple[str, str, str], series: Iterable[Series[Histogram]], times_ns: tuple[int, int]
+) -> Metric:
+    """A histogram with one point for each series."""
+    from opentelemetry.sdk.metrics.export import AggregationTemporality, Metric
+    from opentelemetry.sdk.metrics.export import Histogram as HistogramData
+
+    name, unit, description = named
+    points = [_histogram_point(one, times_ns) for one in series]
+    return Metric(name, description, unit, HistogramData(points, AggregationTemporality.CUMULATIVE))
+
+
+def number(one: Observed, times_ns: tuple[int, int]) -> Metric:
+    """A sum or a gauge with one point for each value."""
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        Gauge,
+        Metric,
+        NumberDataPoint,
+        Sum,
+    )
+
+    points = [NumberDataPoint(attributes, *times_ns, value) for value, attributes in one.values()]
+    data: Any = Gauge(points)
+    if one.kind != "gauge":
+        data = Sum(points, AggregationTemporality.CUMULATIVE, one.kind == "counter")
+    return Metric(one.name, one.description, one.unit, data)
+
+
+def _histogram_point(series: Series[Histogram], times_ns: tuple[int, int]) -> Any:
+    from opentelemetry.sdk.metrics.export import HistogramDataPoint
+
+    value = series.value
+    return HistogramDataPoint(
+        series.attributes,
+        *times_ns,
+        value.count,
+        value.total,
+        list(value.buckets),
+        DURATION_BOUNDS_S,
+        value.lowest,
+        value.highest,
+    )

@@ -1,0 +1,1 @@
+"""What the suite costs, measured against the bare app: `python -m benchmarks`."""

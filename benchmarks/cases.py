@@ -1,0 +1,141 @@
+"""What is measured in process: each case is a kind of request and the apps that take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw import Suite
+from benchmarks.contenders import ETAG, MOST_KEPT
+from benchmarks.shells import FIELDS, PATH, fresh_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.shells import App, Request, Shell
+
+    Layers = dict[str, dict[str, Any]]
+
+CONDITIONAL = (*FIELDS, ("if-none-match", ETAG))
+# So few that every miss evicts, on our side and in the dict.
+FEW = 256
+
+
+def observed(sample_ratio: float) -> Layers:
+    """Settings with every observer on, exporting into memory."""
+    return {
+        "timing": {"enabled": True},
+        "memory": {"enabled": True},
+        "tracing": {"enabled": True, "sample_ratio": sample_ratio},
+        "exporter": {"kind": "memory"},
+    }
+
+
+NO_CACHE: Layers = {"cache": {"enabled": False}}
+QUIET: Layers = {
+    "timing": {"enabled": False},
+    "memory": {"enabled": False},
+    "tracing": {"enabled": False},
+    "exporter": {"kind": "none"},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One case. `status` and `says` (in Cache-Status) are what the suite must answer.
+
+    `bars_us` are what it may add over the bare app, on ASGI and WSGI. `most` bounds the entries;
+    `emptied` has the caches emptied before each slice, outside the timed part.
+    """
+
+    name: str
+    title: str
+    layers: Layers
+    status: int = 200
+    says: str = ""
+    bars_us: dict[str, float] = field(default_factory=dict)
+    new_keys: bool = False
+    conditional: bool = False
+    cacheable: bool = True
+    in_dict: bool = False
+    most: int = MOST_KEPT
+    emptied: bool = False
+
+
+MISS = {"says": "fwd=uri-miss; stored", "new_keys": True, "in_dict": True}
+MISS_BARS = {"asgi": 15.0, "wsgi": 15.0}
+HIT_BARS = {"asgi": 2.5, "wsgi": 1.5}
+OBSERVED_HIT_BARS = {"asgi": 6.5, "wsgi": 5.5}
+
+PLANS = (
+    Plan("hit", "hit", QUIET, says="hit", bars_us=HIT_BARS, in_dict=True),
+    Plan("304", "hit answered 304", QUIET, status=304, says="hit", conditional=True),
+    Plan("miss", "miss, stored", QUIET, bars_us=MISS_BARS, emptied=True, **MISS),  # type: ignore[arg-type]
+    Plan("evict", "miss that evicts", QUIET, bars_us=MISS_BARS, most=FEW, **MISS),  # type: ignore[arg-type]
+    Plan("pass", "uncacheable", QUIET, says='detail="no-store"', cacheable=False),
+    Plan("observed-0", "observed, 0 % traced", {**observed(0.0), **NO_CACHE}),
+    Plan("observed-10", "observed, 10 % traced", {**observed(0.1), **NO_CACHE}),
+    Plan("observed-100", "observed, 100 % traced", {**observed(1.0), **NO_CACHE}),
+    Plan(
+        "observed-hit", "hit, 10 % traced", observed(0.1), says="hit", bars_us=OBSERVED_HIT_BARS
+    ),
+)
+CASE_NAMES = tuple(plan.name for plan in PLANS)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """An app by the name of what is round it; `reset` empties its cache."""
+
+    name: str
+    app: App
+    reset: Callable[[], None]
+
+
+class Case:
+    """A plan on one shell, its contenders made, warmed up and checked."""
+
+    def __init__(self, plan: Plan, shell: Shell) -> None:
+        self.plan = plan
+        self.shell = shell
+        url = f"memory://?max_entries={plan.most}"
+        self._suite = Suite(**{**plan.layers, "drivers": {"memory": url}})
+        self.contenders = self._made()
+        self.check()
+
+    def requests(self, number: int) -> list[Request]:
+        """So many requests, none sharing an object with another."""
+        fields = CONDITIONAL if self.plan.conditional else FIELDS
+        make, new = self.shell.request, self.plan.new_keys
+        return [make(fresh_path() if new else PATH, fields) for _ in range(number)]
+
+    def check(self) -> None:
+        """Raise `RuntimeError` where the suite does not answer as the plan says."""
+        suite_app = self.contenders[-1].app
+        self.shell.ask(suite_app, self.shell.request(PATH, FIELDS))
+        reply = self.shell.ask(suite_app, self.requests(1)[0])
+        said = reply.fields.get("cache-status", "")
+        if reply.status != self.plan.status or self.plan.says not in said:
+            raise RuntimeError(f"{self.shell.name} {self.plan.name}: got {reply}")
+        if self._suite.faults.counts:
+            raise RuntimeError(f"{self.plan.name}: faults {dict(self._suite.faults.counts)}")
+
+    def close(self) -> None:
+        """End what the suite began."""
+        self._suite.close()
+
+    def _made(self) -> tuple[Contender, ...]:
+        plan, shell = self.plan, self.shell
+        bare = shell.cacheable if plan.cacheable else shell.uncacheable
+        made = [Contender("bare", bare, _nothing)]
+        if plan.in_dict:
+            kept = shell.in_dict(bare, plan.most)
+            made.append(Contender("dict", kept, kept.shelf.clear))
+        driver = self._suite.driver("cache")
+        empty = getattr(driver, "clear", _nothing)
+        made.append(Contender("suite", shell.wrap(self._suite, bare), empty))
+        return tuple(made)
+
+
+def _nothing() -> None:
+    """A bare app keeps nothing."""

@@ -1,0 +1,18 @@
+"""The apps that the servers load, by name: `asgi_bare`, `asgi_hit`, `wsgi_observed` and so on."""
+
+from __future__ import annotations
+
+from apsperf_mw import Suite
+from benchmarks.cases import QUIET, observed
+from benchmarks.contenders import FRESH, asgi_app, wsgi_app
+
+# What stands round the app, in the order of the table.
+WRAPPINGS = ("bare", "hit", "observed")
+
+asgi_bare = asgi_app(FRESH)
+asgi_hit = Suite(**QUIET).asgi(asgi_bare)
+asgi_observed = Suite(**observed(0.1)).asgi(asgi_bare)
+
+wsgi_bare = wsgi_app(FRESH)
+wsgi_hit = Suite(**QUIET).wsgi(wsgi_bare)
+wsgi_observed = Suite(**observed(0.1)).wsgi(wsgi_bare)

@@ -1,0 +1,1 @@
+"""The demo's parts: the workload, the servers, the load client, the OTLP sink, the report."""

@@ -1,0 +1,62 @@
+"""Errors, pages for errors and everything else reach the client as they do without the suite."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.adapters.conftest import Make
+from tests.adapters.support import outward
+
+TARGETS = (
+    "/plain",
+    "/item/7",
+    "/item/none",
+    "/unmarked?control=max-age%3D60",
+    "/said?control=private",
+    "/said",
+    "/cookie",
+    "/etag",
+    "/status/204",
+    "/status/302",
+    "/status/503",
+    "/gone",
+    "/error",
+    "/nowhere",
+    "/item/7/",
+    "/session/read",
+    "/session/write",
+)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_reply_is_the_bare_apps(make: Make, target: str, method: str) -> None:
+    logging.disable()
+    try:
+        bare_site = make(bare=True)
+        bare = outward(bare_site.ask(target, method=method)), repr(bare_site.raised)
+        site = make()
+        assert (outward(site.ask(target, method=method)), repr(site.raised)) == bare
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def test_an_error_page_is_not_stored_and_ends_the_exchange(make: Make) -> None:
+    site = make()
+    for turn in (1, 2):
+        reply = site.ask("/error")
+        assert reply.status == 500
+        assert site.calls == {"error": turn}
+    assert [x.status for x in site.ended] == [500, 500]
+    raises = make.stack in {"starlette", "fastapi"}  # these let the server see the exception
+    assert {x.error for x in site.ended} == {"RuntimeError" if raises else ""}
+    assert repr(site.raised) == ("RuntimeError('error 2')" if raises else "None")
+
+
+def test_a_marked_view_may_say_404_by_an_exception(make: Make) -> None:
+    site = make()
+    for turn in (1, 2):
+        assert site.ask("/gone").status == 404
+        assert site.calls == {"gone": turn}
