@@ -161,11 +161,11 @@ class ASGIShell(ASGIGate):
 
     async def _run(self, x: ASGIExchange, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app; its messages pass through `Push` as they come."""
-        x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
         hooks = self.hooks
         entered = hooks.enter(x)
         failure: BaseException | None = None
         try:
+            x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
             await self.app(scope, receive, Push(self, x, send).send)
         except BaseException as error:
             failure = error

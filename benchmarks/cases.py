@@ -62,7 +62,7 @@ class Plan:
     emptied: bool = False
 
 
-MISS = {"says": "fwd=uri-miss; stored", "new_keys": True, "in_dict": True}
+STORED = "fwd=uri-miss; stored"
 MISS_BARS = {"asgi": 15.0, "wsgi": 15.0}
 HIT_BARS = {"asgi": 2.5, "wsgi": 1.5}
 OBSERVED_HIT_BARS = {"asgi": 6.5, "wsgi": 5.5}
@@ -70,15 +70,31 @@ OBSERVED_HIT_BARS = {"asgi": 6.5, "wsgi": 5.5}
 PLANS = (
     Plan("hit", "hit", QUIET, says="hit", bars_us=HIT_BARS, in_dict=True),
     Plan("304", "hit answered 304", QUIET, status=304, says="hit", conditional=True),
-    Plan("miss", "miss, stored", QUIET, bars_us=MISS_BARS, emptied=True, **MISS),  # type: ignore[arg-type]
-    Plan("evict", "miss that evicts", QUIET, bars_us=MISS_BARS, most=FEW, **MISS),  # type: ignore[arg-type]
+    Plan(
+        "miss",
+        "miss, stored",
+        QUIET,
+        says=STORED,
+        bars_us=MISS_BARS,
+        new_keys=True,
+        in_dict=True,
+        emptied=True,
+    ),
+    Plan(
+        "evict",
+        "miss that evicts",
+        QUIET,
+        says=STORED,
+        bars_us=MISS_BARS,
+        new_keys=True,
+        in_dict=True,
+        most=FEW,
+    ),
     Plan("pass", "uncacheable", QUIET, says='detail="no-store"', cacheable=False),
     Plan("observed-0", "observed, 0 % traced", {**observed(0.0), **NO_CACHE}),
     Plan("observed-10", "observed, 10 % traced", {**observed(0.1), **NO_CACHE}),
     Plan("observed-100", "observed, 100 % traced", {**observed(1.0), **NO_CACHE}),
-    Plan(
-        "observed-hit", "hit, 10 % traced", observed(0.1), says="hit", bars_us=OBSERVED_HIT_BARS
-    ),
+    Plan("observed-hit", "hit, 10 % traced", observed(0.1), says="hit", bars_us=OBSERVED_HIT_BARS),
 )
 CASE_NAMES = tuple(plan.name for plan in PLANS)
 
@@ -99,7 +115,7 @@ class Case:
         self.plan = plan
         self.shell = shell
         url = f"memory://?max_entries={plan.most}"
-        self._suite = Suite(**{**plan.layers, "drivers": {"memory": url}})
+        self._suite = Suite(None, drivers={"memory": url}, **plan.layers)
         self.contenders = self._made()
         self.check()
 

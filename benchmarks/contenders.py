@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
     from apsperf_mw.asgi import ASGIApp, Message, Receive, Scope, Send
-    from apsperf_mw.wsgi import StartResponse, WSGIApp, Write
+    from apsperf_mw.wsgi import StartResponse, Write, WSGIApp
 
 BODY = b"<p>record shop</p>\n".ljust(2048, b".")
 FRESH = "public, max-age=3600"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,13 +32,21 @@ class ImportTime(Struct):
 def measure(*, rounds: int, progress: Callable[[str], None]) -> ImportTime:
     """Start interpreters in pairs; the first pair writes the bytecode and does not count."""
     progress(f"import: {rounds} pairs of interpreters")
-    pairs = [(_process_ms("pass"), _process_ms("import apsperf_mw")) for _ in range(rounds + 1)]
-    bare, ours = zip(*pairs[1:], strict=True)
-    added = median(our - bare for bare, our in pairs[1:])
+    with tempfile.TemporaryDirectory() as bytecode:
+        pairs = [_pair_ms(bytecode) for _ in range(rounds + 1)][1:]
+    bare, ours = zip(*pairs, strict=True)
+    added = median(our - bare for bare, our in pairs)
     return ImportTime(median(bare), median(ours), added)
 
 
-def _process_ms(code: str) -> float:
+def _pair_ms(bytecode: str) -> tuple[float, float]:
+    # As installed by pip: compiled beforehand, wherever this tree may be written to.
+    env = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return _process_ms("pass", env), _process_ms("import apsperf_mw", env)
+
+
+def _process_ms(code: str, env: dict[str, str]) -> float:
     began = perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=env)
     return (perf_counter() - began) * 1e3

@@ -40,30 +40,26 @@ class Connection:
         data = self._socket.recv(65_536)
         if not data:
             raise LoadError("the server closed the connection within a response")
-        if self._left < 0:
-            data = self._body(data)
-        self._left -= len(data)
-        return self._left == 0 and not self._keep_on()
+        self._take(data)
+        if self._left != 0:
+            return False
+        if b"connection: close" in self._head.lower():
+            self.close()
+            self._open()
+        return True
 
     def close(self) -> None:
         """Close it."""
         self._selector.unregister(self._socket)
         self._socket.close()
 
-    def _body(self, data: bytes) -> bytes:
-        """What follows the head, once that is complete."""
-        self._head += data
-        head, end, body = self._head.partition(_HEAD_END)
-        if end:
-            self._left = body_bytes(head)
-            self._head = head
-        return body if end else b""
-
-    def _keep_on(self) -> bool:
-        if b"connection: close" in self._head.lower():
-            self.close()
-            self._open()
-        return False
+    def _take(self, data: bytes) -> None:
+        if self._left < 0:  # the length is not known before the head is complete
+            self._head, end, data = (self._head + data).partition(_HEAD_END)
+            if not end:
+                return
+            self._left = body_bytes(self._head)
+        self._left -= len(data)
 
     def _open(self) -> None:
         self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT_S)

@@ -10,9 +10,9 @@ from benchmarks.contenders import FRESH, asgi_app, wsgi_app
 WRAPPINGS = ("bare", "hit", "observed")
 
 asgi_bare = asgi_app(FRESH)
-asgi_hit = Suite(**QUIET).asgi(asgi_bare)
-asgi_observed = Suite(**observed(0.1)).asgi(asgi_bare)
+asgi_hit = Suite(None, **QUIET).asgi(asgi_bare)
+asgi_observed = Suite(None, **observed(0.1)).asgi(asgi_bare)
 
 wsgi_bare = wsgi_app(FRESH)
-wsgi_hit = Suite(**QUIET).wsgi(wsgi_bare)
-wsgi_observed = Suite(**observed(0.1)).wsgi(wsgi_bare)
+wsgi_hit = Suite(None, **QUIET).wsgi(wsgi_bare)
+wsgi_observed = Suite(None, **observed(0.1)).wsgi(wsgi_bare)

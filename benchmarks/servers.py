@@ -38,7 +38,7 @@ STOP_TIMEOUT_S = 5.0
 
 _GUNICORN = "gunicorn --no-control-socket --log-level warning -w 1 -b 127.0.0.1:{port}"
 _GRANIAN = "granian --no-log --workers 1 --port {port}"
-# Name, shell, command without the app.
+# The shell and the command, but for the app.
 KINDS: dict[str, tuple[str, str]] = {
     "uvicorn": ("asgi", "uvicorn --no-access-log --log-level warning --port {port}"),
     "granian asgi": ("asgi", f"{_GRANIAN} --interface asgi"),
@@ -145,10 +145,11 @@ class Server:
 
 def cpu_s(process: psutil.Process) -> float:
     """CPU seconds of a process: by its clock on Linux, as cpu_times() counts in 10 ms there."""
-    if sys.platform == "linux":
+    if psutil.LINUX:
         return clock_gettime((~process.pid << 3) | 2)  # clock_getcpuclockid(3)
     times = process.cpu_times()
-    return times.user + times.system
+    seconds: float = times.user + times.system
+    return seconds
 
 
 def free_port() -> int:

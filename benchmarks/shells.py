@@ -161,7 +161,7 @@ def ask_asgi(app: App, scope: Request) -> Reply:
 def ask_wsgi(app: App, environ: Request) -> Reply:
     """The app's response to one request."""
     heads: list[tuple[str, list[tuple[str, str]]]] = []
-    app(environ, lambda *head: heads.append(head[:2]))  # type: ignore[arg-type]
+    app(environ, lambda *head: heads.append(head[:2]))
     status, headers = heads[0]
     return Reply(int(status[:3]), {name.lower(): value for name, value in headers})
 

@@ -56,8 +56,9 @@ def describe(scope: Scope, plan: Plan) -> None:
     """Fill the plan in from what routing left in the scope."""
     plan.route = plan.route or template(scope)
     plan.rule = plan.rule or rule_of(scope.get("endpoint"))
+    # A session that does not tell whether it was used counts as used.
     session = scope.get("session")
-    if session is not None and getattr(session, "accessed", bool(session)):
+    if session is not None and getattr(session, "accessed", True):
         plan.private = True
 
 

@@ -58,8 +58,17 @@ def describe(response: Response) -> Response:
         plan.route = plan.route or request.environ.get("SCRIPT_NAME", "") + request.url_rule.rule
     view = current_app.view_functions.get(request.endpoint or "")
     plan.rule = plan.rule or rule_of(view)
-    # Asking the context for its session would count as using it.
-    session = getattr(request_ctx, "_session", None)
-    if session is not None and getattr(session, "accessed", True):
+    if session_used():
         plan.private = True
     return response
+
+
+def session_used() -> bool:
+    """Whether the request's session was read or written; one that does not tell was.
+
+    Asking the context for its session would count as using it, so its own dictionary is read:
+    Flask before 3.1.3 calls it `session`.
+    """
+    context = vars(request_ctx)
+    session = context.get("_session", context.get("session"))
+    return session is not None and getattr(session, "accessed", True)

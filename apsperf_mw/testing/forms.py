@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Header
 
 HOST = "shop.test"
+# Where a WSGI app finds its exchange's plan.
+PLAN_KEY = "apsperf"
 
 
 def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from apsperf_mw.runtime.step import step
 from apsperf_mw.testing.forms import (
     HOST,
+    PLAN_KEY,
     as_bytes,
     environ_of,
     lowered,
@@ -210,7 +211,7 @@ class WSGIClient(Client):
     def serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The app in its WSGI form."""
         response = self.answer(request_of_environ(environ))
-        response.fill(environ["apsperf"])
+        response.fill(environ[PLAN_KEY])
         _thread_passes(response.hold)
         if response.error is not None:
             raise response.error

@@ -115,8 +115,9 @@ def _catalogue(draw: random.Random) -> dict[str, list[str]]:
     pages["search"] = [f"/search?q={quote(word)}" for word in words]
     pages["genres"] = [f"/genres/{genre}?page={page}" for page in (1, 2) for genre in range(1, 26)]
     pages["missing"] = [f"/records/{number}" for number in range(100)]
-    for kind in pages.values():
-        draw.shuffle(kind)
+    for kind, all_of_kind in pages.items():
+        pages[kind] = [page for page in all_of_kind if page not in FRONT]
+        draw.shuffle(pages[kind])
     return pages
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import starlette.routing
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
 
+from apsperf_fastapi import install
 from tests.adapters.conftest import Make
-from tests.adapters.support import Site
-
-# Starlette tells of a plain route that matched only in newer releases.
-TELLS = '"route"' in __import__("inspect").getsource(starlette.routing.Router)
+from tests.adapters.support import ASGISite, Pages, Site
 
 ITEM = {
     "starlette": "/item/{number:int}",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from starlette.middleware import sessions
 
+from tests.adapters.conftest import Make
 from tests.adapters.support import Site, cookies_of
 
 
-def test_a_view_that_leaves_the_session_alone_is_stored(site: Site) -> None:
+def test_a_view_that_leaves_the_session_alone_is_stored(make: Make) -> None:
     """The control: the same mark, the same fields, the same middleware."""
+    site = make()
+    # Older releases of Starlette do not tell, and then no view behind the middleware is stored.
+    tells = make.stack not in {"starlette", "fastapi"} or hasattr(sessions, "Session")
     alice = cookies_of(site.ask("/session/write"))
     site.ask("/session/idle", alice)
-    assert site.ask("/session/idle", alice).cache.hit
-    assert site.ask("/session/idle").cache.hit
+    assert site.ask("/session/idle", alice).cache.hit == tells
+    assert site.ask("/session/idle").cache.hit == tells
 
 
 @pytest.mark.parametrize("view", ["write", "read"])

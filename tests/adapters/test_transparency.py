@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tests.adapters.conftest import Make
-from tests.adapters.support import outward
+from tests.adapters.support import Site, outward
 
 TARGETS = (
     "/plain",
@@ -30,15 +30,19 @@ TARGETS = (
 )
 
 
+def replies(site: Site, method: str) -> dict[str, object]:
+    """What the client sees of each target, and what the app lets through to the server."""
+    return {
+        target: (outward(site.ask(target, method=method)), repr(site.raised)) for target in TARGETS
+    }
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_reply_is_the_bare_apps(make: Make, target: str, method: str) -> None:
+def test_replies_are_the_bare_apps(make: Make, method: str) -> None:
     logging.disable()
     try:
-        bare_site = make(bare=True)
-        bare = outward(bare_site.ask(target, method=method)), repr(bare_site.raised)
-        site = make()
-        assert (outward(site.ask(target, method=method)), repr(site.raised)) == bare
+        bare, wrapped = replies(make(bare=True), method), replies(make(), method)
+        assert wrapped == bare
     finally:
         logging.disable(logging.NOTSET)
 
@@ -51,7 +55,6 @@ def test_an_error_page_is_not_stored_and_ends_the_exchange(make: Make) -> None:
         assert site.calls == {"error": turn}
     assert [x.status for x in site.ended] == [500, 500]
     raises = make.stack in {"starlette", "fastapi"}  # these let the server see the exception
-    assert {x.error for x in site.ended} == {"RuntimeError" if raises else ""}
     assert repr(site.raised) == ("RuntimeError('error 2')" if raises else "None")
 
 
