@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
+from apsperf_mw.errors import DriverError
 from apsperf_mw.faults import Faults
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
@@ -114,7 +115,13 @@ class Suite:
         self.registry.close()
 
     def purge(self, *tags: str) -> None:
-        """Make every stored response that carries one of these tags unusable, at once."""
+        """Make every stored response that carries one of these tags unusable, at once.
+
+        Raises `DriverError` for a driver outside this process, which would not hear of it.
+        """
+        driver = self.driver("cache")
+        if not driver.local:
+            raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
         self.cache.tags.purge(tags)
 
 

@@ -155,7 +155,8 @@ class WSGIShell(WSGIGate):
         self, x: WSGIExchange, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Run the app; its body passes through as the server pulls it."""
-        x.plan = environ["apsperf"] = Plan()
+        # A dot in its name marks an extension (PEP 3333).
+        x.plan = environ["apsperf.plan"] = Plan()
         entered = self.hooks.enter(x)
         try:
             body = self.app(environ, Head(self, x, start_response))
@@ -174,9 +175,9 @@ class WSGIShell(WSGIGate):
     def _whole(self, x: WSGIExchange, body: Iterable[bytes]) -> Iterable[bytes]:
         """A body that is here already; servers read its length, so it stays what it is."""
         for chunk in body:
-            x.sent_bytes += len(chunk)
-            self.cache.record(x, chunk)
+            self.record(x, chunk)
         self.settle(x)
+        self.cache.drop(x, Outcome.UNCACHEABLE)  # where there was no head to read
         self.hooks.end(x)
         return body
 
@@ -218,6 +219,15 @@ class WSGIShell(WSGIGate):
         added: list[Header] = []
         self.hooks.head(x, added)
         headers.extend(as_text(tuple(added)))
+
+    def record(self, x: WSGIExchange, chunk: bytes) -> None:
+        """Record a chunk as it passes; whether it is one is for the server to say."""
+        try:
+            x.sent_bytes += len(chunk)
+            self.cache.record(x, chunk)
+        except Exception as fault:
+            self.hooks.faults.note("the cache's recording", fault)
+            self.cache.drop(x, Outcome.UNCACHEABLE)
 
     def settle(self, x: WSGIExchange) -> None:
         """Store before the last byte goes out, so that the next request finds it."""
@@ -262,8 +272,7 @@ class Head:
             write = self._start(status, out, exc_info)
 
         def record_and_write(chunk: bytes) -> object:
-            x.sent_bytes += len(chunk)
-            shell.cache.record(x, chunk)
+            shell.record(x, chunk)
             return write(chunk)
 
         return record_and_write
@@ -297,8 +306,7 @@ class Pull:
             raise
         finally:
             shell.hooks.leave(x, entered)
-        x.sent_bytes += len(chunk)
-        shell.cache.record(x, chunk)
+        shell.record(x, chunk)
         if x.tape is not None and x.tape.full:
             shell.settle(x)
         return chunk

@@ -40,26 +40,28 @@ class Gates:
         face = (loop_face if is_async else thread_face)(suite.driver("cache"))
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
+        self._steps = face.instant or not is_async
 
     def relay(self, request: HttpRequest) -> Relay:
         """The request's relay, admitted or not."""
+        method, now = request.method or "", monotonic()
         scope = getattr(request, "scope", None)
         if scope is not None:
-            return Relay(
-                self._asgi, request, ASGIExchange(scope, request.method or "", monotonic())
-            )
-        return Relay(
-            self._wsgi, request, WSGIExchange(request.META, request.method or "", monotonic())
-        )
+            return Relay(self._asgi, request, ASGIExchange(scope, method, now), steps=self._steps)
+        x = WSGIExchange(request.META, method, now)
+        return Relay(self._wsgi, request, x, steps=self._steps)
 
 
 class Relay:
     """Between one Django request and the cache."""
 
-    def __init__(self, gate: ASGIGate | WSGIGate, request: HttpRequest, x: Exchange) -> None:
+    def __init__(
+        self, gate: ASGIGate | WSGIGate, request: HttpRequest, x: Exchange, *, steps: bool
+    ) -> None:
         self.gate: Gate = gate
         self.request = request
         self.x = x
+        self._steps = steps
         try:
             self._admitted = gate.admit(x)
         except Exception as fault:
@@ -142,6 +144,9 @@ class Relay:
         elif response.is_async:
             response.streaming_content = self._pass_async(response.streaming_content)
         else:
+            if not self._steps:
+                # Django runs it in a thread, where nothing can wait for an async driver.
+                self.gate.cache.drop(self.x, Outcome.UNCACHEABLE)
             response.streaming_content = self._pass(response.streaming_content)
 
     def fail(self, error: BaseException) -> None:
@@ -163,6 +168,7 @@ class Relay:
             self._record(chunk)
             yield chunk
         await self._settle()
+        self.gate.hooks.end(self.x)  # Django closes the response in a thread, after a while
 
     def _record(self, chunk: bytes) -> None:
         self.x.sent_bytes += len(chunk)

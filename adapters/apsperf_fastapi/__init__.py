@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from starlette.routing import Mount
+
 from apsperf_mw.cache.policy import Plan, cached, rule_of
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Awaitable
 
     from starlette.applications import Starlette
 
-    Scope = MutableMapping[str, Any]
+    from apsperf_mw.asgi import ASGIApp, Receive, Scope, Send
 
 __all__ = ["cached", "install"]
 
@@ -27,9 +29,10 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
         raise RuntimeError("the suite is installed on this app already")
     suite = Suite(**settings) if suite is None else suite
     build = app.build_middleware_stack
+    reports = suite.settings.tracing.enabled or suite.settings.timing.enabled
 
     def build_with_suite() -> Any:
-        return suite.asgi(build(), describe)
+        return suite.asgi(Quiet(build()) if reports else build(), describe)
 
     app.build_middleware_stack = build_with_suite  # type: ignore[method-assign]
     app.middleware_stack = None
@@ -42,42 +45,78 @@ def stand_in(app: Starlette, suite: Suite) -> None:
     """Switch off FastAPI's spans and durations where the suite makes them.
 
     FastAPI reports by itself as soon as a global provider is set, and would report twice. Its
-    log records stay.
+    log records stay; its spans of websockets go too. A provider that FastAPI was given by name
+    goes on getting its reports: the suite knows only the global ones.
     """
     config = getattr(app, "_telemetry", None)
     if isinstance(config, dict):
-        if suite.settings.tracing.enabled:
+        if suite.settings.tracing.enabled and config.get("tracer_provider") is None:
             config["tracing"] = False
-        if suite.settings.timing.enabled:
+        if suite.settings.timing.enabled and config.get("meter_provider") is None:
             config["metrics"] = False
+
+
+class Quiet:
+    """The app's stack, within which mounted FastAPI apps do not report once more."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app  # by this name FastAPI looks for other instrumentation
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection; FastAPI reports only where the key is not there yet."""
+        scope.setdefault("fastapi.telemetry", None)
+        return self.app(scope, receive, send)
 
 
 def describe(scope: Scope, plan: Plan) -> None:
     """Fill the plan in from what routing left in the scope."""
     plan.route = plan.route or template(scope)
     plan.rule = plan.rule or rule_of(scope.get("endpoint"))
-    # A session that does not tell whether it was used counts as used.
+    # Older releases do not tell whether a session was used: one that holds something was.
     session = scope.get("session")
-    if session is not None and getattr(session, "accessed", True):
+    if session is not None and getattr(session, "accessed", bool(session)):
         plan.private = True
 
 
 def template(scope: Scope) -> str:
-    """The matched route's template with its mount point, or an empty string."""
+    """The matched route's template with its mount points, or an empty string."""
     route = scope.get("route")
     if route is None:
         return ""
-    # An included router's routes have their prefix only in FastAPI's own context.
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    path: str = getattr(context, "path", "") or getattr(route, "path", "")
-    mounted: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
-    if mounted and hasattr(route, "app") and route.app is scope.get("endpoint"):
-        return without_values(mounted, scope) + "/{path}"  # the mounted app routes by itself
-    return without_values(mounted, scope) + path
+    if isinstance(route, Mount):
+        # An app that has routes was asked and had none for this path; others have theirs inside.
+        path = "" if route.routes else "/{path}"
+    else:
+        # An included router's routes have their prefix only in FastAPI's own context.
+        context = scope.get("fastapi", {}).get("effective_route_context")
+        path = getattr(context, "path", "") or getattr(route, "path", "")
+    mounted = mount_point(scope) if path else None
+    return "" if mounted is None else mounted + path
 
 
-def without_values(mounted: str, scope: Scope) -> str:
-    """A mount point with its path parameters put back in place of their values."""
-    for name, value in scope.get("path_params", {}).items():
-        mounted = mounted.replace(f"/{value}", f"/{{{name}}}", 1)
-    return mounted
+def mount_point(scope: Scope) -> str | None:
+    """The templates of the mounts that a request went through; None where they are not known.
+
+    The scope has only what they matched, which may not be told from the values in it: the mounts
+    are matched again, in the order of the routes.
+    """
+    root: str = scope.get("root_path", "")
+    base: str = scope.get("app_root_path", root)  # where the server has put the app
+    mounted = root.removeprefix(base)
+    if not scope.get("path_params"):
+        return mounted
+    template, path = "", scope["path"].removeprefix(base)
+    routes = scope["router"].routes
+    while mounted:
+        for mount in routes:
+            found = mount.path_regex.match(path) if isinstance(mount, Mount) else None
+            if found is not None:
+                break
+        else:
+            return None
+        taken = path[: -len(found["path"]) - 1]
+        if not mounted.startswith(taken):
+            return None
+        template += mount.path
+        path, mounted, routes = path[len(taken) :], mounted[len(taken) :], mount.routes
+    return template

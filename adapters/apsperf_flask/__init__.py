@@ -51,7 +51,7 @@ class APSPerf:
 
 def describe(response: Response) -> Response:
     """Fill the request's plan in: the route, its mark, and whether the session was used."""
-    plan: Plan | None = request.environ.get("apsperf")
+    plan: Plan | None = request.environ.get("apsperf.plan")
     if plan is None:
         return response
     if request.url_rule is not None:

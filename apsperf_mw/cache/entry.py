@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
+
+from apsperf_mw.http.fields import clean_header
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
@@ -154,9 +157,9 @@ def decode(frame: bytes, wall_offset_s: float, now: float) -> Record | None:
         return None
     if isinstance(found, ForkFrame):
         return Fork(found.names, found.stamp, found.variants)
-    if not all(map(clean_field, found.headers)):
+    lifetime = found.fresh_until - found.born_at
+    if not sound(found.status, found.headers, lifetime):
         return None
-    lifetime = max(found.fresh_until - found.born_at, 0.0)
     born = min(found.born_at - wall_offset_s, now)
     return Entry(
         found.status,
@@ -174,7 +177,10 @@ def decode(frame: bytes, wall_offset_s: float, now: float) -> Record | None:
     )
 
 
-def clean_field(field: tuple[bytes, bytes]) -> bool:
-    """Whether a field cannot split a response: no CR, LF or NUL (RFC 9110 §5.5)."""
-    name, value = field
-    return bool(name) and not any(mark in part for part in (name, value) for mark in b"\r\n\0")
+def sound(status: int, headers: tuple[Header, ...], lifetime_s: float) -> bool:
+    """Whether a server can send it: a final status, clean fields, a finite lifetime."""
+    return (
+        200 <= status <= 599
+        and 0 <= lifetime_s < math.inf  # false for NaN too
+        and all(clean_header(name, value) for name, value in headers)
+    )

@@ -80,10 +80,12 @@ class Cache:
             return await self._find(x, face, x.key)
         deadline = monotonic() + self.settings.cache.patience_s
         alone = self._goes_alone(x)
+        waited = False
         while True:
             flight, leads = self.flights.board(x.key, self._lane(x), self.tags.clock, alone=alone)
             if leads:
-                return await self._lead(x, face, flight)
+                return await self._lead(x, face, flight, waited=waited)
+            waited = True
             join = partial(self.flights.join, flight)
             if not await face.waits.wait(join, deadline - monotonic()):
                 self.flights.overtake(flight)
@@ -181,17 +183,21 @@ class Cache:
         entry: Entry = slot.value
         return entry
 
-    async def _lead(self, x: Exchange, face: Face, flight: Flight) -> Entry | None:
+    async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""
-        outcome, entry = Outcome.FAILED, None
         try:
-            entry = self.glance(x) if face.instant else await self._find(x, face, flight.key)
-            outcome = Outcome.STORED
-        finally:
-            if entry is not None or outcome is Outcome.FAILED:
-                self.flights.land(flight, outcome, entry)
+            quick = face.instant and not waited
+            entry = self.glance(x) if quick else await self._find(x, face, flight.key)
+        except BaseException as fault:
+            failed = isinstance(fault, Exception)  # the store would fail the followers too
+            self.flights.land(flight, Outcome.UNCACHEABLE if failed else Outcome.FAILED)
+            raise
         if entry is None:
             x.flight = flight
+        else:
+            self.flights.land(flight, Outcome.STORED, entry)
+            if waited:
+                x.result = "collapsed"
         return entry
 
     async def _find(self, x: Exchange, face: Face, key: Key) -> Entry | None:

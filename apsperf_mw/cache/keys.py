@@ -25,8 +25,9 @@ _folded: dict[tuple[str, bytes | str], str] = {}
 
 def fold_host(host: bytes | str, scheme: str) -> str:
     """The host in lower case without the scheme's default port (RFC 9110 §4.2.3)."""
-    named = host if isinstance(host, str) else host.decode("latin-1")
-    folded = named.lower().removesuffix(DEFAULT_PORTS.get(scheme, ":"))
+    raw = host.encode("latin-1") if isinstance(host, str) else host
+    # As bytes, for letters beyond ASCII have no case in a host.
+    folded = raw.lower().decode("latin-1").removesuffix(DEFAULT_PORTS.get(scheme, ":"))
     if len(_folded) >= MOST_HOSTS:
         _folded.clear()
     _folded[scheme, host] = folded

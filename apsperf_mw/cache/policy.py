@@ -29,17 +29,25 @@ class Rule(Struct, frozen=True):
 
 def rule(ttl: str | float, tags: Iterable[str] = (), *, shared: bool = False) -> Rule:
     """A checked `Rule`; raises `SettingError` for a TTL or a tag that cannot be."""
-    if isinstance(ttl, str):
-        accepted = ttl in TTL_CLASSES
-    else:
-        accepted = not isinstance(ttl, bool) and 0 < ttl < math.inf
-    if not accepted:
+    if not _can_be_ttl(ttl):
         known = ", ".join(TTL_CLASSES)
         raise SettingError(f"cached(ttl=...): {ttl!r} given; accepted: {known} or seconds above 0")
     names = (tags,) if isinstance(tags, str) else tuple(tags)
     for tag in names:
         _check_tag(tag)
     return Rule(ttl, names, shared)
+
+
+def _can_be_ttl(ttl: object) -> bool:
+    if isinstance(ttl, int | float) and not isinstance(ttl, bool):
+        return 0 < ttl < math.inf
+    return isinstance(ttl, str) and ttl in TTL_CLASSES
+
+
+def _is_ttl(ttl: object) -> bool:
+    if isinstance(ttl, str):
+        return ttl in TTL_CLASSES
+    return isinstance(ttl, int | float) and not isinstance(ttl, bool) and 0 < ttl < math.inf
 
 
 def _check_tag(tag: object) -> None:

@@ -119,7 +119,7 @@ def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int,
         if name in names:
             flag = names[name]
             if flag == HOST:
-                flag = MALFORMED if host else HOST
+                flag = MALFORMED if flags & HOST else HOST
                 host = value
             elif flag == LENGTH:
                 flag = 0 if value == b"0" else BODY

@@ -62,7 +62,7 @@ class LocalFace:
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record; one that does not fit is not kept."""
-        self._driver.keep(key, record, record.size_bytes, ttl_s)
+        self._driver.keep(key, record, record.size_bytes + key_bytes(key), ttl_s)
 
     async def erase(self, key: Key) -> None:
         """Forget a key."""
@@ -152,6 +152,17 @@ def loop_face(driver: Driver | AsyncDriver) -> Face:
         return AsyncFace(driver, Waits())  # type: ignore[arg-type]
     face = HoppingFace if driver.blocks else BlockingFace
     return face(driver, Waits())  # type: ignore[arg-type]
+
+
+def key_bytes(key: Key) -> int:
+    """What the text of a key takes: a client chooses host, path and the values of variants."""
+    size = 0
+    for part in key:
+        if isinstance(part, tuple):
+            size += key_bytes(part)
+        elif isinstance(part, str | bytes):
+            size += len(part)
+    return size
 
 
 def frozen(record: Record) -> bytes:

@@ -37,7 +37,8 @@ class SecondChance(Cache):  # type: ignore[type-arg]
     def __setitem__(self, key: Hashable, slot: Slot) -> None:
         if key in self.queue:
             del self[key]
-        while len(self.queue) >= self._max_entries:
+        # What is too large is refused below, and must not cost another entry its place.
+        while len(self.queue) >= self._max_entries and slot.size_bytes <= self.maxsize:
             self.popitem()
         super().__setitem__(key, slot)
         self.queue[key] = slot

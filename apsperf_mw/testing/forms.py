@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HOST = "shop.test"
 # Where a WSGI app finds its exchange's plan.
-PLAN_KEY = "apsperf"
+PLAN_KEY = "apsperf.plan"
 
 
 def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:

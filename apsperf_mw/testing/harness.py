@@ -7,6 +7,7 @@ An app is a function from `Request` to `Response`; `ASGIClient(Suite(), app)` an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -24,7 +25,7 @@ from apsperf_mw.testing.forms import (
 from apsperf_mw.testing.messages import Gate, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from apsperf_mw.asgi import Receive, Scope, Send
     from apsperf_mw.suite import Suite
@@ -98,7 +99,7 @@ def make_request(
     scheme: str = "http",
 ) -> Request:
     """A request with a Host, unless one is given, and with the Content-Length of its body."""
-    fields = list(headers.items() if hasattr(headers, "items") else headers)
+    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
     names = {name.lower() for name, _ in fields}
     if "host" not in names:
         fields.insert(0, ("Host", HOST))

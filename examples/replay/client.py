@@ -73,6 +73,10 @@ class Connection(asyncio.Protocol):
             lines.append(f"Content-Length: {len(ask.body)}\r\n")
         return "".join([*lines, "\r\n"]).encode() + ask.body
 
+    def _fail(self, reason: str) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(ConnectionResetError(reason))
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,12 +86,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come; what does not parse closes the connection."""
-        self._parser.feed_data(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"the server does not speak HTTP: {error}")
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(ConnectionResetError(str(exc or "the server hung up")))
+        self._fail(str(exc or "the server hung up"))
 
     # What httptools calls.
 

@@ -26,7 +26,6 @@ TARGETS = (
     "/nowhere",
     "/item/7/",
     "/session/read",
-    "/session/write",
 )
 
 

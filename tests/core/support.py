@@ -8,10 +8,10 @@ from apsperf_mw import Suite
 from apsperf_mw.testing.messages import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from apsperf_mw.testing.harness import Client
-    from apsperf_mw.testing.messages import Gate, Request
+    from apsperf_mw.testing.messages import Gate, Reply, Request
 
     App = Callable[[Request], Response]
     MakeClient = Callable[..., Client]
@@ -25,6 +25,21 @@ def fresh(
     """A response that may be stored for a minute."""
     parts = list(body) if isinstance(body, tuple) else body
     return Response(headers=(*MINUTE, *headers), body=parts, **more)
+
+
+def parts(*parts: bytes | Gate) -> Iterator[bytes | Gate]:
+    """A body that is streamed."""
+    return iter(parts)
+
+
+def replies(outcomes: Iterable[Reply | BaseException]) -> list[Reply]:
+    """The replies; what one of the requests raised is raised here."""
+    got = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        got.append(outcome)
+    return got
 
 
 def numbered(*headers: tuple[str, str], status: int = 200) -> App:

@@ -21,7 +21,7 @@ from apsperf_mw.drivers.memory import SLOT_BYTES, MemoryDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Request
-from tests.core.support import followers, fresh, numbered
+from tests.core.support import followers, fresh, numbered, parts
 
 Wrap = Callable[..., Client]
 MINUTE_S = 60.0
@@ -181,7 +181,8 @@ def test_the_bytes_of_a_key_count() -> None:
     client = WSGIClient(Suite(), lambda _: fresh(("Vary", "X-Long")))
 
     def size() -> int:
-        return client.suite.driver("cache").stats()["size_bytes"]  # type: ignore[union-attr]
+        stats: dict[str, int] = client.suite.driver("cache").stats()  # type: ignore[union-attr]
+        return stats["size_bytes"]
 
     client.ask("/short")
     first = size()
@@ -356,7 +357,7 @@ def test_an_unknown_driver_is_named_with_those_known(name: str) -> None:
         ("no_such_module:make", ["no_such_module"]),
         ("json:no_such_name", ["json:no_such_name"]),
         ("math:pi", ["neither a driver class nor a factory"]),
-        ("builtins:len", ["is not a driver"]),
+        ("builtins:len", ["builtins:len", "12"]),
     ],
 )
 def test_bad_drivers_are_refused_at_set_up(url: str, words: list[str]) -> None:
@@ -438,20 +439,19 @@ def test_a_far_driver_forgets_what_is_invalidated(far: Far) -> None:
     assert client.ask().cache.hit
 
 
-def test_a_far_driver_serves_again_what_was_fetched_after_a_purge(far: Far) -> None:
+def test_a_far_driver_does_not_claim_to_have_purged(far: Far) -> None:
     wrap, _ = far
     client = wrap(lambda _: fresh(plan=Plan(tags=("song",))))
     client.ask()
-    assert client.ask().cache.hit
-    client.suite.purge("song")
-    assert not client.ask().cache.hit
+    with pytest.raises(DriverError, match="outside this process"):
+        client.suite.purge("song")
     assert client.ask().cache.hit
 
 
 def test_a_crowd_on_a_far_driver_makes_one_call(far: Far) -> None:
     wrap, _ = far
     gate = Gate()
-    client = wrap(lambda _: fresh(body=iter([gate, b"page"])))
+    client = wrap(lambda _: fresh(body=parts(gate, b"page")))
 
     def all_there() -> bool:
         if followers(client.suite) == 19:
@@ -483,10 +483,10 @@ def test_a_broken_driver_is_no_fault_of_the_app(far: Far, fault: Exception) -> N
 def test_a_driver_that_breaks_amid_a_fill_lets_the_followers_have_it(far: Far) -> None:
     wrap, driver = far
     gate = Gate()
-    client = wrap(lambda _: fresh(body=iter([gate, b"page"])))
+    client = wrap(lambda _: fresh(body=parts(gate, b"page")))
 
     def all_there() -> bool:
-        if followers(client.suite) == 9:
+        if gate.arrivals and followers(client.suite) == 9:
             driver.broken = OSError("disk full")
             gate.open()
             return True
@@ -529,7 +529,7 @@ def test_the_log_is_quiet_between_two_intervals(caplog: pytest.LogCaptureFixture
     places = [record.getMessage().split(" (")[0] for record in caplog.records]
     assert len(places) == len(set(places))
     assert client.suite.faults.counts.total() >= 20
-    assert "the app is not affected" in caplog.text
+    assert "disk full" in caplog.text
 
 
 def test_reads_of_a_blocking_driver_do_not_hold_the_loop() -> None:

@@ -11,7 +11,7 @@ from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.testing.harness import Client, make_request
 from apsperf_mw.testing.messages import Gate, Request, Response
-from tests.core.support import MINUTE, followers, fresh
+from tests.core.support import MINUTE, followers, fresh, replies
 
 Wrap = Callable[..., Client]
 
@@ -159,8 +159,8 @@ def test_a_fill_that_began_before_a_purge_is_not_kept(crowd: Wrap) -> None:
             return True
         return False
 
-    replies = client.send_all([make_request()] * 4, meanwhile=purge_amid)
-    bodies = sorted(reply.body for reply in replies)
+    got = replies(client.send_all([make_request()] * 4, meanwhile=purge_amid))
+    bodies = sorted(reply.body for reply in got)
     assert bodies == [b"answer 1"] + [b"answer 2"] * 3
     assert client.calls == 2
     assert client.ask().body == b"answer 2"
@@ -180,8 +180,8 @@ def test_a_fill_that_began_before_an_unsafe_request_is_not_kept(crowd: Wrap) -> 
         return False
 
     requests = [make_request(), make_request(), make_request(method="POST")]
-    replies = client.send_all(requests, meanwhile=open_when_posted)
-    assert [reply.status for reply in replies] == [200, 200, 204]
+    got = replies(client.send_all(requests, meanwhile=open_when_posted))
+    assert [reply.status for reply in got] == [200, 200, 204]
     assert client.ask().body == b"answer 2"
     assert client.ask().cache.hit
     assert len(client.suite.cache.flights) == 0

@@ -13,7 +13,7 @@ from apsperf_mw import Suite
 from apsperf_mw.cache.flights import Flights, Outcome
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Request, Response
-from tests.core.support import MINUTE, followers, fresh
+from tests.core.support import MINUTE, followers, fresh, parts, replies
 
 Wrap = Callable[..., Client]
 
@@ -35,17 +35,10 @@ def when(condition: Callable[[], bool], *gates: Gate) -> Callable[[], bool]:
     return meanwhile
 
 
-def replies(outcomes: list[Any]) -> list[Reply]:
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes
-
-
 @pytest.mark.parametrize("crowd_size", [200])
 def test_200_cold_requests_make_one_call(crowd: Wrap, crowd_size: int) -> None:
     gate = Gate()
-    client = crowd(lambda _: fresh(body=iter([gate, b"page"])))
+    client: Client = crowd(lambda _: fresh(body=parts(gate, b"page")))
     opened = when(lambda: followers(client.suite) == crowd_size - 1, gate)
     got = replies(client.send_all([make_request()] * crowd_size, meanwhile=opened))
     assert client.calls == 1
@@ -65,17 +58,14 @@ def test_an_uncacheable_head_lets_the_followers_go(crowd: Wrap) -> None:
         body: Iterator[bytes | Gate] = iter([b"a", amid, b"b"]) if first else iter([b"ab"])
         return Response(200, (("Cache-Control", "private"),), body, hold=hold if first else None)
 
-    client = crowd(app)
-    steps = iter([lambda: followers(client.suite) == 9, lambda: client.calls == 10])
-    step = [next(steps)]
+    client: Client = crowd(app)
 
     def meanwhile() -> bool:
-        if step[0]():
-            if client.calls == 10:
-                amid.open()
-                return True
+        if followers(client.suite) == 9:
             hold.open()
-            step[0] = next(steps)
+        if client.calls == 10:
+            amid.open()
+            return True
         return False
 
     got = replies(client.send_all([make_request()] * 10, meanwhile=meanwhile))
@@ -90,7 +80,7 @@ def test_nobody_waits_again_for_a_url_found_not_storable(crowd: Wrap, clock: Any
         held = 2 <= client.calls <= 4
         return Response(200, (), [b"page"], hold=gate if held else None)
 
-    client = crowd(app)
+    client: Client = crowd(app)
     client.ask()
     replies(client.send_all([make_request()] * 3, meanwhile=when(lambda: gate.arrivals == 3, gate)))
     assert client.calls == 4
@@ -103,8 +93,8 @@ def test_nobody_waits_again_for_a_url_found_not_storable(crowd: Wrap, clock: Any
 def test_a_url_that_becomes_storable_collapses_again(crowd: Wrap) -> None:
     gate = Gate()
     headers: list[tuple[str, str]] = []
-    client = crowd(
-        lambda r: Response(200, tuple(headers), iter([*([gate] if headers else []), b"page"]))
+    client: Client = crowd(
+        lambda r: Response(200, tuple(headers), parts(*([gate] if headers else []), b"page"))
     )
     client.ask()
     headers.extend(MINUTE)
@@ -123,7 +113,7 @@ def test_a_body_over_the_limit_lets_the_followers_go(crowd: Wrap) -> None:
         parts: list[bytes | Gate] = [hold, b"x" * 60, b"x" * 60, amid, b"end"]
         return fresh(body=iter(parts if first else [b"short"]))
 
-    client = crowd(app, max_entry_bytes=100)
+    client: Client = crowd(app, max_entry_bytes=100)
 
     def meanwhile() -> bool:
         if followers(client.suite) == 4:
@@ -140,8 +130,8 @@ def test_a_body_over_the_limit_lets_the_followers_go(crowd: Wrap) -> None:
 
 def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
     slow, own = Gate(), Gate()
-    client = crowd(
-        lambda _: fresh(body=iter([slow, b"slow"] if client.calls == 1 else [own, b"own"])),
+    client: Client = crowd(
+        lambda _: fresh(body=parts(slow, b"slow") if client.calls == 1 else parts(own, b"own")),
         patience_s=0.05,
     )
     opened = when(lambda: slow.arrivals + own.arrivals == 5, own)
@@ -160,7 +150,7 @@ def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
 
 def test_without_patience_everybody_goes_alone(crowd: Wrap) -> None:
     gate = Gate()
-    client = crowd(lambda _: fresh(body=iter([gate, b"page"])), patience_s=0)
+    client: Client = crowd(lambda _: fresh(body=parts(gate, b"page")), patience_s=0)
     opened = when(lambda: gate.arrivals == 5, gate)
     replies(client.send_all([make_request()] * 5, meanwhile=opened))
     assert client.calls == 5
@@ -169,7 +159,7 @@ def test_without_patience_everybody_goes_alone(crowd: Wrap) -> None:
 
 def test_when_the_app_raises_each_asks_for_itself(crowd: Wrap) -> None:
     gate = Gate()
-    client = crowd(
+    client: Client = crowd(
         lambda _: fresh(hold=gate if client.calls == 1 else None, error=Broken(client.calls))
     )
     opened = when(lambda: followers(client.suite) == 9, gate)
@@ -187,7 +177,7 @@ def test_when_the_app_raises_amid_the_body_each_asks_for_itself(crowd: Wrap) -> 
         yield b"half"
         raise Broken
 
-    client = crowd(lambda _: fresh(body=broken() if client.calls == 1 else [b"page"]))
+    client: Client = crowd(lambda _: fresh(body=broken() if client.calls == 1 else [b"page"]))
     opened = when(lambda: followers(client.suite) == 9, gate)
     outcomes = client.send_all([make_request()] * 10, meanwhile=opened)
     assert sum(isinstance(outcome, Broken) for outcome in outcomes) == 1
@@ -198,7 +188,7 @@ def test_when_the_app_raises_amid_the_body_each_asks_for_itself(crowd: Wrap) -> 
 @pytest.mark.parametrize("accept", ["text/event-stream", "text/html, text/event-stream;q=0.9"])
 def test_event_streams_never_collapse(crowd: Wrap, accept: str) -> None:
     gate = Gate()
-    client = crowd(lambda _: fresh(body=iter([gate, b"data: 1\n\n"])))
+    client: Client = crowd(lambda _: fresh(body=parts(gate, b"data: 1\n\n")))
     request = make_request(headers={"Accept": accept})
     opened = when(lambda: gate.arrivals == 4, gate)
     replies(client.send_all([request] * 4, meanwhile=opened))
@@ -213,7 +203,7 @@ def test_conditional_requests_do_not_lead_others(crowd: Wrap) -> None:
             return Response(304, MINUTE, [], hold=gate)
         return fresh(hold=gate)
 
-    client = crowd(app)
+    client: Client = crowd(app)
     conditional = make_request(headers={"If-None-Match": '"v"'})
     requests = [conditional, make_request(), conditional]
     opened = when(lambda: gate.arrivals == 3, gate)
@@ -227,9 +217,9 @@ def test_users_do_not_wait_for_what_is_not_for_them(crowd: Wrap, fields: dict[st
 
     def app(request: Request) -> Response:
         name = next(iter(fields))
-        return fresh(body=iter([gate, str(request.header(name)).encode()]))
+        return fresh(body=parts(gate, str(request.header(name)).encode()))
 
-    client = crowd(app)
+    client: Client = crowd(app)
     requests = [make_request(), make_request(headers=fields)]
     got = replies(client.send_all(requests, meanwhile=when(lambda: gate.arrivals == 2, gate)))
     assert [reply.body for reply in got] == [b"None", next(iter(fields.values())).encode()]
@@ -242,9 +232,9 @@ def test_what_a_url_varies_on_is_unknown_at_first_and_no_wrong_variant_is_given(
 
     def app(request: Request) -> Response:
         accept = str(request.header("accept")).encode()
-        return fresh(("Vary", "Accept"), body=iter([gate, accept]))
+        return fresh(("Vary", "Accept"), body=parts(gate, accept))
 
-    client = crowd(app)
+    client: Client = crowd(app)
     requests = [make_request(headers={"Accept": "abc"[number % 3]}) for number in range(30)]
     opened = when(lambda: followers(client.suite) == 29, gate)
     got = replies(client.send_all(requests, meanwhile=opened))
@@ -254,9 +244,8 @@ def test_what_a_url_varies_on_is_unknown_at_first_and_no_wrong_variant_is_given(
     # Now it is known: variants are fetched side by side.
     client.ask(method="POST")
     side_by_side = Gate()
-    gate2: list[Gate] = [side_by_side]
     client._app = lambda r: fresh(
-        ("Vary", "Accept"), body=iter([gate2[0], str(r.header("accept")).encode()])
+        ("Vary", "Accept"), body=parts(side_by_side, str(r.header("accept")).encode())
     )
     opened = when(
         lambda: side_by_side.arrivals == 3 and followers(client.suite) == 27, side_by_side
@@ -266,8 +255,8 @@ def test_what_a_url_varies_on_is_unknown_at_first_and_no_wrong_variant_is_given(
 
 def test_key_headers_are_never_mixed_up_in_a_flight(crowd: Wrap) -> None:
     gate = Gate()
-    client = crowd(
-        lambda r: fresh(body=iter([gate, str(r.header("x-tenant")).encode()])),
+    client: Client = crowd(
+        lambda r: fresh(body=parts(gate, str(r.header("x-tenant")).encode())),
         key_headers=["x-tenant"],
     )
     requests = [make_request(headers={"X-Tenant": "ab"[number % 2]}) for number in range(10)]
@@ -279,7 +268,7 @@ def test_key_headers_are_never_mixed_up_in_a_flight(crowd: Wrap) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_when_the_leader_is_cancelled_another_is_elected(backend: str) -> None:
     gate = Gate()
-    client = ASGIClient(Suite(), lambda _: fresh(body=iter([gate, b"page"])), backend)
+    client = ASGIClient(Suite(), lambda _: fresh(body=parts(gate, b"page")), backend)
 
     async def scenario() -> list[Any]:
         got: list[Any] = []
@@ -316,7 +305,7 @@ def test_when_the_leader_is_cancelled_another_is_elected(backend: str) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_followers_may_leave(backend: str) -> None:
     gate = Gate()
-    client = ASGIClient(Suite(), lambda _: fresh(body=iter([gate, b"page"])), backend)
+    client = ASGIClient(Suite(), lambda _: fresh(body=parts(gate, b"page")), backend)
 
     async def scenario() -> Any:
         async with anyio.create_task_group() as tasks:
@@ -341,7 +330,7 @@ def test_a_leader_who_closes_early_gives_the_lead_away() -> None:
     """WSGI: the server closes the body of a client that has gone."""
     suite = Suite()
     client = WSGIClient(suite, lambda _: fresh(body=iter([b"ab", b"cd"])))
-    body = client.shell(client.environ(make_request()), lambda *_: None)  # type: ignore[arg-type, return-value]
+    body = client.shell(client.environ(make_request()), lambda *_: None)  # type: ignore[arg-type]
     assert next(iter(body)) == b"ab"
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(client.ask) for _ in range(3)]
@@ -358,7 +347,7 @@ def test_one_suite_behind_both_shells_two_loops_and_ten_threads() -> None:
     gate = Gate()
 
     def app(request: Request) -> Response:
-        return fresh(body=iter([gate, request.target.encode()]))
+        return fresh(body=parts(gate, request.target.encode()))
 
     loops = [ASGIClient(suite, app, "asyncio"), ASGIClient(suite, app, "asyncio")]
     plain = WSGIClient(suite, app)

@@ -53,7 +53,8 @@ def sends(*messages: dict[str, Any]) -> Any:
 
 
 def status_of(sent: list[Any]) -> bytes:
-    return dict(sent[0]["headers"])[b"cache-status"]
+    status: bytes = dict(sent[0]["headers"])[b"cache-status"]
+    return status
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "unknown"])
@@ -146,9 +147,8 @@ def test_messages_of_extensions_pass_in_their_place(extra: dict[str, Any]) -> No
     first = {"type": "http.response.body", "body": b"1", "more_body": True}
     server = Server(sends(extra, START, first, extra, END))
     sent = server.serve()
-    assert [message["type"] for message in sent] == [
-        extra["type"], "http.response.start", "http.response.body", extra["type"], "http.response.body"
-    ]  # fmt: skip
+    start, body = "http.response.start", "http.response.body"
+    assert [m["type"] for m in sent] == [extra["type"], start, body, extra["type"], body]
     assert sent[0] == sent[3] == extra
     hit = server.serve()
     assert b"hit" in status_of(hit)

@@ -216,9 +216,19 @@ def test_a_user_whom_the_wsgi_server_let_in(name: str, value: str | None, counts
 
 @pytest.mark.parametrize(
     "control",
-    ["private, max-age=60", "PRIVATE, max-age=60", "no-store, max-age=60", "No-Store", "no-cache, max-age=60",
-     'private="set-cookie", max-age=60', "s-maxage=0, max-age=60", "max-age=0", "max-age=x", 'max-age=60, "'],
-)  # fmt: skip
+    [
+        "private, max-age=60",
+        "PRIVATE, max-age=60",
+        'private="set-cookie", max-age=60',
+        "no-store, max-age=60",
+        "No-Store",
+        "no-cache, max-age=60",
+        "s-maxage=0, max-age=60",
+        "max-age=0",
+        "max-age=x",
+        'max-age=60, "',
+    ],
+)
 def test_what_forbids_storing(wrap: Wrap, control: str) -> None:
     client = wrap(
         lambda r: Response(

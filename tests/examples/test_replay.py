@@ -74,8 +74,10 @@ def test_each_chunk_ends_with_a_write() -> None:
 
 async def play(wire: bytes, asks: list[Ask], *, close: bool = False) -> list[tuple[int, bytes]]:
     """What the client makes of a server that answers each request with these bytes."""
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         while await reader.readline():
             while (await reader.readline()).strip():
                 pass
@@ -83,6 +85,7 @@ async def play(wire: bytes, asks: list[Ask], *, close: bool = False) -> list[tup
             if close:
                 break
         writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         client = await Client.open(server.sockets[0].getsockname()[1], 2)
@@ -90,8 +93,8 @@ async def play(wire: bytes, asks: list[Ask], *, close: bool = False) -> list[tup
             replies, _ = await client.play(asks)
         finally:
             client.close()
-            # From 3.12 on the server waits for its connections, so let them end.
-            await asyncio.sleep(0)
+            for writer in writers:
+                await writer.wait_closed()
     return [(reply.status, b"".join(reply.chunks)) for reply in replies]
 
 
@@ -117,7 +120,7 @@ def spans(count: int) -> bytes:
     scope = request.resource_spans.add().scope_spans.add()
     for _ in range(count):
         scope.spans.add(name="GET /")
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def points() -> bytes:
@@ -128,7 +131,7 @@ def points() -> bytes:
     histogram.data_points.add(count=1)
     histogram.data_points.add(count=2)
     scope.metrics.add(name="empty")
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def test_the_sink_counts_spans_and_points_over_http() -> None:

@@ -1,0 +1,212 @@
+"""What holds for Django alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+
+from apsperf_django import cached, get_suite
+from apsperf_mw import Suite
+from apsperf_mw.testing.forms import environ_of
+from apsperf_mw.testing.harness import make_request
+from tests.adapters.django_site import OURS, project_with
+from tests.adapters.support import CHUNKS, ASGISite, Pages, Site, WSGISite
+
+
+@contextmanager
+def site_of(
+    *urls: Any, is_async: bool = False, bare: bool = False, **settings: Any
+) -> Iterator[Site]:
+    """A site with no middleware but ours."""
+    middleware = [] if bare else [OURS]
+    with project_with(urls, bare=bare, MIDDLEWARE=middleware, APSPERF=settings):
+        suite = None if bare else get_suite()
+        if is_async:
+            yield ASGISite(ASGIHandler(), Pages(), suite)
+        else:
+            yield WSGISite(WSGIHandler(), Pages(), suite)
+
+
+def test_the_app_gives_its_suite() -> None:
+    with site_of() as site:
+        assert isinstance(get_suite(), Suite)
+        assert get_suite() is get_suite() is site.suite
+
+
+def thread_id(site: Site) -> Any:
+    """A view that runs where the middleware does: async under ASGI, else sync."""
+
+    def note() -> HttpResponse:
+        try:
+            asyncio.get_running_loop()
+            under = "loop"
+        except RuntimeError:
+            under = "no loop"
+        return HttpResponse(f"{threading.get_ident()} {under}")
+
+    async def aview(request: HttpRequest) -> HttpResponse:
+        return note()
+
+    return aview if isinstance(site, ASGISite) else lambda request: note()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_thread_is_hopped_to(is_async: bool) -> None:
+    here = threading.get_ident()
+    looked_up: list[int] = []
+    with site_of(is_async=is_async) as site:
+        suite = site.suite
+        note = lambda x: looked_up.append(threading.get_ident())  # noqa: E731
+        suite.hooks.starts = (*suite.hooks.starts, note)
+        suite.hooks.heads = (*suite.hooks.heads, lambda x, headers: note(x))
+        view = cached("short")(thread_id(site))
+        with project_with((path("page", view),), MIDDLEWARE=[OURS]):
+            vars_of(suite)
+            site.app = (ASGIHandler if is_async else WSGIHandler)()
+            miss, hit = site.ask("/page"), site.ask("/page")
+    assert miss.body == hit.body == f"{here} {'loop' if is_async else 'no loop'}".encode()
+    assert hit.cache.hit
+    assert looked_up == [here] * 4
+
+
+def vars_of(suite: Suite) -> None:
+    """Let the project's app hold this suite."""
+    from django.apps import apps
+
+    vars(apps.get_app_config("apsperf_django"))["suite"] = suite
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_class_of_views_may_be_marked(is_async: bool) -> None:
+    @method_decorator(cached("short"), name="dispatch")
+    class Page(View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("page")
+
+    marked = cached("short")(type("Other", (Page,), {}).as_view())
+    urls = path("page", Page.as_view()), path("other", marked)
+    with site_of(*urls, is_async=is_async) as site:
+        for target in ("/page", "/other"):
+            site.ask(target)
+            assert site.ask(target).cache.hit
+
+
+class FileWrapper:
+    """What a server hands out to send files by itself."""
+
+    def __init__(self, file: Any, block_size: int = 8192) -> None:
+        self.file = file
+        self.close = file.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.file.read(4), b"")
+
+
+def file_view(request: HttpRequest) -> FileResponse:
+    return FileResponse(BytesIO(b"file content"), headers={"Cache-Control": "max-age=60"})
+
+
+def test_the_server_gets_a_file_as_it_is() -> None:
+    with site_of(path("file", file_view)) as site:
+        request = {**environ_of(make_request("/file")), "wsgi.file_wrapper": FileWrapper}
+        body = site.app(request, lambda status, headers, exc_info=None: None)
+        assert isinstance(body, FileWrapper)
+        assert b"".join(body) == b"file content"
+        assert site.ended == []
+        body.close()
+        assert [(x.status, x.result) for x in site.ended] == [(200, "miss")]
+
+
+def test_a_file_is_streamed_where_the_server_does_not_take_it() -> None:
+    with site_of(path("file", file_view)) as site:
+        for _ in range(2):
+            reply = site.ask("/file")
+            assert (reply.body, reply.cache.hit) == (b"file content", False)
+
+
+SYNC_IN_ASYNC = "StreamingHttpResponse must consume synchronous iterators"
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_sync_stream_in_an_async_project_passes_as_bare(bare: bool) -> None:
+    def stream(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter(CHUNKS), headers={"Cache-Control": "max-age=60"})
+
+    with site_of(path("stream", stream), is_async=True, bare=bare) as site:
+        with pytest.warns(Warning, match=SYNC_IN_ASYNC):
+            assert site.ask("/stream").chunks == list(CHUNKS)
+        if not bare:
+            assert site.ask("/stream").cache.hit
+            assert site.suite.faults.counts == {}
+
+
+def test_a_purge_from_a_view() -> None:
+    pages = Pages()
+
+    @cached("short", tags=["page"])
+    def page(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(pages.turn("page"))
+
+    def edit(request: HttpRequest) -> HttpResponse:
+        get_suite().purge("page")
+        return HttpResponse(status=204)
+
+    with site_of(path("page", page), path("edit", edit)) as site:
+        site.ask("/page")
+        assert site.ask("/page").cache.hit
+        assert site.ask("/edit", method="POST").status == 204
+        assert site.ask("/page").body == b"page 2"
+
+
+def test_settings_are_the_dict_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = cached("short")(lambda request: HttpResponse("page"))
+    for environment, expected in (("", {59, 60}), ("70", {69, 70})):
+        if environment:
+            monkeypatch.setenv("APSPERF_TTL__SHORT", environment)
+        with site_of(path("page", view), TTL={"SHORT": 60}) as site:
+            site.ask("/page")
+            assert site.ask("/page").cache.ttl_s in expected
+
+
+SETUP = """
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["apsperf_django"], APSPERF={given})
+django.setup()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ('{"cache": {"patienc_s": 1}}', "unknown setting 'cache.patienc_s'"),
+        ('{"cache": {"patience_s": "soon"}}', "cache.patience_s: got 'soon' from framework"),
+        ('"memory"', "APSPERF: got 'memory' from framework; accepted: a table"),
+        ('{"default": "redis"}', "redis"),
+    ],
+)
+def test_a_setting_that_cannot_be_stops_the_project_at_set_up(given: str, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP.format(given=given)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
