@@ -179,25 +179,21 @@ class ASGIShell(ASGIGate):
             hooks.leave(x, entered)
             hooks.end(x, failure)
 
-    async def begin(self, x: ASGIExchange, message: Message) -> Message:
+    def begin(self, x: ASGIExchange, message: Message) -> Message:
         """The head to send in place of the app's: its own, and what we add."""
         x.status = message["status"]
         x.head_at = monotonic()
-        headers = message.get("headers") or ()
         if self._describe is not None and x.plan is not None:
             self._describe(x.raw, x.plan)
-        out = list(headers)
+        out = list(message.get("headers") or ())
         if self.enabled:
-            stored = False
-            if x.key is not None:
-                if message.get("trailers"):
-                    self.cache.drop(x, Outcome.UNCACHEABLE)
-                if x.detail == "method":
-                    await self.cache.invalidate(x, self.face)
-                stored = self.cache.begin(x, tuple(out))
+            if message.get("trailers"):
+                self.cache.drop(x, Outcome.UNCACHEABLE)
+            stored = self.cache.begin(x, tuple(out))
             if self.say:
                 out.append(app_status(x, stored=stored))
-        self.hooks.head(x, out)
+        if self.hooks.heads:
+            self.hooks.head(x, out)
         return {**message, "headers": out}
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -227,40 +223,61 @@ class Push:
 
     async def send(self, message: Message) -> None:
         """Take one message from the app."""
+        x = self._x
         kind = message["type"]
         if kind == "http.response.body":
             last = not message.get("more_body", False)
-            await self._record(message.get("body", b""), last=last)
+            if self._record(message.get("body", b""), last=last):
+                await self._settle()
             await self._out(message)
             if last and not self._trailers:
-                self._hooks.end(self._x)
+                self._hooks.end(x)
         elif kind == "http.response.start":
             self._trailers = bool(message.get("trailers"))
-            await self._out(await self._begin(message))
+            head = self._begin(message)
+            if x.key is not None and x.detail == "method":
+                await self._invalidate()
+            await self._out(head)
         else:
             await self._extension(kind, message)
 
-    async def _record(self, body: bytes, *, last: bool) -> None:
-        """Record a chunk; store before the last one goes out, so that the next request hits."""
-        x = self._x
-        x.sent_bytes += len(body)
-        tape = x.tape
-        if tape is None:
-            return
+    def _begin(self, message: Message) -> Message:
         try:
-            self._shell.cache.record(x, body)
-            if last or tape.full:
-                await self._shell.cache.settle(x, self._shell.face)
+            return self._shell.begin(self._x, message)
         except Exception as fault:
-            self._hooks.faults.note("the cache's store", fault)
-
-    async def _begin(self, message: Message) -> Message:
-        try:
-            return await self._shell.begin(self._x, message)
-        except Exception as fault:
-            self._hooks.faults.note("the cache's reading of a response", fault)
-            self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
+            self._note("the cache's reading of a response", fault)
             return message
+
+    def _record(self, body: bytes, *, last: bool) -> bool:
+        """Record a chunk; whether it is the last one of a response to store."""
+        x = self._x
+        tape = x.tape
+        try:
+            x.sent_bytes += len(body)
+            if tape is None:
+                return False
+            self._shell.cache.record(x, body)
+        except Exception as fault:
+            self._note("the cache's recording", fault)
+            return False
+        return last or tape.full
+
+    async def _settle(self) -> None:
+        """Store before the last byte goes out, so that the next request finds it."""
+        try:
+            await self._shell.cache.settle(self._x, self._shell.face)
+        except Exception as fault:
+            self._note("the cache's store", fault)
+
+    async def _invalidate(self) -> None:
+        try:
+            await self._shell.cache.invalidate(self._x, self._shell.face)
+        except Exception as fault:
+            self._note("the cache's invalidation", fault)
+
+    def _note(self, place: str, fault: Exception) -> None:
+        self._hooks.faults.note(place, fault)
+        self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
 
     async def _extension(self, kind: str, message: Message) -> None:
         if kind in FILE_MESSAGES:

@@ -18,11 +18,12 @@ from apsperf_mw.cache.shelf import Shelf
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
 from apsperf_mw.drivers.base import LocalDriver
+from apsperf_mw.drivers.faces import LocalFace
 from apsperf_mw.http.etags import not_modified
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
@@ -85,6 +86,8 @@ class Cache:
             flight, leads = self.flights.board(x.key, self._lane(x), self.tags.clock, alone=alone)
             if leads:
                 return await self._lead(x, face, flight, waited=waited)
+            if streams_events(x):
+                return None
             waited = True
             join = partial(self.flights.join, flight)
             if not await face.waits.wait(join, deadline - monotonic()):
@@ -140,11 +143,11 @@ class Cache:
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return
         self._unstorable.pop((flight.key, x.flags & GUARDED), None)
-        keep = partial(self._shelf.keep, x, flight.key, entry, face)
-        if face.instant:
-            self.flights.land(flight, Outcome.STORED, entry, lambda: step(keep()))
+        if isinstance(face, LocalFace):
+            keep = partial(self._keep_here, x, flight.key, entry, face)
+            self.flights.land(flight, Outcome.STORED, entry, keep)
         else:
-            await self._keep_far(flight, entry, keep, face)
+            await self._keep_far(x, flight, entry, face)
 
     def not_modified(self, x: Exchange, entry: Entry) -> bool:
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
@@ -186,7 +189,7 @@ class Cache:
     async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""
         try:
-            quick = face.instant and not waited
+            quick = isinstance(face, LocalFace) and not waited
             entry = self.glance(x) if quick else await self._find(x, face, flight.key)
         except BaseException as fault:
             failed = isinstance(fault, Exception)  # the store would fail the followers too
@@ -208,14 +211,19 @@ class Cache:
         x.template = record.route
         return record
 
-    async def _keep_far(
-        self, flight: Flight, entry: Entry, keep: Callable[[], Awaitable[None]], face: Face
-    ) -> None:
+    def _keep_here(self, x: Exchange, key: Key, entry: Entry, face: LocalFace) -> None:
+        """Keep in this process; what neither varies nor did before goes the short way."""
+        if entry.vary or type(face.peek(key)) is Fork:
+            step(self._shelf.keep(x, key, entry, face))
+        else:
+            face.put(key, entry, entry.fresh_until - monotonic())
+
+    async def _keep_far(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> None:
         """Keep in a driver that takes its time; what is voided meanwhile is erased again."""
         kept = flight.current
         try:
             if kept:
-                await keep()
+                await self._shelf.keep(x, flight.key, entry, face)
         finally:
             current = self.flights.land(flight, Outcome.STORED, entry)
         if kept and not current:
@@ -246,15 +254,19 @@ class Cache:
             return True  # a 304 would answer nobody else
         if self._unstorable and x.key is not None:
             until = self._unstorable.get((x.key, x.flags & GUARDED), 0.0)
-            if until > x.started:
-                return True
-        return any(b"text/event-stream" in line for line in x.fields(b"accept"))
+            return until > x.started
+        return False
 
     def _note_unstorable(self, flight: Flight) -> None:
         if len(self._unstorable) >= MOST_NOTES:
             self._unstorable = {}
         until = monotonic() + self.settings.cache.hit_for_miss_s
         self._unstorable[flight.key, flight.lane[0]] = until
+
+
+def streams_events(x: Exchange) -> bool:
+    """Whether the request may be for an endless stream, for which nobody should wait."""
+    return any(b"text/event-stream" in line for line in x.fields(b"accept"))
 
 
 def _nothing(key: object) -> None:

@@ -1,7 +1,7 @@
 """What may be stored, and for how long: RFC 9111 and the rows that make it safe. Pure.
 
-`judge` reads a response's head once into an `Answer`, then asks the `REFUSALS` in turn; the first
-that says yes is the reason why the response is not stored.
+`read` takes a response's head in once, as an `Answer`; `refusal` asks the rules that its fields
+call for, and the first that says yes is the reason why the response is not stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apsperf_mw.http.dates import parse_http_date
 from apsperf_mw.http.fields import (
     HOP_BY_HOP,
     CacheControl,
-    clean_header,
+    clean_headers,
     connection_names,
     parse_age,
     parse_cache_control,
@@ -25,7 +25,7 @@ from apsperf_mw.http.fields import (
 from apsperf_mw.http.status import UNDERSTOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.exchange import Header
@@ -186,8 +186,7 @@ def reflects_origin(answer: Answer) -> bool:
 
 def private(answer: Answer) -> bool:
     """Whether it is for one user; a qualified form counts in full (RFC 9111 §5.2.2.7)."""
-    control = answer.control
-    return control.private or bool(control.private_fields) or answer.plan.private
+    return answer.control.private or bool(answer.control.private_fields)
 
 
 def no_store(answer: Answer) -> bool:
@@ -212,22 +211,32 @@ def wrong_length(answer: Answer) -> bool:
     return length is not None and not 0 <= length <= answer.settings.cache.max_entry_bytes
 
 
-REFUSALS: tuple[tuple[str, Callable[[Answer], bool]], ...] = (
+Refusals = tuple[tuple[str, "Callable[[Answer], bool]"], ...]
+
+# Asked of every response.
+ALWAYS: Refusals = (
     ("method", lambda a: a.method != "GET"),
     ("status", lambda a: a.status < 200 or a.status in NEVER),
+    ("private", lambda a: a.plan.private),
+    ("guarded", guarded),
+    ("no-lifetime", lambda a: a.ttl_s <= a.age_s),
+    ("malformed", lambda a: not clean_headers(a.headers)),
+)
+# Asked where Cache-Control restricts.
+BY_CONTROL: Refusals = (
     ("no-store", no_store),
     ("must-understand", not_understood),
     ("private", private),
     ("no-cache", lambda a: a.control.no_cache or bool(a.control.no_cache_fields)),
-    ("set-cookie", lambda a: b"set-cookie" in a.fields),
-    ("vary", lambda a: a.vary is None),
-    ("content-range", lambda a: b"content-range" in a.fields),
-    ("cors", reflects_origin),
-    ("guarded", guarded),
-    ("length", wrong_length),
-    ("no-lifetime", lambda a: a.ttl_s <= a.age_s),
-    ("malformed", lambda a: not all(clean_header(*field) for field in a.headers)),
 )
+# Asked where the response has the field.
+BY_FIELD: dict[bytes, tuple[str, Callable[[Answer], bool]]] = {
+    b"set-cookie": ("set-cookie", lambda _: True),
+    b"content-range": ("content-range", lambda _: True),
+    b"access-control-allow-origin": ("cors", reflects_origin),
+    b"vary": ("vary", lambda a: a.vary is None),
+    b"content-length": ("length", wrong_length),
+}
 
 # Refusals that tell of this one request or moment, not of what the URL gives at other times.
 PASSING = frozenset({"method", "status"})
@@ -235,10 +244,17 @@ PASSING = frozenset({"method", "status"})
 
 def refusal(answer: Answer) -> str:
     """Why the response is not stored, or an empty string where it may be."""
-    for reason, refuses in REFUSALS:
-        if refuses(answer):
-            return reason
-    return ""
+    return next((reason for reason, refuses in asked(answer) if refuses(answer)), "")
+
+
+def asked(answer: Answer) -> Iterator[tuple[str, Callable[[Answer], bool]]]:
+    """The rules that this response calls for."""
+    if answer.control.restricts:
+        yield from BY_CONTROL
+    for name in answer.fields:
+        if name in BY_FIELD:
+            yield BY_FIELD[name]
+    yield from ALWAYS
 
 
 def stored_headers(answer: Answer) -> tuple[Header, ...]:
@@ -246,6 +262,7 @@ def stored_headers(answer: Answer) -> tuple[Header, ...]:
     dropped = DROPPED
     if b"connection" in answer.fields:
         dropped = dropped | connection_names(answer.fields[b"connection"])
+    # As bytes: what an app may still change is copied.
     return tuple(
         [
             (bytes(name), bytes(value))

@@ -6,6 +6,7 @@ in a form that can be changed.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from apsperf_mw.http.status import forward_status, hit_status
@@ -70,6 +71,7 @@ def _head(entry: Entry, age: int, now: float, *, say: bool) -> tuple[Header, ...
     return (*told, (STATUS, hit_status(int(entry.fresh_until - now)))) if say else told
 
 
+@lru_cache(maxsize=256)
 def _app_status(result: str, detail: str, stored: bool) -> bytes:
     if result == "bypass":
         if detail == "method":

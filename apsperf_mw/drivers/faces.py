@@ -27,9 +27,8 @@ class Waits(Protocol):
 
 
 class Face(Protocol):
-    """A driver as the cache sees it. `instant`: no call suspends or blocks."""
+    """A driver as the cache sees it."""
 
-    instant: bool
     waits: Waits
 
     async def read(self, key: Key) -> Record | None:
@@ -43,16 +42,14 @@ class Face(Protocol):
 
 
 class LocalFace:
-    """An in-process driver: records are kept as they are."""
-
-    instant = True
+    """An in-process driver: records are kept as they are, and no call waits."""
 
     def __init__(self, driver: LocalDriver, waits: Waits) -> None:
         self.waits = waits
         self._driver = driver
 
-    async def read(self, key: Key) -> Record | None:
-        """The record under the key."""
+    def peek(self, key: Key) -> Record | None:
+        """The record under the key, at once."""
         slot = self._driver.find(key)
         if slot is None:
             return None
@@ -60,9 +57,17 @@ class LocalFace:
         record: Record = slot.value
         return record
 
-    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
-        """Keep a record; one that does not fit is not kept."""
+    def put(self, key: Key, record: Record, ttl_s: float) -> None:
+        """Keep a record, at once; one that does not fit is not kept."""
         self._driver.keep(key, record, record.size_bytes + key_bytes(key), ttl_s)
+
+    async def read(self, key: Key) -> Record | None:
+        """As `peek`."""
+        return self.peek(key)
+
+    async def write(self, key: Key, record: Record, ttl_s: float) -> None:
+        """As `put`."""
+        self.put(key, record, ttl_s)
 
     async def erase(self, key: Key) -> None:
         """Forget a key."""
@@ -71,8 +76,6 @@ class LocalFace:
 
 class BlockingFace:
     """A driver's blocking face, called by the thread that serves the request."""
-
-    instant = False
 
     def __init__(self, driver: Driver, waits: Waits) -> None:
         self.waits = waits
@@ -105,8 +108,6 @@ class HoppingFace(BlockingFace):
 
 class AsyncFace:
     """A driver's own async face."""
-
-    instant = False
 
     def __init__(self, driver: AsyncDriver, waits: Waits) -> None:
         self.waits = waits

@@ -77,6 +77,18 @@ class CacheControl(Struct, frozen=True, gc=False):
     max_stale: int | None = None
     min_fresh: int | None = None
 
+    @property
+    def restricts(self) -> bool:
+        """Whether a directive may forbid storing, or reuse without asking."""
+        return (
+            self.no_store
+            or self.no_cache
+            or self.private
+            or self.must_understand
+            or self.no_cache_fields != ()
+            or self.private_fields != ()
+        )
+
 
 _ABSENT = CacheControl()
 _UNREADABLE = CacheControl(no_store=True)
@@ -216,6 +228,16 @@ def parse_content_length(lines: Sequence[bytes]) -> int | None:
 def connection_names(lines: Sequence[bytes]) -> frozenset[bytes]:
     """The lower-case names that Connection lists, which end at this hop (RFC 9110 §7.6.1)."""
     return frozenset(_TOKEN.findall(b",".join(lines).lower()))
+
+
+def clean_headers(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether all of these fields are clean, as `clean_header` says of one; cheaper for many."""
+    names = [name for name, _ in headers]
+    return (
+        all(names)
+        and (not names or _TOKEN.fullmatch(b"".join(names)) is not None)
+        and _UNSAFE.search(b"".join([value for _, value in headers])) is None
+    )
 
 
 def clean_header(name: bytes, value: bytes) -> bool:

@@ -1,0 +1,94 @@
+"""Real servers as processes of their own, and a client for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from apsperf_mw.testing.messages import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "apps.test"
+START_S = 30.0
+STOP_S = 10.0
+
+# Each takes a free port by itself, and logs which.
+UVICORN = ("-m", "uvicorn", "--host=127.0.0.1", "--port=0", "--factory", "--no-access-log")
+GUNICORN = ("-m", "gunicorn", "--bind=127.0.0.1:0", "--worker-class=gthread", "--threads=2")
+LISTENS = re.compile(r"(?:running on|Listening at:) http://127\.0\.0\.1:(\d+)")
+
+
+class Case(Struct, frozen=True):
+    """One request, and whether the same one is answered from the cache afterwards."""
+
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    method: str = "GET"
+    body: bytes = b""
+    hits: bool = False
+
+    def __str__(self) -> str:
+        named = (f"{name}={value}" for name, value in self.headers)
+        return " ".join((self.method, self.target, *named))
+
+
+@contextmanager
+def serving(server: tuple[str, ...], app: str, directory: Path) -> Iterator[int]:
+    """The server with this app of `tests.apps.sites`, until the block ends; its port."""
+    log = directory / f"{app.strip('()')}.log"
+    foreign = ("APSPERF_", "OTEL_", "GUNICORN_", "HTTPBIN_", "DATASETTE_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environ |= {"HOME": str(directory), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *server, f"tests.apps.sites:{app}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield port_of(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def port_of(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Where the server says that it listens."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        said = log.read_text("utf-8", "replace")
+        assert process.poll() is None, f"the server has ended:\n{said}"
+        if found := LISTENS.search(said):
+            return int(found[1])
+        time.sleep(0.05)
+    raise AssertionError(f"the server does not listen:\n{said}")
+
+
+def ask(port: int, case: Case) -> Reply:
+    """One request on a connection of its own."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.putrequest(case.method, case.target, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", HOST)
+        for name, value in case.headers:
+            connection.putheader(name, value)
+        if case.body:
+            connection.putheader("Content-Length", str(len(case.body)))
+        connection.endheaders(case.body or None)
+        response = connection.getresponse()
+        headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in response.getheaders()]
+        return Reply(response.status, headers, [response.read()])
