@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apsperf_mw.__about__ import __version__
 from apsperf_mw.cache.policy import Plan, cached
 from apsperf_mw.errors import APSPerfError, DriverError, SettingError, UnknownDriver
 from apsperf_mw.settings import Settings
@@ -15,5 +16,6 @@ __all__ = [
     "Settings",
     "Suite",
     "UnknownDriver",
+    "__version__",
     "cached",
 ]

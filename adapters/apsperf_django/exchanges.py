@@ -18,7 +18,7 @@ from apsperf_mw.cache.wire import (
     environ_head,
     without_body,
 )
-from apsperf_mw.drivers.faces import loop_face, thread_face
+from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.wsgi import WSGIExchange, WSGIGate, as_bytes
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ class Gates:
     """A gate for each kind of request; the chain is sync or async whatever serves it."""
 
     def __init__(self, suite: Suite, *, is_async: bool) -> None:
-        face = (loop_face if is_async else thread_face)(suite.driver("cache"))
+        driver = suite.driver("cache")
+        face = (loop_face if is_async else thread_face)(driver)
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
-        self._steps = face.instant or not is_async
+        self._steps = isinstance(face, LocalFace) or not is_async
 
     def relay(self, request: HttpRequest) -> Relay:
         """The request's relay, admitted or not."""
@@ -59,7 +60,7 @@ class Relay:
         self, gate: ASGIGate | WSGIGate, request: HttpRequest, x: Exchange, *, steps: bool
     ) -> None:
         self.gate: Gate = gate
-        self.request = request
+        self.request: Any = request  # it takes attributes of ours
         self.x = x
         self._steps = steps
         try:
@@ -94,7 +95,7 @@ class Relay:
         response = HttpResponse(body, status=x.status)
         del response["Content-Type"]
         for name, value in headers:
-            response[name] = value
+            response[name] = f"{response[name]}, {value}" if name in response else value
         if x.result == "collapsed" and gate.say:
             response["Cache-Status"] = collapsed_status(entry, now)[1].decode("latin-1")
         self._add_observed(response)

@@ -10,9 +10,10 @@ from apsperf_mw.cache.policy import Plan, cached, rule_of
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
 
     from apsperf_mw.asgi import ASGIApp, Receive, Scope, Send
 
@@ -108,15 +109,17 @@ def mount_point(scope: Scope) -> str | None:
     template, path = "", scope["path"].removeprefix(base)
     routes = scope["router"].routes
     while mounted:
-        for mount in routes:
-            found = mount.path_regex.match(path) if isinstance(mount, Mount) else None
-            if found is not None:
-                break
-        else:
-            return None
-        taken = path[: -len(found["path"]) - 1]
-        if not mounted.startswith(taken):
+        mount, taken = entered(routes, path)
+        if mount is None or not mounted.startswith(taken):
             return None
         template += mount.path
         path, mounted, routes = path[len(taken) :], mounted[len(taken) :], mount.routes
     return template
+
+
+def entered(routes: Sequence[BaseRoute], path: str) -> tuple[Mount | None, str]:
+    """The mount that a path enters, and the part of the path that it takes."""
+    for route in routes:
+        if isinstance(route, Mount) and (found := route.path_regex.match(path)):
+            return route, path[: -len(found["path"]) - 1]
+    return None, ""

@@ -139,10 +139,11 @@ class Cache:
             return
         x.tape = x.flight = None
         entry = entry_of(x, tape, flight.began, monotonic())
-        if not self.tags.good(entry.tags, entry.began):
+        if entry.tags and not self.tags.good(entry.tags, entry.began):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return
-        self._unstorable.pop((flight.key, x.flags & GUARDED), None)
+        if self._unstorable:
+            self._unstorable.pop((flight.key, x.flags & GUARDED), None)
         if isinstance(face, LocalFace):
             keep = partial(self._keep_here, x, flight.key, entry, face)
             self.flights.land(flight, Outcome.STORED, entry, keep)
@@ -225,9 +226,9 @@ class Cache:
             if kept:
                 await self._shelf.keep(x, flight.key, entry, face)
         finally:
-            current = self.flights.land(flight, Outcome.STORED, entry)
-        if kept and not current:
-            await face.erase(flight.key)
+            if not self.flights.land(flight, Outcome.STORED, entry) and kept:
+                with face.waits.shield():  # also where the client has left
+                    await face.erase(flight.key)
 
     def _serves(self, entry: Entry, x: Exchange, now: float) -> bool:
         return (
@@ -293,6 +294,6 @@ def entry_of(x: Exchange, tape: Tape, began: int, now: float) -> Entry:
         answer.plan.all_tags(),
         began,
         vary,
-        values_of(x, vary),
+        values_of(x, vary) if vary else (),
         x.route,
     )

@@ -218,6 +218,7 @@ ALWAYS: Refusals = (
     ("method", lambda a: a.method != "GET"),
     ("status", lambda a: a.status < 200 or a.status in NEVER),
     ("private", lambda a: a.plan.private),
+    ("vary", lambda a: a.vary is None),  # the settings' key_headers may be too many as well
     ("guarded", guarded),
     ("no-lifetime", lambda a: a.ttl_s <= a.age_s),
     ("malformed", lambda a: not clean_headers(a.headers)),
@@ -234,7 +235,6 @@ BY_FIELD: dict[bytes, tuple[str, Callable[[Answer], bool]]] = {
     b"set-cookie": ("set-cookie", lambda _: True),
     b"content-range": ("content-range", lambda _: True),
     b"access-control-allow-origin": ("cors", reflects_origin),
-    b"vary": ("vary", lambda a: a.vary is None),
     b"content-length": ("length", wrong_length),
 }
 
@@ -263,10 +263,5 @@ def stored_headers(answer: Answer) -> tuple[Header, ...]:
     if b"connection" in answer.fields:
         dropped = dropped | connection_names(answer.fields[b"connection"])
     # As bytes: what an app may still change is copied.
-    return tuple(
-        [
-            (bytes(name), bytes(value))
-            for name, value in answer.headers
-            if name.lower() not in dropped  # RFC 9111 §3.1
-        ]
-    )
+    kept = [field for field in answer.headers if field[0].lower() not in dropped]  # RFC 9111 §3.1
+    return tuple([(bytes(name), bytes(value)) for name, value in kept])

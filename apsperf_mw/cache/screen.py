@@ -87,6 +87,10 @@ FORWARDING = (
 ENVIRON_CREDENTIALS = ("REMOTE_USER", "AUTH_TYPE", "SSL_CLIENT_VERIFY", "SSL_CLIENT_S_DN")
 
 
+# How servers and clients of WSGI say that there is none.
+ABSENT = frozenset({None, "", "NONE"})
+
+
 def table(settings: CacheSettings) -> dict[str, int]:
     """Field name to flag, by the settings: credentials, trusted and keyed fields."""
     names = FIELDS | dict.fromkeys(map(str.lower, settings.credential_headers), CREDENTIAL)
@@ -128,13 +132,13 @@ def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int,
 
 
 def scan_environ(environ: dict[str, Any], names: dict[str, int]) -> int:
-    """The flags of a WSGI request; empty values are servers' way to say absent."""
+    """The flags of a WSGI request."""
     flags = 0
     for name in names.keys() & environ.keys():
-        flag = names[name]
+        flag, value = names[name], environ[name]
         if flag == LENGTH:
-            flag = 0 if environ[name] in {"", "0"} else BODY
-        elif name in ENVIRON_CREDENTIALS and environ[name] in {None, "", "NONE"}:
+            flag = 0 if value in {"", "0"} else BODY
+        elif value in ABSENT and (flag == COOKIE or name in ENVIRON_CREDENTIALS):
             flag = 0
         flags |= flag
     return flags

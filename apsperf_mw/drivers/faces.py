@@ -11,6 +11,7 @@ from apsperf_mw.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from apsperf_mw.cache.entry import Record
     from apsperf_mw.cache.keys import Key
@@ -24,6 +25,9 @@ class Waits(Protocol):
 
     async def wait(self, join: Join, timeout_s: float) -> bool:
         """Wait until what is handed to `join` is called; False if the time runs out."""
+
+    def shield(self) -> AbstractContextManager[object]:
+        """What is awaited inside is not cancelled."""
 
 
 class Face(Protocol):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 Join = "Callable[[Callable[[], None]], Any]"
@@ -27,6 +28,12 @@ class Waits:
         if under_trio():
             return await _trio_wait(join, timeout_s)
         return await _asyncio_wait(join, timeout_s)
+
+    def shield(self) -> AbstractContextManager[object]:
+        """What is awaited inside goes on when the task is cancelled."""
+        from anyio import CancelScope
+
+        return CancelScope(shield=True)
 
 
 async def _asyncio_wait(join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:

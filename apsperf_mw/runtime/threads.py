@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ class Waits:
         gate.acquire()
         join(gate.release)
         return gate.acquire(timeout=max(timeout_s, 0.0))
+
+    def shield(self) -> AbstractContextManager[object]:
+        """Nothing cancels a thread."""
+        return nullcontext()
 
 
 class Gate:

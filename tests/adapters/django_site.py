@@ -63,7 +63,7 @@ def make(*, is_async: bool, bare: bool = False, **settings: Any) -> Iterator[ASG
 
 def rules(pages: Pages) -> list[Any]:
     def page(name: str, **more: Any) -> HttpResponse:
-        return HttpResponse(pages.turn(name), **more)
+        return HttpResponse(pages.turn(name).encode(), **more)
 
     def plain(request: HttpRequest, town: str = "") -> HttpResponse:
         return page("plain")
@@ -95,7 +95,7 @@ def rules(pages: Pages) -> list[Any]:
 
     @cached("long")
     def thing(request: HttpRequest) -> HttpResponse:
-        return page("thing", status=int(request.headers.get("X-Status", "200")))
+        return page("thing", status=int(request.META.get("HTTP_X_STATUS", "200")))
 
     @cached("long")
     def etag(request: HttpRequest) -> HttpResponse:
@@ -147,17 +147,17 @@ def streams(pages: Pages) -> list[Any]:
 
 def sessions(pages: Pages) -> list[Any]:
     @cached("long", shared=True)
-    def write(request: HttpRequest) -> HttpResponse:
+    def write(request: Any) -> HttpResponse:
         request.session["user"] = "alice"
-        return HttpResponse(pages.turn("session write"), headers=FOR_ALL)
+        return HttpResponse(pages.turn("session write").encode(), headers=FOR_ALL)
 
     @cached("long", shared=True)
-    def read(request: HttpRequest) -> HttpResponse:
+    def read(request: Any) -> HttpResponse:
         user = request.session.get("user")
-        return HttpResponse(f"{user} {pages.turn('session read')}", headers=FOR_ALL)
+        return HttpResponse(f"{user} {pages.turn('session read')}".encode(), headers=FOR_ALL)
 
     @cached("long", shared=True)
     def idle(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(pages.turn("session idle"), headers=FOR_ALL)
+        return HttpResponse(pages.turn("session idle").encode(), headers=FOR_ALL)
 
     return [path("session/write", write), path("session/read", read), path("session/idle", idle)]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 # A response that only a session in use may keep out of the cache.
 FOR_ALL = {"Cache-Control": "public, max-age=60"}
+ROOT = Path(__file__).resolve().parents[2]
 CHUNKS = (b"one ", b"two ", b"three")
 
 
@@ -152,3 +156,9 @@ def outward(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """What the client sees of a reply, but for the field that we add."""
     headers = [(name.lower(), value) for name, value in reply.headers]
     return reply.status, [each for each in headers if each[0] != b"cache-status"], reply.body
+
+
+def environ() -> dict[str, str]:
+    """The environment of an interpreter that imports what this one does, with no settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("APSPERF_", "OTEL_"))}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from django.core.handlers.asgi import ASGIHandler
@@ -22,10 +21,11 @@ from django.views import View
 
 from apsperf_django import cached, get_suite
 from apsperf_mw import Suite
+from apsperf_mw.drivers.base import Driver
 from apsperf_mw.testing.forms import environ_of
 from apsperf_mw.testing.harness import make_request
 from tests.adapters.django_site import OURS, project_with
-from tests.adapters.support import CHUNKS, ASGISite, Pages, Site, WSGISite
+from tests.adapters.support import CHUNKS, ROOT, ASGISite, Pages, Site, WSGISite, environ
 
 
 @contextmanager
@@ -48,58 +48,51 @@ def test_the_app_gives_its_suite() -> None:
         assert get_suite() is get_suite() is site.suite
 
 
-def thread_id(site: Site) -> Any:
-    """A view that runs where the middleware does: async under ASGI, else sync."""
+def where() -> HttpResponse:
+    """The thread, and whether it runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return HttpResponse(b"%d without a loop" % threading.get_ident())
+    return HttpResponse(b"%d with a loop" % threading.get_ident())
 
-    def note() -> HttpResponse:
-        try:
-            asyncio.get_running_loop()
-            under = "loop"
-        except RuntimeError:
-            under = "no loop"
-        return HttpResponse(f"{threading.get_ident()} {under}")
 
-    async def aview(request: HttpRequest) -> HttpResponse:
-        return note()
+@cached("short")
+async def aview(request: HttpRequest) -> HttpResponse:
+    return where()
 
-    return aview if isinstance(site, ASGISite) else lambda request: note()
+
+@cached("short")
+def view(request: HttpRequest) -> HttpResponse:
+    return where()
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_no_thread_is_hopped_to(is_async: bool) -> None:
     here = threading.get_ident()
-    looked_up: list[int] = []
-    with site_of(is_async=is_async) as site:
-        suite = site.suite
-        note = lambda x: looked_up.append(threading.get_ident())  # noqa: E731
-        suite.hooks.starts = (*suite.hooks.starts, note)
-        suite.hooks.heads = (*suite.hooks.heads, lambda x, headers: note(x))
-        view = cached("short")(thread_id(site))
-        with project_with((path("page", view),), MIDDLEWARE=[OURS]):
-            vars_of(suite)
-            site.app = (ASGIHandler if is_async else WSGIHandler)()
-            miss, hit = site.ask("/page"), site.ask("/page")
-    assert miss.body == hit.body == f"{here} {'loop' if is_async else 'no loop'}".encode()
-    assert hit.cache.hit
-    assert looked_up == [here] * 4
-
-
-def vars_of(suite: Suite) -> None:
-    """Let the project's app hold this suite."""
-    from django.apps import apps
-
-    vars(apps.get_app_config("apsperf_django"))["suite"] = suite
+    threads: list[int] = []
+    with site_of(path("page", aview if is_async else view), is_async=is_async) as site:
+        hooks = site.suite.hooks
+        hooks.starts = (*hooks.starts, lambda x: threads.append(threading.get_ident()))
+        hooks.heads = (*hooks.heads, lambda x, headers: threads.append(threading.get_ident()))
+        miss, hit = site.ask("/page"), site.ask("/page")
+    assert miss.body == hit.body == f"{here} {'with' if is_async else 'without'} a loop".encode()
+    assert (miss.cache.hit, hit.cache.hit) == (False, True)
+    assert threads == [here] * 4
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_class_of_views_may_be_marked(is_async: bool) -> None:
     @method_decorator(cached("short"), name="dispatch")
-    class Page(View):
+    class Page(View):  # type: ignore[misc]
         def get(self, request: HttpRequest) -> HttpResponse:
-            return HttpResponse("page")
+            return HttpResponse(b"page")
 
-    marked = cached("short")(type("Other", (Page,), {}).as_view())
-    urls = path("page", Page.as_view()), path("other", marked)
+    class Other(View):  # type: ignore[misc]
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse(b"other")
+
+    urls = path("page", Page.as_view()), path("other", cached("short")(Other.as_view()))
     with site_of(*urls, is_async=is_async) as site:
         for target in ("/page", "/other"):
             site.ask(target)
@@ -155,12 +148,74 @@ def test_a_sync_stream_in_an_async_project_passes_as_bare(bare: bool) -> None:
             assert site.suite.faults.counts == {}
 
 
+class FarDriver(Driver):
+    """A dictionary that says it is far away: under a loop its calls are made in threads."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls()
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
+
+    def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        self._values[key] = value
+        return True
+
+    def delete(self, key: bytes) -> bool:
+        return self._values.pop(key, None) is not None
+
+    def clear(self) -> None:
+        self._values.clear()
+
+    def close(self) -> None:
+        self.clear()
+
+
+FAR: dict[str, Any] = {"default": "far", "drivers": {"far": f"{__name__}:FarDriver"}}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_far_driver_keeps_pages_and_streams(is_async: bool) -> None:
+    async def achunks() -> AsyncIterator[bytes]:
+        for chunk in CHUNKS:
+            yield chunk
+
+    def stream(request: HttpRequest) -> StreamingHttpResponse:
+        chunks = achunks() if is_async else iter(CHUNKS)
+        return StreamingHttpResponse(chunks, headers={"Cache-Control": "max-age=60"})
+
+    page = cached("short")(lambda request: HttpResponse(b"page"))
+    with site_of(path("page", page), path("stream", stream), is_async=is_async, **FAR) as site:
+        for target in ("/page", "/stream"):
+            bodies = {site.ask(target).body for _ in range(2)}
+            assert site.ask(target).cache.hit
+            assert len(bodies) == 1
+        assert site.suite.faults.counts == {}
+
+
+def test_a_sync_stream_in_an_async_project_is_not_kept_in_a_far_driver() -> None:
+    def stream(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter(CHUNKS), headers={"Cache-Control": "max-age=60"})
+
+    with site_of(path("stream", stream), is_async=True, **FAR) as site:
+        for _ in range(2):
+            with pytest.warns(Warning, match=SYNC_IN_ASYNC):
+                reply = site.ask("/stream")
+            assert (reply.chunks, reply.cache.hit) == (list(CHUNKS), False)
+        assert site.raised is None
+        assert site.suite.faults.counts == {}
+
+
 def test_a_purge_from_a_view() -> None:
     pages = Pages()
 
     @cached("short", tags=["page"])
     def page(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(pages.turn("page"))
+        return HttpResponse(pages.turn("page").encode())
 
     def edit(request: HttpRequest) -> HttpResponse:
         get_suite().purge("page")
@@ -174,7 +229,7 @@ def test_a_purge_from_a_view() -> None:
 
 
 def test_settings_are_the_dict_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    view = cached("short")(lambda request: HttpResponse("page"))
+    view = cached("short")(lambda request: HttpResponse(b"page"))
     for environment, expected in (("", {59, 60}), ("70", {69, 70})):
         if environment:
             monkeypatch.setenv("APSPERF_TTL__SHORT", environment)
@@ -203,7 +258,8 @@ django.setup()
 def test_a_setting_that_cannot_be_stops_the_project_at_set_up(given: str, message: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SETUP.format(given=given)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=environ(),
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

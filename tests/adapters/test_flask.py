@@ -119,7 +119,7 @@ def test_a_class_of_views_may_be_marked() -> None:
     pages = Pages()
 
     class Page(MethodView):
-        decorators = (cached("short"),)
+        decorators = [cached("short")]
 
         def get(self) -> str:
             return pages.turn("page")

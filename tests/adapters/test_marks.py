@@ -26,9 +26,7 @@ def test_another_url_is_another_entry(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("target", "ttl_s"), [("/item/7", 300), ("/seconds", 90), ("/etag", 500)])
-def test_the_ttl_is_a_class_of_the_settings_or_seconds(
-    make: Make, target: str, ttl_s: int
-) -> None:
+def test_the_ttl_is_a_class_of_the_settings_or_seconds(make: Make, target: str, ttl_s: int) -> None:
     site = make(ttl={"long": 500})
     site.ask(target)
     assert site.ask(target).cache.ttl_s in {ttl_s - 1, ttl_s}

@@ -46,11 +46,15 @@ class Case(Struct, frozen=True):
 
 @contextmanager
 def serving(server: tuple[str, ...], app: str, directory: Path) -> Iterator[int]:
-    """The server with this app of `tests.apps.sites`, until the block ends; its port."""
+    """The port of a server with this app of `tests.apps.sites`, until the block ends.
+
+    Fails where the suite has logged a fault of its own.
+    """
     log = directory / f"{app.strip('()')}.log"
     foreign = ("APSPERF_", "OTEL_", "GUNICORN_", "HTTPBIN_", "DATASETTE_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environ |= {"HOME": str(directory), "PYTHONPATH": str(ROOT)}
+    # One hash seed: the order of methods in Allow comes from a set.
+    environ |= {"HOME": str(directory), "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     command = [sys.executable, *server, f"tests.apps.sites:{app}"]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -65,11 +69,13 @@ def serving(server: tuple[str, ...], app: str, directory: Path) -> Iterator[int]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    said = log.read_text("utf-8", "replace")
+    assert "fault in" not in said, said
 
 
 def port_of(process: subprocess.Popen[bytes], log: Path) -> int:
     """Where the server says that it listens."""
-    deadline = time.monotonic() + START_S
+    deadline, said = time.monotonic() + START_S, ""
     while time.monotonic() < deadline:
         said = log.read_text("utf-8", "replace")
         assert process.poll() is None, f"the server has ended:\n{said}"

@@ -520,6 +520,34 @@ def test_junk_in_a_far_store_is_a_miss(far: Far, junk: bytes) -> None:
     assert client.ask().cache.hit
 
 
+def test_what_was_invalidated_while_it_was_stored_is_gone_though_the_client_left() -> None:
+    before, after = anyio.Event(), anyio.Event()
+
+    class Slow(Suspending):
+        async def aset(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+            await before.wait()
+            self.held[key] = value
+            await after.wait()
+            return True
+
+    driver = Slow()
+    client = ASGIClient(suite_on(driver), numbered())
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.asend, make_request())
+            while not client.calls:
+                await anyio.sleep(0)
+            await client.asend(make_request(method="POST"))
+            before.set()
+            while not driver.held:
+                await anyio.sleep(0)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(scenario)
+    assert driver.held == {}
+
+
 def test_the_log_is_quiet_between_two_intervals(caplog: pytest.LogCaptureFixture) -> None:
     driver = Kept()
     client = WSGIClient(suite_on(driver), numbered())

@@ -345,3 +345,9 @@ def test_settings_key_headers_join_what_the_response_varies_on() -> None:
     assert read(FRESH, key_headers=["X-Tenant"]).vary == (b"x-tenant",)
     assert read((b"vary", b"accept"), key_headers=["x-tenant"]).vary == (b"accept", b"x-tenant")
     assert read((b"vary", b"*"), key_headers=["x-tenant"]).vary is None
+
+
+def test_more_key_headers_than_can_be_keyed_on_share_nothing() -> None:
+    many = [f"x-{number}" for number in range(40)]
+    assert refusal(FRESH, key_headers=many) == "vary"
+    assert refusal(FRESH, key_headers=many[:30]) == ""

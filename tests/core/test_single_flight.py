@@ -35,6 +35,18 @@ def when(condition: Callable[[], bool], *gates: Gate) -> Callable[[], bool]:
     return meanwhile
 
 
+def nobody_waits(client: Client, count: int, gate: Gate) -> Callable[[], bool]:
+    """Opens the gate once so many are at it, each for himself."""
+
+    def meanwhile() -> bool:
+        if waiting := followers(client.suite):
+            gate.open()
+            pytest.fail(f"{waiting} wait for another")
+        return when(lambda: gate.arrivals == count, gate)()
+
+    return meanwhile
+
+
 @pytest.mark.parametrize("crowd_size", [200])
 def test_200_cold_requests_make_one_call(crowd: Wrap, crowd_size: int) -> None:
     gate = Gate()
@@ -82,7 +94,7 @@ def test_nobody_waits_again_for_a_url_found_not_storable(crowd: Wrap, clock: Any
 
     client: Client = crowd(app)
     client.ask()
-    replies(client.send_all([make_request()] * 3, meanwhile=when(lambda: gate.arrivals == 3, gate)))
+    replies(client.send_all([make_request()] * 3, meanwhile=nobody_waits(client, 3, gate)))
     assert client.calls == 4
     clock.move(11)  # then it may have changed, and one asks again for all
     assert client.suite.cache._unstorable
@@ -151,7 +163,7 @@ def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
 def test_without_patience_everybody_goes_alone(crowd: Wrap) -> None:
     gate = Gate()
     client: Client = crowd(lambda _: fresh(body=parts(gate, b"page")), patience_s=0)
-    opened = when(lambda: gate.arrivals == 5, gate)
+    opened = nobody_waits(client, 5, gate)
     replies(client.send_all([make_request()] * 5, meanwhile=opened))
     assert client.calls == 5
     assert client.ask().cache.hit
@@ -190,7 +202,7 @@ def test_event_streams_never_collapse(crowd: Wrap, accept: str) -> None:
     gate = Gate()
     client: Client = crowd(lambda _: fresh(body=parts(gate, b"data: 1\n\n")))
     request = make_request(headers={"Accept": accept})
-    opened = when(lambda: gate.arrivals == 4, gate)
+    opened = nobody_waits(client, 4, gate)
     replies(client.send_all([request] * 4, meanwhile=opened))
     assert client.calls == 4
 
@@ -206,7 +218,7 @@ def test_conditional_requests_do_not_lead_others(crowd: Wrap) -> None:
     client: Client = crowd(app)
     conditional = make_request(headers={"If-None-Match": '"v"'})
     requests = [conditional, make_request(), conditional]
-    opened = when(lambda: gate.arrivals == 3, gate)
+    opened = nobody_waits(client, 3, gate)
     got = replies(client.send_all(requests, meanwhile=opened))
     assert [reply.status for reply in got] == [304, 200, 304]
 
@@ -221,7 +233,7 @@ def test_users_do_not_wait_for_what_is_not_for_them(crowd: Wrap, fields: dict[st
 
     client: Client = crowd(app)
     requests = [make_request(), make_request(headers=fields)]
-    got = replies(client.send_all(requests, meanwhile=when(lambda: gate.arrivals == 2, gate)))
+    got = replies(client.send_all(requests, meanwhile=nobody_waits(client, 2, gate)))
     assert [reply.body for reply in got] == [b"None", next(iter(fields.values())).encode()]
 
 
