@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## style, types and the arrows between modules
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
 	@$(VENV)/bin/lint-imports --no-logo
 
 bench: $(VENV)/.dev ## what the suite costs, against the bare app

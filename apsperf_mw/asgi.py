@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.drivers.faces import Face
+    from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
     Scope = MutableMapping[str, Any]
@@ -185,7 +186,7 @@ class ASGIShell(ASGIGate):
         x.head_at = monotonic()
         if self._describe is not None and x.plan is not None:
             self._describe(x.raw, x.plan)
-        out = list(message.get("headers") or ())
+        out: list[Header] = list(message.get("headers") or ())
         if self.enabled:
             if message.get("trailers"):
                 self.cache.drop(x, Outcome.UNCACHEABLE)

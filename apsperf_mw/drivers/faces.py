@@ -25,9 +25,11 @@ class Waits(Protocol):
 
     async def wait(self, join: Join, timeout_s: float) -> bool:
         """Wait until what is handed to `join` is called; False if the time runs out."""
+        ...
 
     def shield(self) -> AbstractContextManager[object]:
         """What is awaited inside is not cancelled."""
+        ...
 
 
 class Face(Protocol):
