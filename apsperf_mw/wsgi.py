@@ -133,23 +133,32 @@ class WSGIShell(WSGIGate):
         until, headers = entry.environ_wire
         if now >= until:
             headers = environ_head(entry, now, say=self.say)
+        status, body, out = entry.status, entry.body, list(headers)
+        if x.flags or x.method == "HEAD" or x.result == "collapsed":
+            status, body, out = self._adapt(x, entry, now, headers)
+        hooks = self.hooks
+        if hooks.ends:
+            x.status, x.head_at, x.sent_bytes = status, now, len(body)
+            if hooks.heads:
+                self.add(x, out)
+        start_response(STATUS_LINES.get(status) or status_line(status), out)
+        if hooks.ends:
+            hooks.end(x)
+        return [body]
+
+    def _adapt(
+        self, x: WSGIExchange, entry: Entry, now: float, headers: tuple[tuple[str, str], ...]
+    ) -> tuple[int, bytes, list[tuple[str, str]]]:
+        """Status, body and head for a request that is not the plainest one."""
         status, body = entry.status, entry.body
-        if x.flags and self.cache.not_modified(x, entry):
+        if self.cache.not_modified(x, entry):
             status, body, headers = 304, b"", without_body(headers)
         elif x.method == "HEAD":
             body = b""
         out = list(headers)
         if self.say and x.result == "collapsed":
             out[-1:] = as_text((collapsed_status(entry, now),))
-        hooks = self.hooks
-        if hooks.ends:
-            x.status, x.head_at, x.sent_bytes = status, now, len(body)
-            if hooks.heads:
-                self.add(x, out)
-        start_response(status_line(status), out)
-        if hooks.ends:
-            hooks.end(x)
-        return [body]
+        return status, body, out
 
     def _run(
         self, x: WSGIExchange, environ: Environ, start_response: StartResponse
@@ -336,8 +345,8 @@ def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
 
 
 def status_line(code: int) -> str:
-    """The status line for a code, with its usual phrase."""
-    return _STATUS_LINES.get(code) or f"{code} Unknown"
+    """The status line for a code that has no phrase of its own."""
+    return f"{code} Unknown"
 
 
-_STATUS_LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
+STATUS_LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}

@@ -134,7 +134,8 @@ class Cache:
         tape, flight = x.tape, x.flight
         if tape is None or flight is None:
             return
-        if not tape.whole:
+        # A plan may turn private while the body is made, as when a stream uses the session.
+        if not tape.whole or tape.answer.plan.private:
             self.drop(x, Outcome.UNCACHEABLE)
             return
         x.tape = x.flight = None

@@ -81,6 +81,19 @@ def test_no_thread_is_hopped_to(is_async: bool) -> None:
     assert threads == [here] * 4
 
 
+def test_a_stream_has_ended_before_django_closes_it_in_a_thread() -> None:
+    pages, threads = Pages(), list[int]()
+
+    async def stream(request: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(pages.achunks())
+
+    with site_of(path("stream", stream), is_async=True) as site:
+        hooks = site.suite.hooks
+        hooks.ends = (*hooks.ends, lambda x: threads.append(threading.get_ident()))
+        site.ask("/stream")
+    assert threads == [threading.get_ident()]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_class_of_views_may_be_marked(is_async: bool) -> None:
     @method_decorator(cached("short"), name="dispatch")

@@ -131,16 +131,19 @@ def test_a_class_of_views_may_be_marked() -> None:
     assert site.ask("/page").cache.hit
 
 
-def test_a_hook_that_reads_the_session_after_the_view_counts() -> None:
-    pages = Pages()
-    app = make_app(pages, SECRET_KEY="secret")
-    suite = APSPerf().init_app(app)
-
-    @app.after_request
+@pytest.mark.parametrize("installed_first", [True, False])
+def test_a_hook_that_reads_the_session_after_the_view_counts(installed_first: bool) -> None:
     def greet(response: Any) -> Any:
         response.headers["X-User"] = str(session.get("user"))
         return response
 
+    pages = Pages()
+    app = make_app(pages, SECRET_KEY="secret")
+    if not installed_first:
+        app.after_request(greet)
+    suite = APSPerf().init_app(app)
+    if installed_first:
+        app.after_request(greet)
     site = WSGISite(app, pages, suite)
     for turn in (1, 2):
         reply = site.ask("/page")

@@ -430,6 +430,16 @@ def test_a_far_driver_keeps_variants(far: Far) -> None:
     assert client.calls == 2
 
 
+@pytest.mark.parametrize("headers", [{"Cookie": "a=1"}, {"Authorization": "Basic x"}])
+def test_a_far_driver_gives_nobody_what_is_for_another(far: Far, headers: dict[str, str]) -> None:
+    wrap, _ = far
+    client = wrap(numbered())
+    client.ask()
+    assert client.ask(headers=headers).body == b"answer 2"
+    assert client.ask(headers=headers).body == b"answer 3"
+    assert client.ask().body == b"answer 1"
+
+
 def test_a_far_driver_forgets_what_is_invalidated(far: Far) -> None:
     wrap, _ = far
     client = wrap(numbered())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apsperf_mw import Suite
+from apsperf_mw.cache.entry import Fork
 from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.support import fresh, numbered
@@ -100,13 +101,15 @@ def test_a_url_whose_responses_vary_on_different_fields(wrap: Wrap) -> None:
 
 def test_a_response_that_stops_varying_is_still_found(wrap: Wrap) -> None:
     def app(request: Request) -> Response:
-        return fresh(*([("Vary", "Accept")] if request.header("accept") else []))
+        accept = request.header("accept")
+        return fresh(*([("Vary", "Accept")] if accept else []), body=[str(accept).encode()])
 
     client = wrap(app)
-    client.ask(headers={"Accept": "a"})
-    client.ask()
-    assert client.ask(headers={"Accept": "a"}).cache.hit
-    assert client.ask().cache.hit
+    for accept in ("a", None):
+        client.ask(headers={"Accept": accept} if accept else {})
+    for accept in ("a", None):
+        hit = client.ask(headers={"Accept": accept} if accept else {})
+        assert (hit.cache.hit, hit.body) == (True, str(accept).encode())
 
 
 def test_variants_of_a_url_are_limited_and_the_oldest_goes(wrap: Wrap) -> None:
@@ -126,6 +129,9 @@ def test_a_flood_of_agents_leaves_64_variants(wrap: Wrap) -> None:
         client.ask(headers={"User-Agent": str(number)})
     driver = client.suite.driver("cache")
     assert driver.stats()["entries"] == 64 + 1  # type: ignore[union-attr]
+    slots = driver._cache.queue.values()  # type: ignore[union-attr]
+    forks = [slot.value for slot in slots if isinstance(slot.value, Fork)]
+    assert [len(fork.variants) for fork in forks] == [64]
     assert client.ask(headers={"User-Agent": "199"}).cache.hit
 
 

@@ -63,6 +63,15 @@ def test_an_anonymous_entry_is_not_for_an_authorised_request(wrap: Wrap) -> None
     assert client.ask().body == b"[None, None, None]"
 
 
+@pytest.mark.parametrize("headers", [A, COOKIE_A])
+def test_an_anonymous_entry_does_not_answer_a_users_head(wrap: Wrap, headers: Headers) -> None:
+    client = wrap(personal())
+    client.ask()
+    assert client.ask(method="HEAD").cache.hit
+    assert not client.ask(headers=headers, method="HEAD").cache.hit
+    assert client.calls == 2
+
+
 @pytest.mark.parametrize(
     "control", ["max-age=60, public", "s-maxage=60", "max-age=60, must-revalidate"]
 )
