@@ -102,7 +102,7 @@ class ASGIShell(ASGIGate):
     """An ASGI app with the suite round it; `describe` fills a plan in from the routed scope."""
 
     def __init__(self, suite: Suite, app: ASGIApp, describe: Describe | None = None) -> None:
-        super().__init__(suite, loop_face(suite.driver("cache")))
+        super().__init__(suite, loop_face(suite.driver("cache"), suite.faults))
         self.app = app
         self._suite = suite
         self._describe = describe

@@ -106,7 +106,7 @@ class WSGIShell(WSGIGate):
     """A WSGI app with the suite round it."""
 
     def __init__(self, suite: Suite, app: WSGIApp) -> None:
-        super().__init__(suite, thread_face(suite.driver("cache")))
+        super().__init__(suite, thread_face(suite.driver("cache"), suite.faults))
         self.app = app
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -38,7 +38,7 @@ class Gates:
 
     def __init__(self, suite: Suite, *, is_async: bool) -> None:
         driver = suite.driver("cache")
-        face = (loop_face if is_async else thread_face)(driver)
+        face = (loop_face if is_async else thread_face)(driver, suite.faults)
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
         self._steps = isinstance(face, LocalFace) or not is_async

@@ -18,7 +18,6 @@ Values = tuple["bytes | None", ...]
 
 # The first field of every frame; a frame of another version is a miss.
 FRAME_VERSION = 1
-VARIANTS_LIMIT_BYTES = 64 * 1024
 # What the objects of one entry take beside its bytes, measured on CPython 3.11.
 OVERHEAD_BYTES = 640
 FIELD_BYTES = 140

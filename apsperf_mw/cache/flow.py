@@ -80,14 +80,12 @@ class Cache:
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
         deadline = monotonic() + self.settings.cache.patience_s
-        alone = self._goes_alone(x)
+        alone = self._goes_alone(x) or streams_events(x)
         waited = False
         while True:
             flight, leads = self.flights.board(x.key, self._lane(x), self.tags.clock, alone=alone)
             if leads:
                 return await self._lead(x, face, flight, waited=waited)
-            if streams_events(x):
-                return None
             waited = True
             join = partial(self.flights.join, flight)
             if not await face.waits.wait(join, deadline - monotonic()):

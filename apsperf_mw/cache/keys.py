@@ -20,6 +20,7 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # Hosts as they came and as they are compared; all forgotten when there are too many.
 MOST_HOSTS = 1024
+LONGEST_HOST = 255
 _folded: dict[tuple[str, bytes | str], str] = {}
 
 
@@ -28,9 +29,10 @@ def fold_host(host: bytes | str, scheme: str) -> str:
     raw = host.encode("latin-1") if isinstance(host, str) else host
     # As bytes, for letters beyond ASCII have no case in a host.
     folded = raw.lower().decode("latin-1").removesuffix(DEFAULT_PORTS.get(scheme, ":"))
-    if len(_folded) >= MOST_HOSTS:
-        _folded.clear()
-    _folded[scheme, host] = folded
+    if len(host) <= LONGEST_HOST:
+        if len(_folded) >= MOST_HOSTS:
+            _folded.clear()
+        _folded[scheme, host] = folded
     return folded
 
 

@@ -78,5 +78,5 @@ def _app_status(result: str, detail: str, stored: bool) -> bytes:
             return forward_status("method")
         return forward_status("bypass", detail=detail)
     if detail == "collapsed":
-        return forward_status("uri-miss", collapsed=True)
+        return forward_status("uri-miss") + b"; collapsed=?0"  # RFC 9211 §2.7: waited in vain
     return forward_status("uri-miss", stored=stored, detail=detail)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Record
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, LocalDriver
+    from apsperf_mw.faults import Faults
 
     Join = Callable[[Callable[[], None]], Any]
 
@@ -83,13 +84,14 @@ class LocalFace:
 class BlockingFace:
     """A driver's blocking face, called by the thread that serves the request."""
 
-    def __init__(self, driver: Driver, waits: Waits) -> None:
+    def __init__(self, driver: Driver, waits: Waits, faults: Faults) -> None:
         self.waits = waits
         self._driver = driver
+        self._faults = faults
 
     async def read(self, key: Key) -> Record | None:
-        """The record under the key; a frame that does not parse is a miss."""
-        return thawed(await self._call(self._driver.get, frame(key)))
+        """The record under the key; a frame that does not parse is a miss, counted."""
+        return thawed(await self._call(self._driver.get, frame(key)), self._faults)
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record."""
@@ -115,13 +117,14 @@ class HoppingFace(BlockingFace):
 class AsyncFace:
     """A driver's own async face."""
 
-    def __init__(self, driver: AsyncDriver, waits: Waits) -> None:
+    def __init__(self, driver: AsyncDriver, waits: Waits, faults: Faults) -> None:
         self.waits = waits
         self._driver = driver
+        self._faults = faults
 
     async def read(self, key: Key) -> Record | None:
-        """The record under the key; a frame that does not parse is a miss."""
-        return thawed(await self._driver.aget(frame(key)))
+        """The record under the key; a frame that does not parse is a miss, counted."""
+        return thawed(await self._driver.aget(frame(key)), self._faults)
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record."""
@@ -132,7 +135,7 @@ class AsyncFace:
         await self._driver.adelete(frame(key))
 
 
-def thread_face(driver: Driver | AsyncDriver) -> Face:
+def thread_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
     """The face for requests that are served by threads.
 
     Raises `DriverError` for a driver that only suspends.
@@ -146,19 +149,19 @@ def thread_face(driver: Driver | AsyncDriver) -> Face:
         )
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
-    return BlockingFace(driver, Waits())  # type: ignore[arg-type]
+    return BlockingFace(driver, Waits(), faults)  # type: ignore[arg-type]
 
 
-def loop_face(driver: Driver | AsyncDriver) -> Face:
+def loop_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
     """The face for requests that are served by tasks of an event loop."""
     from apsperf_mw.runtime.loop import Waits
 
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
     if driver.suspends:
-        return AsyncFace(driver, Waits())  # type: ignore[arg-type]
+        return AsyncFace(driver, Waits(), faults)  # type: ignore[arg-type]
     face = HoppingFace if driver.blocks else BlockingFace
-    return face(driver, Waits())  # type: ignore[arg-type]
+    return face(driver, Waits(), faults)  # type: ignore[arg-type]
 
 
 def key_bytes(key: Key) -> int:
@@ -177,9 +180,12 @@ def frozen(record: Record) -> bytes:
     return encode(record, time() - monotonic())
 
 
-def thawed(value: bytes | None) -> Record | None:
+def thawed(value: bytes | None, faults: Faults) -> Record | None:
     """The record of a frame, its instants on this process's monotonic clock."""
     if value is None:
         return None
     now = monotonic()
-    return decode(value, time() - now, now)
+    record = decode(value, time() - now, now)
+    if record is None:
+        faults.counts["a stored frame"] += 1
+    return record

@@ -43,9 +43,9 @@ class Registry:
         """
         with self._lock:
             url = self._named.get(name, name)
-            if url not in self._made:
-                self._made[url] = self._make(name, url)
-            return self._made[url]
+            if name not in self._made:
+                self._made[name] = self._make(name, url)
+            return self._made[name]
 
     def known(self) -> list[str]:
         """All names that `get` would take, besides URLs and `module:factory`."""

@@ -70,7 +70,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Wait, Meta(description="Seconds that nobody waits for a URL found not storable.")
     ] = 10.0
     error_ttl_s: Annotated[
-        Wait, Meta(description="Seconds that a rule may keep an error response at most.")
+        Wait, Meta(description="Seconds that a passing error may be stored at most.")
     ] = 10.0
     status_header: Annotated[
         bool, Meta(description="Say in `Cache-Status` (RFC 9211) what the cache did.")
