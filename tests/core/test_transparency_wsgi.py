@@ -434,10 +434,24 @@ def test_what_is_done_to_a_returned_body_reaches_no_entry() -> None:
         returned = [b"page"]
 
 
-def test_what_is_done_to_the_environ_and_the_plan_reaches_no_entry() -> None:
+def test_a_plan_that_turns_private_while_the_body_is_made_is_heeded() -> None:
     def app(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", list(HEAD))
-        environ[PLAN_KEY].private = True
+        yield b"pa"
+        environ[PLAN_KEY].private = environ["PATH_INFO"] == "/session"
+        yield b"ge"
+
+    server = Server(app)
+    for path, hits in (("/session", False), ("/other", True)):
+        for _ in range(2):
+            assert server.serve(path) == b"page"
+        assert ("hit" in status_of(server)) is hits
+
+
+def test_what_is_done_to_the_environ_reaches_no_entry() -> None:
+    def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", list(HEAD))
+        environ[PLAN_KEY] = None
         environ["PATH_INFO"] = "/evil"
         environ["HTTP_HOST"] = "evil.test"
         environ.pop("QUERY_STRING")
