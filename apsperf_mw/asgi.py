@@ -228,8 +228,9 @@ class Push:
         kind = message["type"]
         if kind == "http.response.body":
             last = not message.get("more_body", False)
-            if self._record(message.get("body", b""), last=last):
-                await self._settle()
+            later = self._record(message.get("body", b""), last=last)
+            if later is not None:
+                await self._finish(later)
             await self._out(message)
             if last and not self._trailers:
                 self._hooks.end(x)
@@ -249,24 +250,24 @@ class Push:
             self._note("the cache's reading of a response", fault)
             return message
 
-    def _record(self, body: bytes, *, last: bool) -> bool:
-        """Record a chunk; whether it is the last one of a response to store."""
+    def _record(self, body: bytes, *, last: bool) -> Awaitable[None] | None:
+        """Record a chunk; store before the last one goes out, so that the next request hits."""
         x = self._x
         tape = x.tape
         try:
             x.sent_bytes += len(body)
             if tape is None:
-                return False
+                return None
             self._shell.cache.record(x, body)
+            if last or tape.full:
+                return self._shell.cache.settle(x, self._shell.face)
         except Exception as fault:
             self._note("the cache's recording", fault)
-            return False
-        return last or tape.full
+        return None
 
-    async def _settle(self) -> None:
-        """Store before the last byte goes out, so that the next request finds it."""
+    async def _finish(self, later: Awaitable[None]) -> None:
         try:
-            await self._shell.cache.settle(self._x, self._shell.face)
+            await later
         except Exception as fault:
             self._note("the cache's store", fault)
 

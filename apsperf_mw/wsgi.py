@@ -243,7 +243,9 @@ class WSGIShell(WSGIGate):
         if x.tape is None:
             return
         try:
-            step(self.cache.settle(x, self.face))
+            later = self.cache.settle(x, self.face)
+            if later is not None:
+                step(later)
         except Exception as fault:
             self.hooks.faults.note("the cache's store", fault)
 

@@ -6,9 +6,6 @@ from apsperf_mw import Suite
 from benchmarks.cases import QUIET, observed
 from benchmarks.contenders import FRESH, asgi_app, wsgi_app
 
-# What stands round the app, in the order of the table.
-WRAPPINGS = ("bare", "hit", "observed")
-
 asgi_bare = asgi_app(FRESH)
 asgi_hit = Suite(None, **QUIET).asgi(asgi_bare)
 asgi_observed = Suite(None, **observed(0.1)).asgi(asgi_bare)

@@ -23,7 +23,6 @@ import psutil
 from msgspec import Struct
 
 from benchmarks.load import LoadError, load_s
-from benchmarks.served import WRAPPINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 32
+# What stands round the app, in the order of the table: the second part of its name in `served`.
+WRAPPINGS = ("bare", "hit", "observed")
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 

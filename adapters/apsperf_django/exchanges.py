@@ -177,7 +177,9 @@ class Relay:
 
     async def _settle(self) -> None:
         try:
-            await self.gate.cache.settle(self.x, self.gate.face)
+            later = self.gate.cache.settle(self.x, self.gate.face)
+            if later is not None:
+                await later
         except Exception as fault:
             self.gate.hooks.faults.note("the cache's store", fault)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apsperf_mw.cache.entry import Entry, Values
     from apsperf_mw.cache.keys import Key
@@ -109,7 +109,7 @@ class Flights:
         try:
             current = flight.current and outcome is Outcome.STORED
             if current:
-                self._outdate(flight)
+                self._outdate(flight, self._airborne.get(flight.key, ()))
                 if commit is not None:
                     commit()
         finally:
@@ -129,8 +129,9 @@ class Flights:
                 wakers += self._end(flight, Outcome.FAILED, None)
         wake_all(wakers)
 
-    def _outdate(self, flight: Flight) -> None:
-        for other in self._airborne.get(flight.key, ()):
+    def _outdate(self, flight: Flight, fleet: Sequence[Flight]) -> None:
+        """What began before a fetch that has landed would only overwrite it with older."""
+        for other in fleet:
             if other is flight:
                 return
             if other.lane == flight.lane:

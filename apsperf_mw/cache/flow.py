@@ -23,7 +23,7 @@ from apsperf_mw.http.etags import not_modified
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
@@ -127,27 +127,30 @@ class Cache:
         if tape.broken:
             self.drop(x, Outcome.UNCACHEABLE)
 
-    async def settle(self, x: Exchange, face: Face) -> None:
-        """The last chunk is known: store the response, if it came whole."""
+    def settle(self, x: Exchange, face: Face) -> Coroutine[Any, Any, None] | None:
+        """The last chunk is known: store the response, if it came whole.
+
+        Done at once in this process; else the result stores it when awaited.
+        """
         tape, flight = x.tape, x.flight
         if tape is None or flight is None:
-            return
+            return None
         # A plan may turn private while the body is made, as when a stream uses the session.
         if not tape.whole or tape.answer.plan.private:
             self.drop(x, Outcome.UNCACHEABLE)
-            return
+            return None
         x.tape = x.flight = None
         entry = entry_of(x, tape, flight.began, monotonic())
         if entry.tags and not self.tags.good(entry.tags, entry.began):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
-            return
+            return None
         if self._unstorable:
             self._unstorable.pop((flight.key, x.flags & GUARDED), None)
-        if isinstance(face, LocalFace):
-            keep = partial(self._keep_here, x, flight.key, entry, face)
-            self.flights.land(flight, Outcome.STORED, entry, keep)
-        else:
-            await self._keep_far(x, flight, entry, face)
+        if not isinstance(face, LocalFace):
+            return self._keep_far(x, flight, entry, face)
+        keep = partial(self._keep_here, x, flight.key, entry, face)
+        self.flights.land(flight, Outcome.STORED, entry, keep)
+        return None
 
     def not_modified(self, x: Exchange, entry: Entry) -> bool:
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""

@@ -25,7 +25,7 @@ from apsperf_mw.http.fields import (
 from apsperf_mw.http.status import UNDERSTOOD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.exchange import Header
@@ -244,17 +244,12 @@ PASSING = frozenset({"method", "status"})
 
 def refusal(answer: Answer) -> str:
     """Why the response is not stored, or an empty string where it may be."""
-    return next((reason for reason, refuses in asked(answer) if refuses(answer)), "")
-
-
-def asked(answer: Answer) -> Iterator[tuple[str, Callable[[Answer], bool]]]:
-    """The rules that this response calls for."""
-    if answer.control.restricts:
-        yield from BY_CONTROL
-    for name in answer.fields:
-        if name in BY_FIELD:
-            yield BY_FIELD[name]
-    yield from ALWAYS
+    by_field = [BY_FIELD[name] for name in answer.fields if name in BY_FIELD]
+    by_control = BY_CONTROL if answer.control.restricts else ()
+    for reason, refuses in (*by_control, *by_field, *ALWAYS):
+        if refuses(answer):
+            return reason
+    return ""
 
 
 def stored_headers(answer: Answer) -> tuple[Header, ...]:

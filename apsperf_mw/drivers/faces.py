@@ -166,13 +166,16 @@ def loop_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
 
 def key_bytes(key: Key) -> int:
     """What the text of a key takes: a client chooses host, path and the values of variants."""
-    size = 0
-    for part in key:
-        if isinstance(part, tuple):
-            size += key_bytes(part)
-        elif isinstance(part, str | bytes):
-            size += len(part)
-    return size
+    try:
+        return len("".join(key))  # type: ignore[arg-type]
+    except TypeError:  # a variant's, or one with a digest in it
+        return sum(map(_part_bytes, key))
+
+
+def _part_bytes(part: str | bytes | int | Key | None) -> int:
+    if isinstance(part, tuple):
+        return key_bytes(part)
+    return len(part) if isinstance(part, str | bytes) else 0
 
 
 def frozen(record: Record) -> bytes:

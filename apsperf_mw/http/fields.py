@@ -218,6 +218,8 @@ def parse_content_length(lines: Sequence[bytes]) -> int | None:
     """The body's length in bytes; None if absent, -1 if invalid or contradictory."""
     if not lines:
         return None
+    if len(lines) == 1 and lines[0].isdigit() and len(lines[0]) <= _MAX_LENGTH_DIGITS:
+        return int(lines[0])
     # RFC 9110 §8.6: one value, however often, stands for one.
     lengths = {member.strip(OWS) for member in b",".join(lines).split(b",")}
     length = lengths.pop()
