@@ -5,30 +5,49 @@ from __future__ import annotations
 import atexit
 import os
 from collections import deque
-from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
-from apsperf_mw.__about__ import __version__
+from msgspec import Struct
+
 from apsperf_mw.observe.ledger import Ledger
+from apsperf_mw.observe.losses import DROPPED, FAILURES, Losses
+from apsperf_mw.observe.outputs import Outputs
 from apsperf_mw.observe.points import Observed
 from apsperf_mw.observe.series import Requests
-from apsperf_mw.observe.spans import FinishedSpan
 from apsperf_mw.runtime.threads import Gate, Lock, Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from apsperf_mw.faults import Faults
-    from apsperf_mw.observe.points import Kind
-    from apsperf_mw.observe.providers import UserTracer
-    from apsperf_mw.observe.series import Attributes
-    from apsperf_mw.observe.sinks import InMemory, Outputs
-    from apsperf_mw.observe.spans import OwnSpan, Seen
+    from apsperf_mw.observe.points import Kind, Point
+    from apsperf_mw.observe.ring import Ring
+    from apsperf_mw.observe.user_spans import UserTracer
     from apsperf_mw.settings import ExporterSettings
 
 # How often the thread counts what requests have left in the ledger, and sends spans on.
 TICK_S = 1.0
+# How long a fork waits for the thread at most.
+HOLD_S = 1.0
+
+
+class Job(Struct, eq=False):
+    """Something that the thread does at an interval."""
+
+    interval_s: float
+    run: Callable[[], None]
+    due: float = 0.0
+
+
+class Asked(Struct, eq=False):
+    """A flush that somebody waits for."""
+
+    until: float
+    gate: Gate
+    went_out: bool = False
 
 
 class MetricsExporter:
@@ -36,36 +55,32 @@ class MetricsExporter:
 
     Starts nothing and looks at no provider before the first request. `tracer` is set where the
     user's tracer makes the spans, `spans` where the suite keeps them itself; with neither nothing
-    is traced. In a forked child it starts anew and without what the parent has counted.
+    is traced. `memory` keeps what was exported where `exporter.kind` is `memory`. In a forked
+    child all of it starts anew, without what the parent has counted.
     """
 
     def __init__(self, settings: ExporterSettings, faults: Faults) -> None:
         self.started = False
-        self.ledger = Ledger()
-        self.requests = Requests(settings.max_series)
         self.tracer: UserTracer | None = None
-        self.spans: deque[FinishedSpan] | None = None
-        self.memory: InMemory | None = None
-        self.dropped_spans = 0
+        self.spans: Ring | None = None
+        self.requests = Requests(settings.max_series)
         self._settings = settings
         self._faults = faults
+        self._pulse = Pulse(self)
+        self.ledger = Ledger(self._pulse.wake)
+        self._losses = Losses()
+        self._outputs = Outputs(settings, faults, self._losses)
+        self.memory = self._outputs.memory
         self._lock = Lock()
-        self._outputs: Outputs | None = None
         self._observed: list[Observed] = []
-        self._jobs: list[list[Any]] = []
-        self._asked: list[Gate] = []
-        self._named: tuple[Any, Any] | None = None
-        self._closed = False
-        self._started_ns = 0
+        self._jobs: list[Job] = []
+        self._asked: deque[Asked] = deque()
         self._next_export = 0.0
-        self._pulse = Pulse(self, TICK_S)
-        self.observe(
-            "apsperf.exporter.dropped",
-            "{span}",
-            "Spans dropped because too many waited for export.",
-            "counter",
-            lambda: [(self.dropped_spans, {"apsperf.signal": "traces"})],
-        )
+        self._at_exit: Callable[[], None] | None = None
+        self._closed = False
+        self._held = False
+        self.observe(*DROPPED, "counter", self._losses.dropped)
+        self.observe(*FAILURES, "counter", self._losses.failed)
 
     def observe(
         self,
@@ -73,152 +88,138 @@ class MetricsExporter:
         unit: str,
         description: str,
         kind: Kind,
-        values: Callable[[], Iterable[tuple[float, Attributes]]],
+        values: Callable[[], Iterable[Point]],
     ) -> None:
         """Export what `values` gives whenever it is asked; before the first request only."""
-        self._observed.append(Observed(name, unit, description, kind, values))
+        faults = self._faults
 
-    def every(self, interval_s: float, job: Callable[[], None]) -> None:
-        """Have `job` called in the exporter's thread, at its start and at this interval."""
-        self._jobs.append([0.0, interval_s, job])
+        def guarded() -> list[Point]:
+            try:
+                return list(values())
+            except Exception as fault:
+                faults.note(f"the metric {name}", fault)
+                return []
 
-    def start(self) -> None:
-        """Look at what is set up, and begin; a fault is noted, and nothing is exported then."""
+        self._observed.append(Observed(name, unit, description, kind, guarded))
+
+    def every(self, interval_s: float, run: Callable[[], None]) -> None:
+        """Have `run` called in the exporter's thread, at its start and at this interval."""
+        self._jobs.append(Job(interval_s, run))
+
+    def start(self) -> bool:
+        """Look at what is set up, and begin, unless that is done; False once it is closed.
+
+        A fault is noted; what it concerns is not exported then.
+        """
         with self._lock:
-            if self.started or self._closed:
-                return
-            if self._outputs is None:
-                try:
-                    self._connect()
-                except Exception as fault:
-                    self._faults.note("the exporter's set-up", fault)
-                    self.ledger.count = self.requests.count
-                atexit.register(_weakly(WeakMethod(self.close)))
-                os.register_at_fork(after_in_child=_weakly(WeakMethod(self._begin_anew)))
-            self._started_ns = time_ns()
-            self._next_export = monotonic() + self._settings.interval_s
-            self._pulse.start(min((job[1] for job in self._jobs), default=TICK_S))
-            self.started = True
-
-    def keep_span(self, span: OwnSpan, seen: Seen, start_ns: int, end_ns: int) -> None:
-        """Keep a finished span for export; drop it, counted, where too many wait."""
-        ring = self.spans
-        if ring is None:
-            return
-        waiting = len(ring)
-        if waiting >= self._settings.max_spans:
-            self.dropped_spans += 1
-            return
-        ring.append(FinishedSpan(span, seen, start_ns, end_ns))
-        if waiting == self._settings.max_spans // 2:
-            self._pulse.wake()
+            if not self.started and not self._closed:
+                self._begin()
+                self.started = True
+        return self.started
 
     def flush(self, timeout_s: float) -> bool:
-        """Export all that is recorded, into the user's providers too; whether it was in time."""
-        if not self.started or self._closed:
+        """Export all that is recorded, into the user's providers too.
+
+        Whether all of it went out, and in time.
+        """
+        if not self.started:
             return True
-        gate = Gate()
-        self._asked.append(gate)
+        asked = Asked(monotonic() + timeout_s, Gate())
+        self._asked.append(asked)
         self._pulse.wake()
-        return gate.wait(timeout_s)
+        return asked.gate.wait(timeout_s) and asked.went_out
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Flush, and end the thread for good; takes no longer than the time given."""
+        """Flush, and end the thread for good; takes no longer than the time given.
+
+        An export that hangs ends by its own time-out, or with the process.
+        """
         self.flush(self._settings.flush_timeout_s if timeout_s is None else timeout_s)
         self._closed = True
+        self.started = False
+        self.tracer = self.spans = None
         self._pulse.stop()
+        if self._outputs.meters is not None:
+            self._outputs.meters.leave()
+        if self._at_exit is not None:
+            atexit.unregister(self._at_exit)
 
     def tick(self) -> None:
         """Count, sample and export what is due; the thread calls it."""
-        if self.spans is not None or (self._outputs and self._outputs.metrics is not None):
-            self._identity()
-        self.ledger.drain()
-        now = monotonic()
-        for job in self._jobs:
-            if now >= job[0]:
-                job[0] = now + job[1]
-                self._attempt("a sampler", job[2])
-        asked, self._asked = self._asked, []
-        self._attempt("the export of spans", self._send_spans)
-        if asked or now >= self._next_export:
-            self._next_export = now + self._settings.interval_s
-            self._attempt("the export of metrics", self._send_metrics)
-        if asked:
-            self._attempt("the flush of providers", self._flush_providers)
-        for gate in asked:
-            gate.open()
+        asked = [self._asked.popleft() for _ in range(len(self._asked))]
+        outputs = self._outputs
+        try:
+            outputs.open()
+            if outputs.spans is None:
+                self.spans = None
+            drain = partial(self.ledger.drain, wait=bool(asked))
+            outputs.attempt("the counting of requests", drain)
+            self._sample()
+            went_out = self._send(flushed=bool(asked))
+            for one in asked:
+                one.went_out = outputs.flush_providers(one.until) and went_out
+        finally:
+            for one in asked:
+                one.gate.open()
 
-    def _connect(self) -> None:
-        from apsperf_mw.observe.providers import UserMeters, UserTracer
-        from apsperf_mw.observe.sinks import choose
+    def rest(self) -> None:
+        """Let the exporters go; the thread calls it last."""
+        self._outputs.shutdown()
 
-        outputs = self._outputs = choose(self._settings)
-        self.memory = outputs.memory
-        if outputs.tracer_provider is not None:
-            self.tracer = UserTracer(outputs.tracer_provider)
-        elif outputs.spans is not None:
-            self.spans = deque()
-        if outputs.meter_provider is None:
-            self.ledger.count = self.requests.count
-        else:
-            most = self._settings.max_series
-            meters = UserMeters(outputs.meter_provider, self.ledger, self._observed, most)
-            self.ledger.count = meters.count
+    def _begin(self) -> None:
+        outputs = self._outputs
+        outputs.connect(self.ledger, self.requests, self._observed)
+        self.tracer, self.spans = outputs.tracer, outputs.spans
+        if self._at_exit is None:
+            # Exit hooks run last in, first out: before those of providers that are set by now.
+            self._at_exit = atexit.register(_weakly(WeakMethod(self.close)))
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=_weakly(WeakMethod(self._hold)),
+                    after_in_parent=_weakly(WeakMethod(self._go_on)),
+                    after_in_child=_weakly(WeakMethod(self._begin_anew)),
+                )
+        self._next_export = monotonic() + outputs.interval_s
+        self._pulse.start(min(TICK_S, outputs.interval_s, *(job.interval_s for job in self._jobs)))
+
+    def _hold(self) -> None:
+        """Before a fork: a tick that it cut in two might leave the child half an import."""
+        self._held = self._pulse.hold(HOLD_S)
+
+    def _go_on(self) -> None:
+        if self._held:
+            self._pulse.go_on()
 
     def _begin_anew(self) -> None:
         """In a forked child: what was counted so far is the parent's to export."""
-        self.ledger.forget()
-        self.requests.clear()
-        if self.spans is not None:
-            self.spans = deque()
-        self._lock = Lock()
-        self._asked = []
-        self._pulse = Pulse(self, TICK_S)
         self.started = False
+        self.tracer = self.spans = None
+        self._lock = Lock()
+        self._asked = deque()
+        self._pulse = Pulse(self)
+        self.ledger.forget(self._pulse.wake)
+        self.requests.clear()
+        self._losses.clear()
+        self._outputs = Outputs(self._settings, self._faults, self._losses)
+        self.memory = self._outputs.memory
+        for job in self._jobs:
+            job.due = 0.0
 
-    def _send_spans(self) -> None:
-        ring, outputs = self.spans, self._outputs
-        if not ring or outputs is None:
-            return
-        kept = [ring.popleft() for _ in range(len(ring))]
-        resource, scope = self._identity()
-        outputs.spans.export([span.readable(resource, scope) for span in kept])
+    def _sample(self) -> None:
+        now = monotonic()
+        for job in self._jobs:
+            if now >= job.due:
+                job.due = now + job.interval_s
+                self._outputs.attempt("a sampler", job.run)
 
-    def _send_metrics(self) -> None:
-        outputs = self._outputs
-        if outputs is None or outputs.metrics is None:
-            return
-        from apsperf_mw.observe.points import metrics_data
-
-        resource, scope = self._identity()
-        times_ns = (self._started_ns, time_ns())
-        outputs.metrics.export(
-            metrics_data(self.requests, self._observed, resource, scope, times_ns)
-        )
-
-    def _flush_providers(self) -> None:
-        outputs = self._outputs
-        if outputs is None:
-            return
-        for provider in (outputs.tracer_provider, outputs.meter_provider):
-            force_flush = getattr(provider, "force_flush", None)
-            if force_flush is not None:
-                force_flush()
-
-    def _identity(self) -> tuple[Any, Any]:
-        """The resource and the scope; made once, in the thread, for it takes milliseconds."""
-        if self._named is None:
-            from opentelemetry.sdk.resources import Resource
-            from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-            self._named = Resource.create(), InstrumentationScope("apsperf_mw", __version__)
-        return self._named
-
-    def _attempt(self, what: str, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as fault:
-            self._faults.note(what, fault)
+    def _send(self, *, flushed: bool) -> bool:
+        outputs, now = self._outputs, monotonic()
+        went_out = outputs.send_spans()
+        if flushed or now >= self._next_export:
+            self._next_export = now + outputs.interval_s
+            send = partial(outputs.send_metrics, self.ledger, self.requests, self._observed)
+            went_out &= outputs.attempt("the export of metrics", send)
+        return went_out
 
 
 def _weakly(method: WeakMethod[Callable[[], None]]) -> Callable[[], None]:

@@ -12,41 +12,50 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.series import Finished
 
-# Past this many a request counts them itself, so that memory stays bounded.
-MOST_PENDING = 4096
+# Past this many the thread is woken; past the second bound, for it may hang in an export, each
+# request counts some itself, so that memory stays bounded.
+CROWDED = 2048
+FULL = 8192
+SLICE = 64
 
 
 class Ledger:
     """Appending is all that a request pays; a thread counts later.
 
-    Nothing is lost between threads: a deque's append and popleft are atomic.
+    Nothing is lost between threads: a deque's append and popleft are atomic. `lock` is held
+    while requests are counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crowded: Callable[[], None]) -> None:
+        self.lock = Lock()
+        self.crowded = crowded
         self._pending: deque[Finished] = deque()
-        self._lock = Lock()
         self._append = self._pending.append
         self.count: Callable[[list[Finished]], None] | None = None
 
     def add(self, request: Finished) -> None:
         """Note one finished request."""
         self._append(request)
-        if len(self._pending) > MOST_PENDING:
-            self.drain()
+        if len(self._pending) > CROWDED:
+            self.crowded()
+            if len(self._pending) > FULL:
+                self.drain(SLICE)
 
-    def drain(self) -> None:
-        """Count what is pending; if another thread does it already, let it."""
-        if self.count is None or not self._lock.acquire(blocking=False):
+    def drain(self, most: int | None = None, *, wait: bool = False) -> None:
+        """Count what is pending; if another thread does it already, let it, or wait for it."""
+        if self.count is None or not self.lock.acquire(blocking=wait):
             return
         try:
+            pending = len(self._pending)
             take = self._pending.popleft
-            batch = [take() for _ in range(len(self._pending))]
+            batch = [take() for _ in range(pending if most is None else min(most, pending))]
             if batch:
                 self.count(batch)
         finally:
-            self._lock.release()
+            self.lock.release()
 
-    def forget(self) -> None:
+    def forget(self, crowded: Callable[[], None]) -> None:
         """Drop what is pending: in a forked child it belongs to the parent."""
-        self._lock = Lock()
+        self.lock = Lock()
+        self.crowded = crowded
         self._pending.clear()

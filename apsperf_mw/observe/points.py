@@ -1,4 +1,4 @@
-"""Our series as OpenTelemetry's data, cumulative since `start_ns`."""
+"""Our series as OpenTelemetry's data, cumulative since a start. Loads the SDK when first used."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from msgspec import Struct
 from apsperf_mw.observe.series import DURATION_BOUNDS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.sdk.metrics.export import Metric, MetricsData
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from apsperf_mw.observe.series import Attributes, Histogram, Requests, Series
+
+    Point = tuple[float, Attributes]
+    Values = Callable[[], Iterable[Point]]
 
 Kind = Literal["counter", "updown", "gauge"]
 
@@ -35,7 +38,7 @@ class Observed(Struct, eq=False):
     unit: str
     description: str
     kind: Kind
-    values: Callable[[], Iterable[tuple[float, Attributes]]]
+    values: Callable[[], Sequence[Point]]
 
 
 def metrics_data(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -21,7 +21,10 @@ DURATION_BOUNDS_S = (
 METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
-OTHER_METHOD = "_OTHER"
+SCHEMES = frozenset({"http", "https"})
+VERSIONS = {"1.0": "1.0", "1.1": "1.1", "2": "2", "2.0": "2", "3": "3", "3.0": "3"}
+# In place of what a client may make up.
+OTHER = "_OTHER"
 OVERFLOW: dict[str, str | int | bool] = {"otel.metric.overflow": True}
 
 Attributes = dict[str, "str | int | bool"]
@@ -40,8 +43,9 @@ class Facts(NamedTuple):
     result: str
 
 
-# One request that is over: its facts, and the seconds until its last and its first byte.
-Finished = tuple[tuple[str, str, str, int, str, str, str], float, float]
+Raw = tuple[str, str, str, int, str, str, str]
+# One request that is over: its facts as they came, and the seconds until its last and first byte.
+Finished = tuple[Raw, float, float]
 
 
 class Histogram:
@@ -117,18 +121,13 @@ class Requests:
 
     def count(self, batch: list[Finished]) -> None:
         """Count a batch of requests."""
-        for key, durations, first_bytes in grouped(batch):
-            facts = Facts(*key)
+        for facts, durations, first_bytes in grouped(batch):
             attributes = partial(request_attributes, facts)
-            self.durations.at(key[:-1], attributes).value.add(durations)
+            self.durations.at(facts[:-1], attributes).value.add(durations)
             if facts.status:
-                self.first_bytes.at(key[:-1], attributes).value.add(first_bytes)
-            self.count_results(facts, len(durations))
-
-    def count_results(self, facts: Facts, number: int) -> None:
-        """Count what the cache did."""
-        attributes = partial(result_attributes, facts)
-        self.results.at((facts.result, facts.route), attributes).value[0] += number
+                self.first_bytes.at(facts[:-1], attributes).value.add(first_bytes)
+            did = self.results.at((facts.result, facts.route), partial(result_attributes, facts))
+            did.value[0] += len(durations)
 
     def clear(self) -> None:
         """Begin anew."""
@@ -137,28 +136,47 @@ class Requests:
         self.results.clear()
 
 
-def grouped(
-    batch: list[Finished],
-) -> Iterable[tuple[tuple[str, str, str, int, str, str, str], list[float], list[float]]]:
-    """The batch by facts, with the durations and the times to first byte of each."""
-    groups: dict[object, Any] = {}
-    for key, duration_s, first_byte_s in batch:
-        if key not in groups:
-            groups[key] = (key, [], [])
-        _, durations, first_bytes = groups[key]
-        durations.append(duration_s)
-        first_bytes.append(first_byte_s)
+def grouped(batch: list[Finished]) -> Iterable[tuple[Facts, list[float], list[float]]]:
+    """The batch by bounded facts, with the durations and the times to first byte of each."""
+    groups: dict[Facts, tuple[Facts, list[float], list[float]]] = {}
+    known: dict[Raw, tuple[Facts, list[float], list[float]]] = {}
+    for raw, duration_s, first_byte_s in batch:
+        group = known.get(raw)
+        if group is None:
+            facts = bounded(raw)
+            group = known[raw] = groups.setdefault(facts, (facts, [], []))
+        group[1].append(duration_s)
+        group[2].append(first_byte_s)
     return groups.values()
+
+
+def bounded(raw: Raw) -> Facts:
+    """The facts, with everything that a client may choose freely out of them."""
+    method, scheme, route, status, version, error, result = raw
+    return Facts(
+        bounded_method(method),
+        scheme if scheme in SCHEMES else OTHER,
+        route,
+        status,
+        VERSIONS.get(version, ""),
+        error,
+        result,
+    )
+
+
+def bounded_method(method: str) -> str:
+    """The method as attributes have it."""
+    return method if method in METHODS else OTHER
 
 
 def request_attributes(request: Facts) -> Attributes:
     """The attributes of a request's durations; what is not known is left out."""
-    method = request.method if request.method in METHODS else OTHER_METHOD
     attributes: Attributes = {
-        "http.request.method": method,
+        "http.request.method": request.method,
         "url.scheme": request.scheme,
-        "network.protocol.version": request.version,
     }
+    if request.version:
+        attributes["network.protocol.version"] = request.version
     if request.status:
         attributes["http.response.status_code"] = request.status
     if request.route:

@@ -1,30 +1,42 @@
-"""Where to export: the user's providers, an exporter that the environment names, or nowhere."""
+"""Where to export: the user's providers, exporters that the environment names, or nowhere."""
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from importlib import import_module
 from os import environ
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from apsperf_mw.errors import SettingError
+from apsperf_mw.observe.environment import (
+    Signal,
+    disabled,
+    named_exporters,
+    transport,
+    unknown_exporter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import MetricsData
+    from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExportResult
 
+    from apsperf_mw.faults import Faults
     from apsperf_mw.settings import ExporterSettings
 
-Signal = Literal["METRICS", "TRACES"]
-# Providers that stand for "nobody has set one": the API has no public question for it.
-UNSET = frozenset(
-    {"ProxyTracerProvider", "NoOpTracerProvider", "_ProxyMeterProvider", "NoOpMeterProvider"}
-)
+# The providers that stand for "nobody has set one": the API has no public question for it.
+UNSET = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider"})
+# The user has set one that does nothing: so be it.
+SILENT = frozenset({"NoOpTracerProvider", "NoOpMeterProvider"})
+CLASSES = {
+    "METRICS": ("metric_exporter", "OTLPMetricExporter"),
+    "TRACES": ("trace_exporter", "OTLPSpanExporter"),
+}
 
 
 class InMemory:
@@ -36,11 +48,10 @@ class InMemory:
 
     def points(self, name: str) -> list[Any]:
         """The data points of the metric of this name."""
-        if self.metrics is None:
-            return []
+        metrics = self.metrics.resource_metrics if self.metrics is not None else ()
         return [
             point
-            for resource in self.metrics.resource_metrics
+            for resource in metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
             if metric.name == name
@@ -48,58 +59,73 @@ class InMemory:
         ]
 
 
-class Outputs(Struct, eq=False):
-    """What was chosen for each signal; at most one of a pair is set."""
+class Chosen(Struct, eq=False):
+    """Where one signal goes: to the user's provider, or to exporters of these names."""
 
-    meter_provider: MeterProvider | None = None
-    tracer_provider: TracerProvider | None = None
-    metrics: Any = None
-    spans: Any = None
-    memory: InMemory | None = None
+    provider: Any = None
+    names: list[str] = []
 
 
-def choose(settings: ExporterSettings) -> Outputs:
+class Choice(Struct, eq=False):
+    """Where both signals go."""
+
+    metrics: Chosen
+    spans: Chosen
+
+    @classmethod
+    def nowhere(cls) -> Choice:
+        """Nothing is exported."""
+        return cls(Chosen(), Chosen())
+
+
+def choose(settings: ExporterSettings, faults: Faults) -> Choice:
     """Look once, at the first request, at what the program and its environment have set up.
 
-    Raises `SettingError` where a chosen exporter is not installed or not known.
+    Imports nothing that the program has not imported. A name that is not known is noted as a
+    fault; the other names of its list count.
     """
-    kind = settings.kind
-    if kind == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return Outputs()
-    if kind == "memory":
-        kept = InMemory(settings.max_spans)
-        return Outputs(metrics=_KeepMetrics(kept), spans=_KeepSpans(kept), memory=kept)
-    if kind != "auto":
-        return Outputs(metrics=exporter("METRICS", kind), spans=exporter("TRACES", kind))
-    outputs = Outputs(meter_provider=_user_meters(), tracer_provider=_user_tracers())
-    if outputs.meter_provider is None:
-        outputs.metrics = exporter("METRICS", named_by_environment("METRICS"))
-    if outputs.tracer_provider is None:
-        outputs.spans = exporter("TRACES", named_by_environment("TRACES"))
-    return outputs
+    if settings.kind == "none" or disabled(environ):
+        return Choice.nowhere()
+    if settings.kind != "auto":
+        return Choice(Chosen(names=[settings.kind]), Chosen(names=[settings.kind]))
+    return Choice(_chosen("METRICS", faults), _chosen("TRACES", faults))
 
 
-def named_by_environment(signal: Signal) -> str:
-    """The exporter that the standard variables name for a signal, or `none`."""
-    named = environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
-    if named:
-        return named
-    variables = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return "otlp" if any(environ.get(name) for name in variables) else "none"
+def _chosen(signal: Signal, faults: Faults) -> Chosen:
+    provider = _provider("metrics" if signal == "METRICS" else "trace")
+    kind = type(provider).__name__
+    if kind in SILENT:
+        return Chosen()
+    if provider is not None and kind not in UNSET:
+        return Chosen(provider)
+    known, unknown = named_exporters(environ, signal)
+    for name in unknown:
+        faults.note(
+            f"the choice of an exporter for {signal.lower()}", unknown_exporter(signal, name)
+        )
+    return Chosen(names=known)
 
 
-def exporter(signal: Signal, name: str) -> Any:
-    """OpenTelemetry's exporter of this name for a signal; None for `none`."""
-    if name == "none":
+def _provider(of: str) -> Any:
+    """The program's provider, as far as one can have been set."""
+    getter, variable = {
+        "metrics": ("get_meter_provider", "OTEL_PYTHON_METER_PROVIDER"),
+        "trace": ("get_tracer_provider", "OTEL_PYTHON_TRACER_PROVIDER"),
+    }[of]
+    module = f"opentelemetry.{of}"
+    if module not in sys.modules and variable not in environ:
         return None
-    if name == "console":
-        return _console(signal)
-    if name == "otlp":
-        return _otlp(signal)
-    raise SettingError(f"OTEL_{signal}_EXPORTER: {name!r} given; accepted: otlp, console, none")
+    return getattr(import_module(module), getter)()
 
 
-def _console(signal: Signal) -> Any:
+def make_exporter(signal: Signal, name: str, memory: InMemory | None) -> Any:
+    """OpenTelemetry's exporter of this name; `SettingError` where it cannot be had."""
+    if name == "memory":
+        assert memory is not None
+        return _KeepMetrics(memory) if signal == "METRICS" else _KeepSpans(memory)
+    if name != "console":
+        _, _, way = name.partition(" ")
+        return _otlp(signal, way or transport(environ, signal))
     if signal == "METRICS":
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 
@@ -109,55 +135,28 @@ def _console(signal: Signal) -> Any:
     return ConsoleSpanExporter()
 
 
-def _otlp(signal: Signal) -> Any:
-    """The OTLP exporter for the protocol that the environment names."""
-    protocol = (
-        environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL")
-        or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
-    )
-    paths = {"http/protobuf": "http", "grpc": "grpc"}
-    if protocol not in paths:
-        raise SettingError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} given; accepted: {', '.join(paths)}"
-        )
-    module, name = {
-        "METRICS": ("metric_exporter", "OTLPMetricExporter"),
-        "TRACES": ("trace_exporter", "OTLPSpanExporter"),
-    }[signal]
-    from importlib import import_module
-
+def _otlp(signal: Signal, way: str) -> Any:
+    module, name = CLASSES[signal]
     try:
-        found = import_module(f"opentelemetry.exporter.otlp.proto.{paths[protocol]}.{module}")
+        found = import_module(f"opentelemetry.exporter.otlp.proto.{way}.{module}")
     except ImportError as missing:
-        package = f"opentelemetry-exporter-otlp-proto-{paths[protocol]}"
+        brought = ': pip install "apsperf-mw[otlp]"' if way == "http" else ""
         raise SettingError(
-            f"exporting {signal.lower()} by OTLP needs {package}: "
-            'pip install "apsperf-mw[otlp]" brings the one for http/protobuf'
+            f"OTEL_{signal}_EXPORTER: OTLP over {way} needs the package "
+            f"opentelemetry-exporter-otlp-proto-{way}{brought}"
         ) from missing
     return getattr(found, name)()
-
-
-def _user_meters() -> MeterProvider | None:
-    from opentelemetry.metrics import get_meter_provider
-
-    provider = get_meter_provider()
-    return None if type(provider).__name__ in UNSET else provider
-
-
-def _user_tracers() -> TracerProvider | None:
-    from opentelemetry.trace import get_tracer_provider
-
-    provider = get_tracer_provider()
-    return None if type(provider).__name__ in UNSET else provider
 
 
 class _KeepMetrics:
     def __init__(self, kept: InMemory) -> None:
         self._kept = kept
 
-    def export(self, data: MetricsData, timeout_millis: float = 0) -> None:  # noqa: ARG002
+    def export(self, data: MetricsData) -> MetricExportResult:
+        from opentelemetry.sdk.metrics.export import MetricExportResult
+
         self._kept.metrics = data
+        return MetricExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Nothing to release."""
@@ -167,8 +166,11 @@ class _KeepSpans:
     def __init__(self, kept: InMemory) -> None:
         self._kept = kept
 
-    def export(self, spans: Sequence[ReadableSpan]) -> None:
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
         self._kept.spans.extend(spans)
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
         """Nothing to release."""

@@ -1,29 +1,38 @@
-"""Server spans: what they say, and the suite's own form of one until it is exported."""
+"""Server spans: what they say, and the suite's own form of one until it is exported. Pure."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apsperf_mw.observe.series import METHODS, OTHER_METHOD, error_type
+from apsperf_mw.observe.series import METHODS, VERSIONS, bounded_method, error_type
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import NonRecordingSpan, SpanContext
-
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.observe.series import Attributes
 
+# Characters or bytes of one attribute at most; what waits for export holds no more.
 MOST_PATH = 1024
 MOST_TEXT = 256
+MOST_QUERY = 4096
 MOST_QUERY_NAMES = 64
+
+REDACTED = "REDACTED"
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+# RFC 9110 §7.2: what a client asked for, so its form is checked; a literal of IPv6 or a name.
+_AUTHORITY = re.compile(
+    rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._~-]{1,253}))(?::([0-9]{1,5}))?"
+)
+_PORTS = {"http": 80, "https": 443}
 
 
 class OwnSpan(Struct, eq=False):
-    """The identity of a span that the suite makes itself; `parent_id` is 0 for a root."""
+    """The identity of a span that the suite makes itself; `parent_id` is 0 for a root.
+
+    Ids of 0 are not drawn yet: of a span that is not sampled they may never be asked for.
+    """
 
     trace_id: int
     span_id: int
@@ -31,32 +40,24 @@ class OwnSpan(Struct, eq=False):
     state: str
     sampled: bool
 
-    def context(self, span_id: int, *, remote: bool) -> SpanContext:
-        """The identity as OpenTelemetry has it."""
-        from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
-        flags = TraceFlags.SAMPLED if self.sampled else TraceFlags.DEFAULT
-        state = TraceState.from_header([self.state]) if self.state else TraceState()
-        return SpanContext(self.trace_id, span_id, remote, TraceFlags(flags), state)
-
-    def as_parent(self) -> NonRecordingSpan:
-        """The span as the parent of what the app does."""
-        from opentelemetry.trace import NonRecordingSpan
-
-        return NonRecordingSpan(self.context(self.span_id, remote=False))
-
-
-class Seen(Struct, gc=False, eq=False):
-    """What a span says of a request, as scalars."""
+class Asked(Struct, gc=False, eq=False):
+    """What a span says of a request, as scalars of bounded size."""
 
     method: str
     scheme: str
     path: str
     query: bytes
     version: str
-    server: tuple[str, int | None]
+    server: str
+    port: int
     client: str
     agent: bytes
+
+
+class Answered(Struct, gc=False, eq=False):
+    """What a span says of a response."""
+
     route: str
     status: int
     error: str
@@ -64,54 +65,51 @@ class Seen(Struct, gc=False, eq=False):
     sent_bytes: int
 
 
-class FinishedSpan(Struct, eq=False):
+class FinishedSpan(Struct, gc=False, eq=False):
     """A span that waits for export; it holds scalars only."""
 
     span: OwnSpan
-    seen: Seen
+    asked: Asked
+    answered: Answered
     start_ns: int
     end_ns: int
 
-    def readable(self, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
-        """The span as exporters take it."""
-        from opentelemetry.sdk.trace import ReadableSpan
-        from opentelemetry.trace import SpanKind, Status, StatusCode
 
-        span, seen = self.span, self.seen
-        parent = span.context(span.parent_id, remote=True) if span.parent_id else None
-        failed = error_type(seen.status, seen.error)
-        return ReadableSpan(
-            span_name(seen.method, seen.route),
-            context=span.context(span.span_id, remote=False),
-            parent=parent,
-            resource=resource,
-            attributes=first_attributes(seen) | last_attributes(seen),
-            kind=SpanKind.SERVER,
-            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
-            start_time=self.start_ns,
-            end_time=self.end_ns,
-            instrumentation_scope=scope,
-        )
-
-
-def seen(x: Exchange) -> Seen:
-    """What is known of the request now."""
+def asked(x: Exchange) -> Asked:
+    """What is known of the request."""
     agents = x.fields(b"user-agent")
-    return Seen(
-        x.method,
-        x.scheme,
-        x.path,
-        x.query,
+    server, port = authority(x)
+    return Asked(
+        x.method[:MOST_TEXT],
+        x.scheme[:MOST_TEXT],
+        x.path[:MOST_PATH],
+        x.query[:MOST_QUERY],
         x.http_version,
-        x.server,
-        x.client,
-        agents[0] if agents else b"",
-        x.route,
-        x.status,
-        x.error,
-        x.result,
-        x.sent_bytes,
+        server,
+        port,
+        x.client[:MOST_TEXT],
+        agents[0][:MOST_TEXT] if agents else b"",
     )
+
+
+def answered(x: Exchange) -> Answered:
+    """What is known of the response."""
+    return Answered(x.route, x.status, x.error, x.result, x.sent_bytes)
+
+
+def authority(x: Exchange) -> tuple[str, int]:
+    """The host and port that the client asked for, else those that the server listens on.
+
+    Host is believed, as the conventions want it; forwarding headers are the server's to judge.
+    """
+    hosts = x.fields(b"host")
+    match = _AUTHORITY.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if match is None:
+        host, port = x.server
+        return host[:MOST_TEXT], port or 0
+    literal, name, digits = match.groups()
+    port = int(digits) if digits else _PORTS.get(x.scheme, 0)
+    return (literal or name).decode("ascii"), port if port < 65536 else 0
 
 
 def span_name(method: str, route: str) -> str:
@@ -120,47 +118,59 @@ def span_name(method: str, route: str) -> str:
     return f"{method} {route}" if route else method
 
 
-def first_attributes(seen: Seen) -> Attributes:
+def first_attributes(asked: Asked) -> Attributes:
     """What is known when the span begins, and what samplers decide by."""
-    known = seen.method in METHODS
-    host, port = seen.server
+    method = bounded_method(asked.method)
     attributes: Attributes = {
-        "http.request.method": seen.method if known else OTHER_METHOD,
-        "url.scheme": seen.scheme,
-        "url.path": seen.path[:MOST_PATH],
-        "network.protocol.version": seen.version,
+        "http.request.method": method,
+        "url.scheme": clean(asked.scheme),
+        "url.path": clean(asked.path),
     }
-    optional: Attributes = {
-        "http.request.method_original": "" if known else seen.method[:MOST_TEXT],
-        "url.query": redacted(seen.query),
-        "server.address": host,
-        "server.port": port or 0,
-        "client.address": seen.client,
-        "network.peer.address": seen.client,
-        "user_agent.original": seen.agent[:MOST_TEXT].decode("latin-1"),
-    }
-    return attributes | {name: value for name, value in optional.items() if value}
+    if method != asked.method:
+        attributes["http.request.method_original"] = clean(asked.method)
+    if asked.query:
+        attributes["url.query"] = redacted(asked.query)
+    if version := VERSIONS.get(asked.version):
+        attributes["network.protocol.version"] = version
+    if asked.server:
+        attributes["server.address"] = clean(asked.server)
+    if asked.port:
+        attributes["server.port"] = asked.port
+    if asked.client:
+        attributes["client.address"] = attributes["network.peer.address"] = clean(asked.client)
+    if asked.agent:
+        attributes["user_agent.original"] = asked.agent.decode("latin-1")
+    return attributes
 
 
-def last_attributes(seen: Seen) -> Attributes:
+def last_attributes(answered: Answered) -> Attributes:
     """What is known when the request is over."""
-    hit = seen.result in {"hit", "collapsed"}
-    optional: Attributes = {
-        "http.response.status_code": seen.status,
-        "cache.item_size": seen.sent_bytes if hit else 0,
-        "http.route": seen.route,
-        "error.type": error_type(seen.status, seen.error),
-    }
-    told: Attributes = {"apsperf.cache.result": seen.result, "cache.hit": hit}
-    return told | {name: value for name, value in optional.items() if value}
+    hit = answered.result in {"hit", "collapsed"}
+    attributes: Attributes = {"apsperf.cache.result": answered.result, "cache.hit": hit}
+    if hit and answered.sent_bytes:
+        attributes["cache.item_size"] = answered.sent_bytes
+    if answered.status:
+        attributes["http.response.status_code"] = answered.status
+    if answered.route:
+        attributes["http.route"] = answered.route
+    if error := error_type(answered.status, answered.error):
+        attributes["error.type"] = error
+    return attributes
 
 
 def redacted(query: bytes) -> str:
-    """The query with its names, and without its values."""
-    if not query:
-        return ""
-    names = [
-        pair.partition(b"=")[0][:MOST_TEXT].decode("latin-1")
-        for pair in query[: MOST_PATH * 4].split(b"&")[:MOST_QUERY_NAMES]
-    ]
-    return "&".join(f"{name}=REDACTED" if name else "" for name in names)[:MOST_PATH]
+    """The query with the names of its parameters, and without anything that may be a value."""
+    pairs = query.decode("latin-1").split("&", MOST_QUERY_NAMES)[:MOST_QUERY_NAMES]
+    return "&".join(map(_redacted_pair, pairs))[:MOST_PATH]
+
+
+def _redacted_pair(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    if equals and _NAME.fullmatch(name):
+        return f"{name}={REDACTED}"
+    return REDACTED if pair else ""
+
+
+def clean(text: str) -> str:
+    """The text, if need be without what cannot be encoded."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

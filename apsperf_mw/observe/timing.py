@@ -18,10 +18,12 @@ class Timing:
 
     def end(self, x: Exchange) -> None:
         """The last byte is out, so the clock stops; background work is not in it."""
-        if not self._exporter.started:
-            self._exporter.start()
+        exporter = self._exporter
+        if not exporter.started and not exporter.start():
+            return
         facts = (x.method, x.scheme, x.route, x.status, x.http_version, x.error, x.result)
-        self._add((facts, x.ended_at - x.started, x.head_at - x.started))
+        started = x.started
+        self._add((facts, x.ended_at - started, x.head_at - started))
 
 
 class ServerTiming:
@@ -30,5 +32,10 @@ class ServerTiming:
     def head(self, x: Exchange, headers: list[Header]) -> None:
         """Add the field; the app's own stays as it is."""
         elapsed_ms = (x.head_at - x.started) * 1000
-        told = f"app;dur={elapsed_ms:.3f}, cache;desc={x.result}"
+        if x.result == "hit":
+            told = "cache;desc=hit"  # the app has not run
+        elif x.result == "collapsed":
+            told = f"cache;desc=collapsed;dur={elapsed_ms:.3f}"
+        else:
+            told = f"app;dur={elapsed_ms:.3f}, cache;desc={x.result}"
         headers.append((b"server-timing", told.encode("ascii")))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from random import getrandbits
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.screen import TRACED
 from apsperf_mw.observe.context import bounded_state, parse_traceparent
-from apsperf_mw.observe.spans import OwnSpan, seen
+from apsperf_mw.observe.ids import LOW_BITS, bound_of, random_bits, span_id, trace_id
+from apsperf_mw.observe.spans import FinishedSpan, OwnSpan, answered, asked
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.settings import TracingSettings
-
-# Sampling looks at the low 64 bits of the trace id, as OpenTelemetry's ratio sampler does.
-LOW_BITS = (1 << 64) - 1
 
 
 class Tracing:
@@ -24,62 +21,66 @@ class Tracing:
 
     def __init__(self, exporter: MetricsExporter, settings: TracingSettings) -> None:
         self._exporter = exporter
-        self._bound = round(settings.sample_ratio * (1 << 64))
+        self._bound = bound_of(settings.sample_ratio)
         self._trusts = settings.trust_remote_parent
+        self._ambient: Any = None
 
     def start(self, x: Exchange) -> None:
         """Begin the span of a sampled request."""
         exporter = self._exporter
-        if not exporter.started:
-            exporter.start()
-        if exporter.tracer is not None:
-            x.span = exporter.tracer.begin(x)
-        elif exporter.spans is not None:
+        if not exporter.started and not exporter.start():
+            return
+        if exporter.spans is not None:
             if x.flags & TRACED:
                 x.span = self._continued(x)
-            elif (low := getrandbits(64)) < self._bound:
-                x.span = root(low, sampled=True)
+            elif (low := random_bits(64)) < self._bound:
+                x.span = _root(low)
+        elif exporter.tracer is not None:
+            x.span = exporter.tracer.begin(x)
 
     def enter(self, x: Exchange) -> object:
         """Let spans made inside the app, and requests that it sends, know theirs."""
-        if x.span is None:
+        span: Any = x.span
+        if span is None:
             if self._exporter.spans is None:
                 return None
-            x.span = root(max(getrandbits(64), self._bound), sampled=False)
-        from opentelemetry import context, trace
+            span = x.span = OwnSpan(0, 0, 0, "", False)
+        ambient = self._ambient
+        if ambient is None:
+            from apsperf_mw.observe import ambient
 
-        return context.attach(trace.set_span_in_context(x.span.as_parent()))
+            self._ambient = ambient
+        own = type(span) is OwnSpan
+        return ambient.enter(span, self._bound) if own else span.enter()
 
     def leave(self, x: Exchange, token: Any) -> None:  # noqa: ARG002
         """Forget the span where the app has returned."""
         if token is not None:
-            from opentelemetry import context
-
-            context.detach(token)
+            self._ambient.detach(token)
 
     def end(self, x: Exchange) -> None:
         """Finish the span."""
         span = x.span
         if span is None:
             return
-        if not isinstance(span, OwnSpan):
+        if type(span) is not OwnSpan:
             span.finish(x)
-        elif span.sampled:
+        elif span.sampled and (ring := self._exporter.spans) is not None:
             end_ns = time_ns() - int((monotonic() - x.ended_at) * 1e9)
             start_ns = end_ns - int((x.ended_at - x.started) * 1e9)
-            self._exporter.keep_span(span, seen(x), start_ns, end_ns)
+            ring.keep(FinishedSpan(span, asked(x), answered(x), start_ns, end_ns))
 
-    def _continued(self, x: Exchange) -> OwnSpan:
+    def _continued(self, x: Exchange) -> OwnSpan | None:
         lines = x.fields(b"traceparent")
         remote = parse_traceparent(lines[0]) if len(lines) == 1 else None
         if remote is None:
-            low = getrandbits(64)
-            return root(low, sampled=low < self._bound)
+            low = random_bits(64)
+            return _root(low) if low < self._bound else None
         sampled = remote.sampled if self._trusts else remote.trace_id & LOW_BITS < self._bound
-        state = bounded_state(list(x.fields(b"tracestate")))
-        return OwnSpan(remote.trace_id, getrandbits(64) or 1, remote.span_id, state, sampled)
+        state = bounded_state(x.fields(b"tracestate"))
+        return OwnSpan(remote.trace_id, span_id(), remote.span_id, state, sampled)
 
 
-def root(low: int, *, sampled: bool) -> OwnSpan:
-    """A new trace, whose id ends in the bits that decided, so that others decide alike."""
-    return OwnSpan(getrandbits(64) << 64 | low or 1, getrandbits(64) or 1, 0, "", sampled)
+def _root(low: int) -> OwnSpan:
+    """A sampled trace; its id ends in the bits that decided, so that others decide alike."""
+    return OwnSpan(trace_id(low), span_id(), 0, "", True)

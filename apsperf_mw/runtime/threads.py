@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -44,52 +46,57 @@ class Gate:
 
 
 class Ticking(Protocol):
-    """What a pulse drives."""
+    """What a pulse drives; neither method may raise."""
 
     def tick(self) -> None:
-        """Do what is due; must not raise."""
+        """Do what is due."""
+
+    def rest(self) -> None:
+        """The pulse was stopped; this is its thread's last call."""
 
 
 class Pulse:
-    """A daemon thread that calls an owner's `tick`, and does not keep the owner alive."""
+    """A daemon thread that calls an owner's `tick`, and ends when the owner is collected."""
 
-    def __init__(self, owner: Ticking, most_s: float) -> None:
-        self._owner = weakref.ref(owner)
-        self._most_s = most_s
-        self._wakes = threading.Event()
+    def __init__(self, owner: Ticking) -> None:
+        # A simple queue may be put to from anywhere, even from a collection in the midst of it.
+        self._wakes: SimpleQueue[object] = SimpleQueue()
+        self._owner = weakref.ref(owner, self._wakes.put)
+        self._still = Lock()
         self._stopped = False
 
     def start(self, period_s: float) -> None:
-        """Tick now, and then at this period, but at least every `most_s`."""
-        self._stopped = False
-        threading.Thread(
-            target=_beat,
-            args=(self._owner, self._wakes, min(period_s, self._most_s), lambda: self._stopped),
-            name="apsperf",
-            daemon=True,
-        ).start()
+        """Tick now, and then at this period."""
+        # It brings hooks for forks: if the thread came to import it while a fork waits for the
+        # thread, only half of them would run.
+        import_module("concurrent.futures.thread")
+        threading.Thread(target=self._beat, args=(period_s,), name="apsperf", daemon=True).start()
 
     def wake(self) -> None:
         """Tick soon."""
-        self._wakes.set()
+        if self._wakes.empty():
+            self._wakes.put(None)
 
     def stop(self) -> None:
-        """End the thread; a tick under way is finished first."""
+        """End the thread for good; a tick under way is finished first."""
         self._stopped = True
-        self._wakes.set()
+        self.wake()
 
+    def hold(self, timeout_s: float) -> bool:
+        """Wait for the end of a tick and let none begin; the time may run out."""
+        return self._still.acquire(timeout=timeout_s)
 
-def _beat(
-    owner: weakref.ref[Ticking],
-    wakes: threading.Event,
-    period_s: float,
-    stopped: Callable[[], bool],
-) -> None:
-    while not stopped():
-        alive = owner()
-        if alive is None:
-            return
-        alive.tick()
-        del alive  # the owner may be collected while the thread sleeps
-        wakes.wait(period_s)
-        wakes.clear()
+    def go_on(self) -> None:
+        """Let ticks begin again; after a `hold` that came in time."""
+        self._still.release()
+
+    def _beat(self, period_s: float) -> None:
+        while (owner := self._owner()) is not None:
+            if self._stopped:
+                owner.rest()
+                return
+            with self._still:
+                owner.tick()
+            del owner  # it may be collected while the thread sleeps
+            with suppress(Empty):
+                self._wakes.get(timeout=period_s)

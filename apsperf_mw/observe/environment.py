@@ -1,0 +1,72 @@
+"""What the standard `OTEL_*` variables say of exporting. Pure: the environment is a parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from apsperf_mw.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Signal = Literal["METRICS", "TRACES"]
+
+PROTOCOLS = {"http/protobuf": "http", "grpc": "grpc"}
+# Exporters by their standard names, and by the names of OpenTelemetry's Python distribution.
+EXPORTERS = {
+    "otlp": "otlp",
+    "otlp_proto_http": "otlp http",
+    "otlp_proto_grpc": "otlp grpc",
+    "console": "console",
+}
+INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
+
+
+def disabled(environ: Mapping[str, str]) -> bool:
+    """Whether the user has switched OpenTelemetry off."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def named_exporters(environ: Mapping[str, str], signal: Signal) -> tuple[list[str], list[str]]:
+    """The exporters that are named for a signal: those that are known, and the other names.
+
+    An OTLP endpoint alone names `otlp`.
+    """
+    listed = environ.get(f"OTEL_{signal}_EXPORTER", "").split(",")
+    names = list(dict.fromkeys(name for each in listed if (name := each.strip().lower())))
+    if not names:
+        endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+        return (["otlp"] if any(environ.get(name) for name in endpoints) else []), []
+    known = [EXPORTERS[name] for name in names if name in EXPORTERS]
+    return known, [name for name in names if name not in EXPORTERS and name != "none"]
+
+
+def unknown_exporter(signal: Signal, name: str) -> SettingError:
+    """The error for a name that is not known."""
+    accepted = ", ".join([*EXPORTERS, "none"])
+    return SettingError(f"OTEL_{signal}_EXPORTER: {name!r} given; accepted: {accepted}")
+
+
+def transport(environ: Mapping[str, str], signal: Signal) -> str:
+    """How OTLP travels, `http` or `grpc`; `SettingError` for a protocol that is not known."""
+    names = (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    for name in names:
+        if protocol := environ.get(name, "").strip().lower():
+            if protocol not in PROTOCOLS:
+                raise SettingError(f"{name}: {protocol!r} given; accepted: {', '.join(PROTOCOLS)}")
+            return PROTOCOLS[protocol]
+    return "http"
+
+
+def metric_interval_s(environ: Mapping[str, str]) -> float | None:
+    """The seconds between two exports of metrics, or None where the variable is not set."""
+    given = environ.get(INTERVAL, "").strip()
+    if not given:
+        return None
+    try:
+        interval_s = float(given) / 1000
+    except ValueError:
+        interval_s = 0.0
+    if not 0.01 <= interval_s <= 86_400:  # not a number fails here too
+        raise SettingError(f"{INTERVAL}: {given!r} given; accepted: milliseconds from 10")
+    return interval_s

@@ -1,0 +1,162 @@
+"""All ways out of one process: the user's providers, and exporters of the suite's own."""
+
+from __future__ import annotations
+
+from functools import partial
+from os import environ
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.__about__ import __version__
+from apsperf_mw.observe.environment import metric_interval_s
+from apsperf_mw.observe.outlet import Outlet
+from apsperf_mw.observe.ring import Ring
+from apsperf_mw.observe.sinks import Choice, InMemory, choose
+from apsperf_mw.settings import ExporterSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from apsperf_mw.faults import Faults
+    from apsperf_mw.observe.ledger import Ledger
+    from apsperf_mw.observe.losses import Losses
+    from apsperf_mw.observe.points import Observed
+    from apsperf_mw.observe.series import Requests
+    from apsperf_mw.observe.spans import FinishedSpan
+    from apsperf_mw.observe.user_meters import UserMeters
+    from apsperf_mw.observe.user_spans import UserTracer
+
+# Spans in one export at most, as in OpenTelemetry's batch processor.
+BATCH = 512
+
+
+class Outputs:
+    """Chosen at the first request by `connect`; `open` and all after it run in one thread."""
+
+    def __init__(self, settings: ExporterSettings, faults: Faults, losses: Losses) -> None:
+        self.tracer: UserTracer | None = None
+        self.meters: UserMeters | None = None
+        self.spans: Ring | None = None
+        self.memory = InMemory(settings.max_spans) if settings.kind == "memory" else None
+        self.interval_s = settings.interval_s
+        self._settings = settings
+        self._faults = faults
+        self._losses = losses
+        self._choice = Choice.nowhere()
+        self._metric_outlet: Outlet | None = None
+        self._span_outlet: Outlet | None = None
+        self._opened = False
+        self._named: tuple[Any, Any] | None = None
+        self._started_ns = time_ns()
+
+    def connect(self, ledger: Ledger, requests: Requests, observed: Sequence[Observed]) -> None:
+        """Find the user's providers, or say what will be exported; a fault of one is noted."""
+        self.attempt("the choice of exporters", self._choose)
+        self.attempt("the use of the meter provider", partial(self._meter, ledger, observed))
+        self.attempt("the use of the tracer provider", self._trace)
+        ledger.count = requests.count if self.meters is None else self.meters.count
+        if self._choice.spans.names:
+            self.spans = Ring(self._settings.max_spans, ledger.crowded, self._losses)
+
+    def open(self) -> None:
+        """Make the exporters and the resource, once; what cannot be made is noted."""
+        if self._opened:
+            return
+        self._opened = True
+        self._span_outlet = self._outlet("TRACES", self._choice.spans.names)
+        self._metric_outlet = self._outlet("METRICS", self._choice.metrics.names)
+        if self._span_outlet is None or not self._span_outlet.usable:
+            self.spans = None
+
+    def send_spans(self) -> bool:
+        """Export the spans that wait; stops at the first batch that fails, which is dropped."""
+        ring, outlet = self.spans, self._span_outlet
+        if ring is None or outlet is None:
+            return outlet is None or outlet.whole
+        for _ in range(len(ring) // BATCH + 1):
+            batch = ring.take(BATCH)
+            send = partial(self._send_batch, outlet, batch)
+            if batch and not self.attempt("the export of spans", send):
+                self._losses.drop(len(batch))
+                return False
+        return outlet.whole
+
+    def send_metrics(
+        self, ledger: Ledger, requests: Requests, observed: Sequence[Observed]
+    ) -> bool:
+        """Export everything counted so far."""
+        outlet = self._metric_outlet
+        if outlet is None:
+            return True
+        from apsperf_mw.observe.points import metrics_data
+
+        resource, scope = self._identity()
+        times_ns = (self._started_ns, time_ns())
+        with ledger.lock:
+            data = metrics_data(requests, observed, resource, scope, times_ns)
+        return outlet.export(data)
+
+    def flush_providers(self, until: float) -> bool:
+        """Have the user's providers export what they hold."""
+        went_out = True
+        for provider in (self._choice.metrics.provider, self._choice.spans.provider):
+            force_flush = getattr(provider, "force_flush", None)
+            if force_flush is not None:
+                timeout_ms = max(int((until - monotonic()) * 1000), 1)
+                went_out &= self.attempt("the flush of providers", partial(force_flush, timeout_ms))
+        return went_out
+
+    def shutdown(self) -> None:
+        """Let the exporters go."""
+        for outlet in (self._span_outlet, self._metric_outlet):
+            if outlet is not None:
+                outlet.shutdown()
+
+    def attempt(self, what: str, call: Callable[[], object]) -> bool:
+        """Whether the call came back, and with anything but False; what it raises is noted."""
+        try:
+            return call() is not False
+        except Exception as fault:
+            self._faults.note(what, fault)
+            return False
+
+    def _choose(self) -> None:
+        settings = self._settings
+        self._choice = choose(settings, self._faults)
+        if settings.interval_s == ExporterSettings().interval_s:
+            self.interval_s = metric_interval_s(environ) or settings.interval_s
+
+    def _meter(self, ledger: Ledger, observed: Sequence[Observed]) -> None:
+        provider = self._choice.metrics.provider
+        if provider is not None:
+            from apsperf_mw.observe.user_meters import UserMeters
+
+            self.meters = UserMeters(provider, ledger, observed, self._settings.max_series)
+
+    def _trace(self) -> None:
+        provider = self._choice.spans.provider
+        if provider is not None:
+            from apsperf_mw.observe.user_spans import UserTracer
+
+            self.tracer = UserTracer(provider)
+
+    def _outlet(self, signal: Any, names: Sequence[str]) -> Outlet | None:
+        if not names:
+            return None
+        outlet = Outlet(signal, names, self._faults, self._losses)
+        outlet.open(self.memory)
+        return outlet
+
+    def _send_batch(self, outlet: Outlet, batch: Sequence[FinishedSpan]) -> bool:
+        from apsperf_mw.observe.readable import readable
+
+        resource, scope = self._identity()
+        return outlet.export([readable(span, resource, scope) for span in batch])
+
+    def _identity(self) -> tuple[Any, Any]:
+        """Who exports; made once, in the thread, for it takes milliseconds."""
+        if self._named is None:
+            from apsperf_mw.observe.readable import identity
+
+            self._named = identity(__version__)
+        return self._named

@@ -1,0 +1,227 @@
+"""One span a request, made by the suite itself, and its context for the app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import propagate, trace
+
+from apsperf_mw.observe.ids import LOW_BITS, bound_of
+from apsperf_mw.testing.messages import Request, Response
+from tests.observe.support import MINUTE, PARENT, TRACE, exported, page, plain, traceparent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.trace import SpanContext
+
+    from apsperf_mw.testing.harness import Client
+
+    Wrap = Callable[..., Client]
+
+
+class Inside:
+    """An app that notes the current span, and what a request of its own would carry."""
+
+    def __init__(self) -> None:
+        self.contexts: list[SpanContext] = []
+        self.carriers: list[dict[str, str]] = []
+
+    def __call__(self, request: Request) -> Response:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        self.carriers.append(carrier)
+        self.contexts.append(trace.get_current_span().get_span_context())
+        return page()
+
+
+def stream(_: Request) -> Response:
+    return Response(200, (), iter([b"%d" % n for n in range(50)]))
+
+
+@pytest.mark.parametrize(("app", "method"), [(plain, "GET"), (stream, "GET"), (plain, "HEAD"),
+                                            (plain, "POST"), (plain, "OPTIONS")])  # fmt: skip
+def test_one_span_a_request(wrap: Wrap, app: Any, method: str) -> None:
+    client = wrap(app)
+    client.ask(method=method)
+    assert len(exported(client)) == 1
+
+
+def test_one_span_of_a_hit_and_of_a_not_modified(wrap: Wrap) -> None:
+    client = wrap(lambda _: page(*MINUTE, ("ETag", '"1"')))
+    client.ask()
+    client.ask()
+    assert client.ask("/", {"If-None-Match": '"1"'}).status == 304
+    statuses = [(span.attributes or {})["http.response.status_code"] for span in exported(client)]
+    assert statuses == [200, 200, 304]
+
+
+def test_one_span_of_a_failure(wrap: Wrap) -> None:
+    client = wrap(lambda _: page(error=KeyError("x")))
+    with pytest.raises(KeyError):
+        client.ask()
+    (span,) = exported(client)
+    assert span.status.status_code.name == "ERROR"
+    assert span.status.description is None
+    assert (span.attributes or {})["error.type"] == "KeyError"
+
+
+def test_one_span_of_a_stream_that_breaks(wrap: Wrap) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"part"
+        raise ConnectionError("broken")
+
+    client = wrap(lambda _: Response(200, (), broken()))
+    with pytest.raises(OSError, match="broken"):
+        client.ask()
+    (span,) = exported(client)
+    assert (span.attributes or {})["error.type"] == "ConnectionError"
+
+
+def test_a_root(wrap: Wrap) -> None:
+    inside = Inside()
+    client = wrap(inside)
+    client.ask()
+    (span,) = exported(client)
+    assert span.parent is None
+    assert span.context == inside.contexts[0]
+    assert span.context is not None
+    assert span.context.is_valid
+    assert span.context.trace_flags.sampled
+
+
+def test_the_callers_trace_goes_on(wrap: Wrap) -> None:
+    inside = Inside()
+    client = wrap(inside)
+    headers = {"traceparent": traceparent(), "tracestate": "rojo=1,congo=2"}
+    client.ask("/", headers)
+    (span,) = exported(client)
+    assert span.context is not None
+    assert span.parent is not None
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == PARENT
+    assert span.parent.is_remote
+    own = f"{span.context.span_id:016x}"
+    assert own != PARENT
+    assert inside.carriers == [
+        {"traceparent": f"00-{TRACE}-{own}-01", "tracestate": "rojo=1,congo=2"}
+    ]
+    assert span.context.trace_state.to_header() == "rojo=1,congo=2"
+
+
+def test_a_stream_sees_its_span_while_it_is_pulled(wrap: Wrap) -> None:
+    seen: list[SpanContext] = []
+
+    def body() -> Iterator[bytes]:
+        for _ in range(2):
+            seen.append(trace.get_current_span().get_span_context())
+            yield b"part"
+
+    client = wrap(lambda _: Response(200, (), body()))
+    client.ask()
+    (span,) = exported(client)
+    assert seen == [span.context] * 2
+
+
+def test_nothing_is_left_in_the_context(wrap: Wrap) -> None:
+    client = wrap(Inside())
+    client.ask()
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_a_trace_that_is_not_sampled_is_told_so_to_others(wrap: Wrap) -> None:
+    inside = Inside()
+    client = wrap(inside, tracing={"sample_ratio": 0.0})
+    client.ask()
+    client.ask("/", {"traceparent": traceparent(), "tracestate": "a=1"})
+    assert exported(client) == []
+    fresh, continued = inside.contexts
+    assert fresh.is_valid
+    assert not fresh.trace_flags.sampled
+    assert inside.carriers[0]["traceparent"] == (
+        f"00-{fresh.trace_id:032x}-{fresh.span_id:016x}-00"
+    )
+    assert inside.carriers[1]["traceparent"].startswith(f"00-{TRACE}-")
+    assert inside.carriers[1]["traceparent"].endswith("-00")
+    assert inside.carriers[1]["tracestate"] == "a=1"
+    assert f"{continued.span_id:016x}" != PARENT
+
+
+@pytest.mark.parametrize(
+    ("ratio", "trusts", "flags", "spans"),
+    [
+        (0.0, False, "01", 0),
+        (0.0, True, "01", 1),
+        (1.0, False, "00", 1),
+        (1.0, True, "00", 0),
+    ],
+)
+def test_whose_decision_counts(
+    wrap: Wrap, ratio: float, trusts: bool, flags: str, spans: int
+) -> None:
+    client = wrap(plain, tracing={"sample_ratio": ratio, "trust_remote_parent": trusts})
+    client.ask("/", {"traceparent": traceparent(flags)})
+    assert len(exported(client)) == spans
+
+
+@pytest.mark.parametrize("line", ["", "junk", traceparent() + "-more", traceparent(trace="0" * 32)])
+def test_a_traceparent_that_is_none_begins_a_new_trace(wrap: Wrap, line: str) -> None:
+    client = wrap(plain)
+    client.ask("/", {"traceparent": line, "tracestate": "a=1"})
+    (span,) = exported(client)
+    assert span.parent is None
+    assert span.context is not None
+    assert not span.context.trace_state
+
+
+def test_the_share_of_traces_goes_by_their_ids(wrap: Wrap) -> None:
+    inside = Inside()
+    client = wrap(inside, tracing={"sample_ratio": 0.5})
+    for _ in range(64):
+        client.ask()
+    kept = {span.context.trace_id for span in exported(client) if span.context}
+    assert 0 < len(kept) < 64
+    assert len({context.trace_id for context in inside.contexts}) == 64
+    for context in inside.contexts:
+        below = context.trace_id & LOW_BITS < bound_of(0.5)
+        assert below == context.trace_flags.sampled == (context.trace_id in kept)
+
+
+def test_a_trace_of_the_caller_is_sampled_by_its_id(wrap: Wrap) -> None:
+    client = wrap(plain, tracing={"sample_ratio": 0.5})
+    client.ask("/", {"traceparent": traceparent("00", "1" * 16 + "0" * 15 + "1")})
+    client.ask("/", {"traceparent": traceparent("01", "1" * 16 + "f" * 16)})
+    (span,) = exported(client)
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" == "1" * 16 + "0" * 15 + "1"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tracing": {"enabled": False}}, {"exporter": {"kind": "auto"}}]
+)
+def test_nothing_is_traced_where_nothing_takes_it(wrap: Wrap, settings: Any) -> None:
+    inside = Inside()
+    client = wrap(inside, **settings)
+    client.ask()
+    assert client.suite.flush(20)
+    assert not inside.contexts[0].is_valid
+    assert inside.carriers == [{}]
+    memory = client.suite.exporter.memory
+    assert memory is None or not memory.spans
+
+
+def test_the_span_in_the_context_tells_what_it_is(wrap: Wrap) -> None:
+    told: list[str] = []
+
+    def app(_: Request) -> Response:
+        span = trace.get_current_span()
+        span.set_attribute("a", 1)
+        span.add_event("b")
+        told.append(repr(span))
+        assert not span.is_recording()
+        return page()
+
+    client = wrap(app, tracing={"sample_ratio": 0.0})
+    client.ask()
+    assert "trace_id=0x" in told[0]
