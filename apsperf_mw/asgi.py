@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.rules import SAFE_METHODS
-from apsperf_mw.cache.screen import HOST, scan_scope, scope_table
-from apsperf_mw.cache.wire import app_status, collapsed_status, scope_head, without_body
+from apsperf_mw.cache.revival import questions, revive
+from apsperf_mw.cache.rules.terms import SAFE_METHODS
+from apsperf_mw.cache.screen import ADAPTED, HOST, scan_scope, scope_table
+from apsperf_mw.cache.serving import reply
+from apsperf_mw.cache.wire import scope_head
 from apsperf_mw.drivers.faces import loop_face
 from apsperf_mw.exchange import Exchange
+from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
 from apsperf_mw.shell import Gate
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.drivers.faces import Face
-    from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
     Scope = MutableMapping[str, Any]
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
     Describe = Callable[[Scope, Plan], None]
-
-# Ways to send a body that does not pass through us as bytes.
-FILE_MESSAGES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 
 class ASGIExchange(Exchange, eq=False):
@@ -113,64 +112,74 @@ class ASGIShell(ASGIGate):
             await self._pass_on(scope, receive, send)
             return
         x = ASGIExchange(scope, scope["method"], monotonic())  # type: ignore[arg-type]
-        hooks = self.hooks
-        entry = None
-        try:
-            admitted = self.admit(x)
-            if hooks.starts:
-                hooks.start(x)
-            if admitted:
-                entry = self.cache.glance(x) or await self.cache.arrive(x, self.face)
-        except Exception as fault:
-            hooks.faults.note("the cache's look-up", fault)
-        except BaseException as gone:
-            hooks.end(x, gone)
-            raise
+        entry = self.look(x)
+        if entry is None and x.result == "miss" and x.flight is None:
+            entry = await self.wait(x)
         if entry is None:
             await self._run(x, scope, receive, send)
-        else:
-            await self._serve(x, entry, send)
-
-    async def _serve(self, x: ASGIExchange, entry: Entry, send: Send) -> None:
-        start = self._reply(x, entry)
+            return
+        if x.renewal is not None:
+            self._renew(x, entry)
+        start, body = self.reply(x, entry)
         try:
             await send(start)
-            await send({"type": "http.response.body", "body": entry.body if x.sent_bytes else b""})
+            await send({"type": "http.response.body", "body": body})
         except BaseException as gone:
             self.hooks.end(x, gone)
             raise
         if self.hooks.ends:
             self.hooks.end(x)
 
-    def _reply(self, x: ASGIExchange, entry: Entry) -> Message:
-        """The head for a response from the entry; `x.sent_bytes` is 0 where it has no body."""
+    def reply(self, x: ASGIExchange, entry: Entry) -> tuple[Message, bytes]:
+        """The head and the body for a response from the entry."""
         now = x.head_at = x.started if x.result == "hit" else monotonic()
-        until, headers = entry.scope_wire
-        if now >= until:
-            headers = scope_head(entry, now, say=self.say)
-        x.status = entry.status
-        if x.flags and self.cache.not_modified(x, entry):
-            x.status, headers = 304, without_body(headers)
-        elif x.method == "GET":
-            x.sent_bytes = len(entry.body)
-        out = list(headers)
-        if x.result == "collapsed" and self.say:
-            out[-1] = collapsed_status(entry, now)
+        if x.flags & ADAPTED or x.result != "hit" or x.method != "GET":
+            status, out, body = reply(self.cache, x, entry, now, say=self.say)
+        else:
+            until, head = entry.scope_wire
+            if now >= until:
+                head = scope_head(entry, now, say=self.say)
+            status, out, body = entry.status, list(head), entry.body
+        x.status = status
+        x.sent_bytes = len(body)
         if self.hooks.heads:
             self.hooks.head(x, out)
-        return {"type": "http.response.start", "status": x.status, "headers": out}
+        return {"type": "http.response.start", "status": status, "headers": out}, body
+
+    def begin(self, x: ASGIExchange, scope: Scope, message: Message) -> Message | Entry:
+        """The head to send in place of the app's: its own with what we add, or an entry's."""
+        x.status = message["status"]
+        x.head_at = monotonic()
+        headers = message.get("headers") or ()
+        if x.stale is not None:
+            entry = revive(self.cache, x, headers)
+            if entry is not None:
+                return entry
+        if self._describe is not None and x.plan is not None:
+            self._describe(scope, x.plan)
+        if message.get("trailers"):
+            self.cache.drop(x, Outcome.UNCACHEABLE)
+        out = self.told(x, headers) if self.enabled else list(headers)
+        if self.hooks.heads:
+            self.hooks.head(x, out)
+        return {**message, "headers": out}
 
     async def _run(self, x: ASGIExchange, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app; its messages pass through `Push` as they come."""
         hooks = self.hooks
+        asked = questions(x) if x.stale is not None else ()
+        if asked:
+            scope = asking_scope(scope, asked)
+        push = Push(self, x, scope, send)
         entered = hooks.enter(x)
         failure: BaseException | None = None
         try:
             x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
-            await self.app(scope, receive, Push(self, x, send).send)
+            await self.app(scope, receive, push.send)
         except BaseException as error:
             failure = error
-            raise
+            if not isinstance(error, Exception) or not await push.rescue(error):
+                raise
         finally:
             if x.flight is not None:
                 # An app that failed would fail the followers alike: each asks for itself. A
@@ -180,22 +189,17 @@ class ASGIShell(ASGIGate):
             hooks.leave(x, entered)
             hooks.end(x, failure)
 
-    def begin(self, x: ASGIExchange, message: Message) -> Message:
-        """The head to send in place of the app's: its own, and what we add."""
-        x.status = message["status"]
-        x.head_at = monotonic()
-        if self._describe is not None and x.plan is not None:
-            self._describe(x.raw, x.plan)
-        out: list[Header] = list(message.get("headers") or ())
-        if self.enabled:
-            if message.get("trailers"):
-                self.cache.drop(x, Outcome.UNCACHEABLE)
-            stored = self.cache.begin(x, tuple(out))
-            if self.say:
-                out.append(app_status(x, stored=stored))
-        if self.hooks.heads:
-            self.hooks.head(x, out)
-        return {**message, "headers": out}
+    def _renew(self, x: ASGIExchange, entry: Entry) -> None:
+        """Fetch anew, behind the request, what was served stale."""
+        scope = renewing_scope(x, entry)
+        behind = ASGIExchange(scope, "GET", monotonic())
+        flight = self.take_over(x, behind, entry)
+
+        async def run() -> None:
+            await self._run(behind, scope, silent(), swallow)
+
+        if not self._suite.background.spawn_task(run):
+            self.cache.flights.land(flight, Outcome.FAILED)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -208,83 +212,3 @@ class ASGIShell(ASGIGate):
             await send(message)
 
         await self.app(scope, receive, flush_at_shutdown)
-
-
-class Push:
-    """What the app sends, pushed on at once; the cache records what passes."""
-
-    __slots__ = ("_hooks", "_out", "_shell", "_trailers", "_x")
-
-    def __init__(self, shell: ASGIShell, x: ASGIExchange, out: Send) -> None:
-        self._shell = shell
-        self._hooks = shell.hooks
-        self._x = x
-        self._out = out
-        self._trailers = False
-
-    async def send(self, message: Message) -> None:
-        """Take one message from the app."""
-        x = self._x
-        kind = message["type"]
-        if kind == "http.response.body":
-            last = not message.get("more_body", False)
-            later = self._record(message.get("body", b""), last=last)
-            if later is not None:
-                await self._finish(later)
-            await self._out(message)
-            if last and not self._trailers:
-                self._hooks.end(x)
-        elif kind == "http.response.start":
-            self._trailers = bool(message.get("trailers"))
-            head = self._begin(message)
-            if x.key is not None and x.detail == "method":
-                await self._invalidate()
-            await self._out(head)
-        else:
-            await self._extension(kind, message)
-
-    def _begin(self, message: Message) -> Message:
-        try:
-            return self._shell.begin(self._x, message)
-        except Exception as fault:
-            self._note("the cache's reading of a response", fault)
-            return message
-
-    def _record(self, body: bytes, *, last: bool) -> Awaitable[None] | None:
-        """Record a chunk; store before the last one goes out, so that the next request hits."""
-        x = self._x
-        tape = x.tape
-        try:
-            x.sent_bytes += len(body)
-            if tape is None:
-                return None
-            self._shell.cache.record(x, body)
-            if last or tape.full:
-                return self._shell.cache.settle(x, self._shell.face)
-        except Exception as fault:
-            self._note("the cache's recording", fault)
-        return None
-
-    async def _finish(self, later: Awaitable[None]) -> None:
-        try:
-            await later
-        except Exception as fault:
-            self._note("the cache's store", fault)
-
-    async def _invalidate(self) -> None:
-        try:
-            await self._shell.cache.invalidate(self._x, self._shell.face)
-        except Exception as fault:
-            self._note("the cache's invalidation", fault)
-
-    def _note(self, place: str, fault: Exception) -> None:
-        self._hooks.faults.note(place, fault)
-        self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
-
-    async def _extension(self, kind: str, message: Message) -> None:
-        if kind in FILE_MESSAGES:
-            self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
-        await self._out(message)
-        over = kind in FILE_MESSAGES and not message.get("more_body")
-        if over or (kind == "http.response.trailers" and not message.get("more_trailers")):
-            self._hooks.end(self._x)

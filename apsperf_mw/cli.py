@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from apsperf_mw.__about__ import __version__
+from apsperf_mw.cli_warm import warm
 from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import flatten, load, mask
 
@@ -28,6 +29,9 @@ class BadSettings(click.ClickException):
 @click.version_option(__version__, prog_name="apsperf")
 def main() -> None:
     """Performance suite for Python web apps."""
+
+
+main.add_command(warm)
 
 
 @main.command()

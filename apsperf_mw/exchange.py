@@ -13,10 +13,12 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flights import Flight
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.cache.tape import Tape
+    from apsperf_mw.http.fields import CacheControl
 
 Header = tuple[bytes, bytes]
 
@@ -24,7 +26,10 @@ Header = tuple[bytes, bytes]
 class Exchange(Struct, eq=False):
     """What is known of one request; `started`, `head_at` and `ended_at` are monotonic seconds.
 
-    `result` is what the cache did: hit, miss, bypass, collapsed or off. `error` is the name of
+    `result` is what the cache did: hit, miss, stale, revalidated, bypass, collapsed or off.
+
+    `stale` is what the app is asked about, `renewal` the flight on which a stale entry that was
+    served is fetched anew, `wants` the request's own directives where they count. `error` is the name of
     the exception type that the app let through. `span` belongs to the tracing observer.
     """
 
@@ -36,6 +41,9 @@ class Exchange(Struct, eq=False):
     plan: Plan | None = None
     flight: Flight | None = None
     tape: Tape | None = None
+    stale: Entry | None = None
+    renewal: Flight | None = None
+    wants: CacheControl | None = None
     status: int = 0
     template: str = ""
     result: str = "bypass"

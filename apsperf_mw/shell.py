@@ -5,16 +5,22 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.making import written
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
+from apsperf_mw.cache.wire import app_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.flights import Flight
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
 
+# What an app says to us alone, and is not passed on.
+OURS = frozenset({b"apsperf-cache-control"})
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -29,6 +35,10 @@ class Gate:
         self.say = settings.status_header
         self.enabled = settings.enabled
         self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
+
+    def admit(self, x: Any) -> bool:
+        """Give the request its flags and its key; False sends it round the cache."""
+        raise NotImplementedError
 
     def weigh(self, x: Exchange, flags: int) -> bool:
         """Whether the cache may answer a request that is not the plainest one."""
@@ -46,6 +56,53 @@ class Gate:
             x.detail = detour(flags)
             return False
         return True
+
+    def look(self, x: Any) -> Entry | None:
+        """An entry that is here, or None; where `x` then is a miss without a flight, `wait`."""
+        try:
+            admitted = self.admit(x)
+            if self.hooks.starts:
+                self.hooks.start(x)
+            if admitted:
+                x.result = "miss"
+                entry = self.cache.glance(x)
+                if entry is not None:
+                    return entry
+                self.cache.depart(x, self.face)
+        except Exception as fault:
+            self.hooks.faults.note("the cache's look-up", fault)
+            x.result = "bypass"
+        return None
+
+    async def wait(self, x: Exchange) -> Entry | None:
+        """As `Cache.arrive`; a fault is noted, and the app answers."""
+        try:
+            return await self.cache.arrive(x, self.face)
+        except Exception as fault:
+            self.hooks.faults.note("the cache's look-up", fault)
+        except BaseException as gone:
+            self.hooks.end(x, gone)
+            raise
+        return None
+
+    def told(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> list[Header]:
+        """The app's head with what we say, and without what was said to us alone."""
+        stored = self.cache.begin(x, headers)
+        out: list[Any] = [field for field in headers if field[0].lower() not in OURS]
+        if stored and x.tape is not None and (control := written(x.tape.answer)) is not None:
+            out.append(control)
+        if self.say:
+            out.append(app_status(x, stored=stored))
+        return out
+
+    def take_over(self, x: Exchange, behind: Exchange, entry: Entry) -> Flight:
+        """Make `behind` the request that fetches anew what `x` was served stale."""
+        flight, x.renewal = x.renewal, None
+        assert flight is not None
+        behind.key, behind.flight, behind.stale = x.key, flight, entry
+        behind.result = "miss"
+        behind.done = True  # it is nobody's request, and no observer's
+        return flight
 
 
 class Hooks:

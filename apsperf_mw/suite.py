@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
 
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.drivers.base import LocalDriver
@@ -14,16 +15,21 @@ from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
 from apsperf_mw.observe.tracing import Tracing
+from apsperf_mw.runtime.background import Background
 from apsperf_mw.settings import Settings, load
 from apsperf_mw.shell import Hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from typing import Unpack
 
     from apsperf_mw.asgi import ASGIApp, ASGIShell, Describe
+    from apsperf_mw.cache.functions import Decorator, Functions
+    from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.points import Kind
     from apsperf_mw.observe.series import Attributes
+    from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
 
@@ -55,6 +61,8 @@ class Suite:
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults)
+        self.background = Background(partial(self.faults.note, "a background refresh"))
+        self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         self._observe_driver()
 
     def _make_observers(self) -> tuple[object, ...]:
@@ -86,13 +94,68 @@ class Suite:
         """The ASGI app with the suite round it."""
         from apsperf_mw.asgi import ASGIShell
 
-        return ASGIShell(self, app, describe)
+        shell = ASGIShell(self, app, describe)
+        self._shells.add(shell)
+        return shell
 
     def wsgi(self, app: WSGIApp) -> WSGIShell:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
         from apsperf_mw.wsgi import WSGIShell
 
-        return WSGIShell(self, app)
+        shell = WSGIShell(self, app)
+        self._shells.add(shell)
+        return shell
+
+    def warm(
+        self, targets: Iterable[str], *, app: object = None, **options: Unpack[Options]
+    ) -> Report:
+        """Ask the app for these paths or URLs, so that they are in the cache; what came of each.
+
+        `app` says which, where the suite is round several or is not seen from here. Blocks; where
+        an event loop runs, await `awarm`.
+        """
+        from apsperf_mw.warm import warm
+
+        return warm(self._shells, targets, app, options)
+
+    async def awarm(
+        self, targets: Iterable[str], *, app: object = None, **options: Unpack[Options]
+    ) -> Report:
+        """As `warm`, in the running loop."""
+        from apsperf_mw.warm import awarm
+
+        return await awarm(self._shells, targets, app, options)
+
+    def cached(
+        self,
+        ttl: str | float,
+        tags: Tags = (),
+        *,
+        stale_while_revalidate: float = 0.0,
+        key: Choose | None = None,
+        ignore: Iterable[str] = (),
+        version: str | int = "",
+    ) -> Decorator:
+        """Keep what a function returns for `ttl`, a class (short, medium, long) or seconds.
+
+        Its key is made of its arguments but those of `ignore`, or of what `key` gives for them;
+        `key` and a function for `tags` get all of them by name. For `stale_while_revalidate`
+        seconds more the old result is given while the function runs once in the background.
+        Raises `SettingError`, or `DriverError` for a plain function on a driver that suspends.
+        """
+        from apsperf_mw.cache.memo import options
+
+        return self.functions.decorator(
+            options(ttl, tags, stale_while_revalidate, key, ignore, version)
+        )
+
+    @cached_property
+    def functions(self) -> Functions:
+        """The cached functions."""
+        from apsperf_mw.cache.calls import Calls
+        from apsperf_mw.cache.functions import Functions
+
+        return Functions(Calls(self.settings, self.driver("cache"), self.cache.tags, self.faults))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -111,6 +174,9 @@ class Suite:
 
     def close(self) -> None:
         """Flush, end the exporter's thread and empty the drivers; the apps go on bare."""
+        self.background.close()
+        if "functions" in vars(self):
+            self.functions.calls.close()
         self.exporter.close()
         self.registry.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -9,24 +10,23 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.rules import SAFE_METHODS
-from apsperf_mw.cache.screen import environ_name, environ_table, scan_environ
-from apsperf_mw.cache.wire import (
-    app_status,
-    as_text,
-    collapsed_status,
-    environ_head,
-    without_body,
-)
+from apsperf_mw.cache.revival import heed_head, land, questions, revive
+from apsperf_mw.cache.rules.terms import SAFE_METHODS
+from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
+from apsperf_mw.cache.serving import reply
+from apsperf_mw.cache.voiding import invalidate
+from apsperf_mw.cache.wire import as_text, environ_head
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
+from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
 from apsperf_mw.runtime.step import step
 from apsperf_mw.shell import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.flow import Later
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
@@ -93,11 +93,12 @@ class WSGIGate(Gate):
     def admit(self, x: Exchange) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         environ = x.raw
-        plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
-        if not plain and not self.weigh(x, scan_environ(environ, self._names)):
-            if x.detail == "method" and x.method not in SAFE_METHODS:
-                x.key = environ_key(environ)  # what its success makes void
-            return False
+        if not (x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)):
+            admitted = self.weigh(x, scan_environ(environ, self._names))
+            if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
+                return False
+            x.key = environ_key(environ)  # of another method: what its success makes void
+            return admitted
         x.key = environ_key(environ)
         return True
 
@@ -108,81 +109,72 @@ class WSGIShell(WSGIGate):
     def __init__(self, suite: Suite, app: WSGIApp) -> None:
         super().__init__(suite, thread_face(suite.driver("cache"), suite.faults))
         self.app = app
+        self._suite = suite
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         x = WSGIExchange(environ, environ["REQUEST_METHOD"], monotonic())
-        hooks = self.hooks
-        entry = None
-        try:
-            admitted = self.admit(x)
-            if hooks.starts:
-                hooks.start(x)
-            if admitted:
-                entry = self.cache.glance(x) or step(self.cache.arrive(x, self.face))
-        except Exception as fault:
-            hooks.faults.note("the cache's look-up", fault)
+        entry = self.look(x)
+        if entry is None and x.result == "miss" and x.flight is None:
+            entry = step(self.wait(x))
         if entry is None:
             return self._run(x, environ, start_response)
-        return self._serve(x, entry, start_response)
-
-    def _serve(
-        self, x: WSGIExchange, entry: Entry, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        now = x.started if x.result == "hit" else monotonic()
-        until, headers = entry.environ_wire
-        if now >= until:
-            headers = environ_head(entry, now, say=self.say)
-        status, body, out = entry.status, entry.body, list(headers)
-        if x.flags or x.method == "HEAD" or x.result == "collapsed":
-            status, body, out = self._adapt(x, entry, now, headers)
-        hooks = self.hooks
-        if hooks.ends:
-            x.status, x.head_at, x.sent_bytes = status, now, len(body)
-            if hooks.heads:
-                self.add(x, out)
-        start_response(STATUS_LINES.get(status) or status_line(status), out)
-        if hooks.ends:
-            hooks.end(x)
+        if x.renewal is not None:
+            self._renew(x, entry)
+        line, out, body = self.reply(x, entry)
+        start_response(line, out)
+        if self.hooks.ends:
+            self.hooks.end(x)
         return [body]
 
-    def _adapt(
-        self, x: WSGIExchange, entry: Entry, now: float, headers: tuple[tuple[str, str], ...]
-    ) -> tuple[int, bytes, list[tuple[str, str]]]:
-        """Status, body and head for a request that is not the plainest one."""
-        status, body = entry.status, entry.body
-        if self.cache.not_modified(x, entry):
-            status, body, headers = 304, b"", without_body(headers)
-        elif x.method == "HEAD":
-            body = b""
-        out = list(headers)
-        if self.say and x.result == "collapsed":
-            out[-1:] = as_text((collapsed_status(entry, now),))
-        return status, body, out
+    def reply(self, x: WSGIExchange, entry: Entry) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status line, head and body for a response from the entry."""
+        now = x.head_at = x.started if x.result == "hit" else monotonic()
+        if x.flags & ADAPTED or x.result != "hit" or x.method != "GET":
+            status, fields, body = reply(self.cache, x, entry, now, say=self.say)
+            out = list(as_text(tuple(fields)))
+        else:
+            until, headers = entry.environ_wire
+            if now >= until:
+                headers = environ_head(entry, now, say=self.say)
+            status, out, body = entry.status, list(headers), entry.body
+        x.status = status
+        x.sent_bytes = len(body)
+        if self.hooks.heads:
+            self.add(x, out)
+        return STATUS_LINES.get(status) or status_line(status), out, body
 
     def _run(
         self, x: WSGIExchange, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Run the app; its body passes through as the server pulls it."""
+        asked = questions(x) if x.stale is not None else ()
+        if asked:
+            environ = asking_environ(environ, asked)
         # A dot in its name marks an extension (PEP 3333).
         x.plan = environ["apsperf.plan"] = Plan()
+        head = Head(self, x, start_response)
         entered = self.hooks.enter(x)
         try:
-            body = self.app(environ, Head(self, x, start_response))
+            body = self.app(environ, head)
         except BaseException as error:
+            if head.rescues(error):
+                return [head.take_instead()]
             self.fail(x, error)
             raise
         finally:
             self.hooks.leave(x, entered)
         if type(body) in {list, tuple}:
-            return self._whole(x, body)
+            return self._whole(x, head, body)
         wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(wrapper, type) and isinstance(body, wrapper):
+        if isinstance(wrapper, type) and isinstance(body, wrapper) and head.instead is None:
             return self._file(x, body)
-        return Pull(self, x, body)
+        return Pull(self, x, head, body)
 
-    def _whole(self, x: WSGIExchange, body: Iterable[bytes]) -> Iterable[bytes]:
+    def _whole(self, x: WSGIExchange, head: Head, body: Iterable[bytes]) -> Iterable[bytes]:
         """A body that is here already; servers read its length, so it stays what it is."""
+        if head.instead is not None:
+            return [head.take_instead()]
         for chunk in body:
             self.record(x, chunk)
         self.settle(x)
@@ -208,20 +200,37 @@ class WSGIShell(WSGIGate):
             self.hooks.end(x)
         return body  # type: ignore[no-any-return]
 
-    def begin(self, x: WSGIExchange, status: str, headers: list[tuple[str, str]]) -> None:
-        """Read the app's head, and add our fields to it."""
+    def begin(
+        self, x: WSGIExchange, status: str, headers: list[tuple[str, str]]
+    ) -> list[tuple[str, str]] | Entry:
+        """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
-        if self.enabled:
-            stored = False
-            if x.key is not None:
-                if x.detail == "method":
-                    step(self.cache.invalidate(x, self.face))
-                stored = self.cache.begin(x, as_bytes(headers))
-            if self.say:
-                headers.extend(as_text((app_status(x, stored=stored),)))
+        if not self.enabled:
+            out = list(headers)
+        else:
+            fields = as_bytes(headers)
+            if x.stale is not None:
+                entry = revive(self.cache, x, fields)
+                if entry is not None:
+                    return entry
+            out = list(as_text(tuple(self.told(x, fields))))
+            if x.key is not None and x.flight is None and x.method != "GET":
+                self._heed(x, fields)
         if self.hooks.heads:
-            self.add(x, headers)
+            self.add(x, out)
+        return out
+
+    def _heed(self, x: WSGIExchange, fields: list[Header]) -> None:
+        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
+        if x.detail == "method":
+            step(invalidate(self.cache, x, fields, self.face))
+        elif (later := heed_head(self.cache, x, fields, self.face)) is not None:
+            step(later)
+
+    def land(self, x: WSGIExchange, entry: Entry) -> None:
+        """Store an entry that answers in place of the app, where it is renewed."""
+        self._finish(land(self.cache, x, entry, self.face))
 
     def add(self, x: WSGIExchange, headers: list[tuple[str, str]]) -> None:
         """Let the observers add fields."""
@@ -240,105 +249,44 @@ class WSGIShell(WSGIGate):
 
     def settle(self, x: WSGIExchange) -> None:
         """Store before the last byte goes out, so that the next request finds it."""
-        if x.tape is None:
-            return
-        try:
-            later = self.cache.settle(x, self.face)
-            if later is not None:
-                step(later)
-        except Exception as fault:
-            self.hooks.faults.note("the cache's store", fault)
+        if x.tape is not None:
+            try:
+                later = self.cache.settle(x, self.face)
+            except Exception as fault:
+                self.hooks.faults.note("the cache's store", fault)
+            else:
+                self._finish(later)
 
     def fail(self, x: WSGIExchange, error: BaseException) -> None:
         """The app raised: each follower asks for itself, as bare."""
         self.cache.drop(x, Outcome.UNCACHEABLE)
         self.hooks.end(x, error)
 
+    def _finish(self, later: Later) -> None:
+        if later is not None:
+            try:
+                step(later)
+            except Exception as fault:
+                self.hooks.faults.note("the cache's store", fault)
 
-class Head:
-    """The `start_response` that the app gets."""
+    def _renew(self, x: WSGIExchange, entry: Entry) -> None:
+        """Fetch anew, behind the request, what was served stale."""
+        environ = renewing_environ(x, entry)
+        behind = WSGIExchange(environ, "GET", monotonic())
+        flight = self.take_over(x, behind, entry)
+        if not self._suite.background.spawn_thread(partial(self._drain, behind, environ)):
+            self.cache.flights.land(flight, Outcome.FAILED)
 
-    __slots__ = ("_shell", "_start", "_x")
-
-    def __init__(self, shell: WSGIShell, x: WSGIExchange, start_response: StartResponse) -> None:
-        self._shell = shell
-        self._x = x
-        self._start = start_response
-
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
-        """Pass the head on with our fields; an error page in place of a head is not stored."""
-        shell, x = self._shell, self._x
-        out = list(headers)
+    def _drain(self, x: WSGIExchange, environ: Environ) -> None:
+        """Run the app for nobody."""
+        body = self._run(x, environ, swallow)
         try:
-            if exc_info is not None:
-                shell.cache.drop(x, Outcome.UNCACHEABLE)
-            shell.begin(x, status, out)
-        except Exception as fault:
-            shell.hooks.faults.note("the cache's reading of a response", fault)
-            shell.cache.drop(x, Outcome.UNCACHEABLE)
-            out = list(headers)
-        if exc_info is None:
-            write = self._start(status, out)
-        else:
-            write = self._start(status, out, exc_info)
-
-        def record_and_write(chunk: bytes) -> object:
-            shell.record(x, chunk)
-            return write(chunk)
-
-        return record_and_write
-
-
-class Pull:
-    """The app's body as the server pulls it; nothing is read ahead."""
-
-    __slots__ = ("_body", "_next", "_shell", "_x")
-
-    def __init__(self, shell: WSGIShell, x: WSGIExchange, body: Iterable[bytes]) -> None:
-        self._shell = shell
-        self._x = x
-        self._body = body
-        self._next: Callable[[], bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        shell, x = self._shell, self._x
-        entered = shell.hooks.enter(x)
-        try:
-            chunk = self._advance()
-        except StopIteration:
-            shell.settle(x)
-            shell.hooks.end(x)
-            raise
-        except BaseException as error:
-            shell.fail(x, error)
-            raise
+            for _ in body:
+                pass
         finally:
-            shell.hooks.leave(x, entered)
-        shell.record(x, chunk)
-        if x.tape is not None and x.tape.full:
-            shell.settle(x)
-        return chunk
-
-    def close(self) -> None:
-        """Close the app's body; a body closed before its end is not stored."""
-        shell, x = self._shell, self._x
-        shell.cache.drop(x, Outcome.FAILED)
-        try:
-            close = getattr(self._body, "close", None)
+            close = getattr(body, "close", None)
             if close is not None:
                 close()
-        except BaseException as error:
-            shell.hooks.end(x, error)
-            raise
-        shell.hooks.end(x)
-
-    def _advance(self) -> bytes:
-        if self._next is None:
-            self._next = iter(self._body).__next__
-        return self._next()
 
 
 def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from io import BytesIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
 from apsperf_mw.asgi import ASGIExchange, ASGIGate
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
-from apsperf_mw.cache.wire import (
-    app_status,
-    as_text,
-    collapsed_status,
-    environ_head,
-    without_body,
-)
+from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land, questions, revive
+from apsperf_mw.cache.screen import environ_name
+from apsperf_mw.cache.serving import reply
+from apsperf_mw.cache.voiding import invalidate
+from apsperf_mw.cache.wire import as_text
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
+from apsperf_mw.pull import asking_environ, renewing_environ
+from apsperf_mw.push import renewing_scope
+from apsperf_mw.shell import OURS
 from apsperf_mw.wsgi import WSGIExchange, WSGIGate, as_bytes
 
 if TYPE_CHECKING:
@@ -56,85 +60,147 @@ class Gates:
 class Relay:
     """Between one Django request and the cache."""
 
-    def __init__(
-        self, gate: ASGIGate | WSGIGate, request: HttpRequest, x: Exchange, *, steps: bool
-    ) -> None:
-        self.gate: Gate = gate
+    def __init__(self, gate: Gate, request: HttpRequest, x: Exchange, *, steps: bool) -> None:
+        self.gate = gate
         self.request: Any = request  # it takes attributes of ours
         self.x = x
         self._steps = steps
-        try:
-            self._admitted = gate.admit(x)
-        except Exception as fault:
-            gate.hooks.faults.note("the cache's look-up", fault)
-            self._admitted = False
-        gate.hooks.start(x)
+        self._asked: dict[str, Any] = {}
 
     async def find(self) -> Entry | None:
         """An entry to answer with."""
-        x, cache = self.x, self.gate.cache
-        if not self._admitted:
+        x = self.x
+        if x.done:  # a request of our own, whose flight it has already
             return None
-        try:
-            return cache.glance(x) or await cache.arrive(x, self.gate.face)
-        except Exception as fault:
-            self.gate.hooks.faults.note("the cache's look-up", fault)
-            return None
+        entry = self.gate.look(x)
+        if entry is None and x.result == "miss" and x.flight is None:
+            entry = await self.gate.wait(x)
+        return entry
 
     def reply(self, entry: Entry) -> HttpResponse:
         """A Django response from an entry."""
         x, gate = self.x, self.gate
         now = x.head_at = x.started if x.result == "hit" else monotonic()
-        x.status, body = entry.status, entry.body
-        headers = environ_head(entry, now, say=gate.say)
-        if x.flags and gate.cache.not_modified(x, entry):
-            x.status, body, headers = 304, b"", without_body(headers)
-        elif x.method == "HEAD":
-            body = b""
+        x.status, fields, body = reply(gate.cache, x, entry, now, say=gate.say)
         x.sent_bytes = len(body)
         response = HttpResponse(body, status=x.status)
         del response["Content-Type"]
-        for name, value in headers:
+        for name, value in as_text(tuple(fields)):
             response[name] = f"{response[name]}, {value}" if name in response else value
-        if x.result == "collapsed" and gate.say:
-            response["Cache-Status"] = collapsed_status(entry, now)[1].decode("latin-1")
         self._add_observed(response)
         response._resource_closers.append(lambda: gate.hooks.end(x))
         return response
+
+    def behind(self, entry: Entry) -> Relay:
+        """The relay of a request of our own, which fetches anew what was served stale."""
+        x = self.x
+        environ: Any
+        if isinstance(x, ASGIExchange):
+            environ = renewing_scope(x, entry)
+            request: Any = ASGIRequest(environ, BytesIO())
+            own: Exchange = ASGIExchange(environ, "GET", monotonic())
+        else:
+            assert isinstance(x, WSGIExchange)
+            environ = renewing_environ(x, entry)
+            request = WSGIRequest(environ)
+            own = WSGIExchange(request.META, "GET", monotonic())
+        self.gate.take_over(x, own, entry)
+        return Relay(self.gate, request, own, steps=self._steps)
+
+    def abandon(self) -> None:
+        """There is nobody to fetch it: the next request may try."""
+        self.gate.cache.drop(self.x, Outcome.FAILED)
 
     @contextmanager
     def context(self) -> Iterator[None]:
         """The app runs inside: with its plan, and in the observers' context."""
         x, hooks = self.x, self.gate.hooks
         self.request.apsperf = x.plan = Plan()
+        self._ask()
         entered = hooks.enter(x)
         try:
             yield
         finally:
             hooks.leave(x, entered)
+            self._asked_no_more()
 
-    async def begin(self, response: HttpResponseBase) -> None:
-        """Read the response's head and say what becomes of it."""
+    async def begin(self, response: Any) -> HttpResponseBase:
+        """Read the response's head: the response to give, which may be a stored one."""
         x, gate = self.x, self.gate
         x.status, x.head_at = response.status_code, monotonic()
-        response._resource_closers.append(self._closed)
+        fields = fields_of(response)
         try:
+            entry = revive(gate.cache, x, fields)
+            if entry is not None:
+                return await self._instead(entry, response)
+            response._resource_closers.append(self._closed)
             describe(self.request, x.plan or Plan())
-            stored = False
-            if x.key is not None:
-                if x.detail == "method":
-                    await gate.cache.invalidate(x, gate.face)
-                stored = gate.cache.begin(x, fields_of(response))
-            if gate.enabled and gate.say:
-                name, value = as_text((app_status(x, stored=stored),))[0]
-                said = response.get(name)
-                response[name] = f"{said}, {value}" if said else value
+            if gate.enabled:
+                self._tell(response, fields)
+                if x.key is not None and x.flight is None and x.method != "GET":
+                    await self._heed(fields)
             self._add_observed(response)
         except Exception as fault:
             gate.hooks.faults.note("the cache's reading of a response", fault)
             gate.cache.drop(x, Outcome.UNCACHEABLE)
+        await self._take(response)
+        given: HttpResponseBase = response
+        return given
 
-    async def take(self, response: Any) -> None:
+    async def rescue(self, error: Exception) -> HttpResponse | None:
+        """A stale entry in place of an exception, where it may."""
+        entry = fallback(self.x, type(error).__qualname__)
+        if entry is None:
+            return None
+        self.gate.hooks.faults.note("the app, for which a stale response stood in", error)
+        self.x.status = 0
+        self.x.error = type(error).__qualname__
+        return await self._instead(entry, None)
+
+    async def _instead(self, entry: Entry, response: Any) -> HttpResponse:
+        given = self.reply(entry)
+        later = land(self.gate.cache, self.x, entry, self.gate.face)
+        if later is not None:
+            await later
+        if response is not None:
+            response.close()
+        return given
+
+    def _ask(self) -> None:
+        """Put our conditional fields in place of the client's while the app runs."""
+        asked = questions(self.x)
+        if not asked:
+            return
+        meta, ours = self.request.META, asking_environ(self.request.META, asked)
+        self._asked = {name: meta.get(name) for name in CONDITIONAL_NAMES}
+        for name in CONDITIONAL_NAMES:
+            _set(meta, name, ours.get(name))
+        self.request.__dict__.pop("headers", None)  # made once from META
+
+    def _asked_no_more(self) -> None:
+        for name, value in self._asked.items():
+            _set(self.request.META, name, value)
+        if self._asked:
+            self.request.__dict__.pop("headers", None)
+
+    def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
+        """Say in the response's fields what becomes of it."""
+        told = self.gate.told(self.x, fields)
+        for ours in OURS:
+            if response.has_header(ours.decode("ascii")):
+                del response[ours.decode("ascii")]
+        for name, value in as_text(tuple(field for field in told if field not in fields)):
+            said = response.get(name)
+            response[name] = f"{said}, {value}" if said else value
+
+    async def _heed(self, fields: tuple[Header, ...]) -> None:
+        x, gate = self.x, self.gate
+        if x.detail == "method":
+            await invalidate(gate.cache, x, fields, gate.face)
+        elif (later := heed_head(gate.cache, x, fields, gate.face)) is not None:
+            await later
+
+    async def _take(self, response: Any) -> None:
         """Record the body: at once where it is here, else as it passes."""
         if not response.streaming:
             self._record(response.content)
@@ -193,6 +259,16 @@ class Relay:
     def _closed(self) -> None:
         self.gate.cache.drop(self.x, Outcome.FAILED)
         self.gate.hooks.end(self.x)
+
+
+CONDITIONAL_NAMES = tuple(environ_name(name.decode("ascii")) for name in CONDITIONS)
+
+
+def _set(meta: dict[str, Any], name: str, value: object) -> None:
+    if value is None:
+        meta.pop(name, None)
+    else:
+        meta[name] = value
 
 
 def fields_of(response: HttpResponseBase) -> tuple[Header, ...]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from apsperf_django.exchanges import Relay
+
 
 class SuiteMiddleware:
     """Put it first in `MIDDLEWARE`, so that a hit passes through nothing else."""
@@ -26,7 +28,9 @@ class SuiteMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
-        self._gates = Gates(get_suite(), is_async=self._is_async)
+        suite = get_suite()
+        self._gates = Gates(suite, is_async=self._is_async)
+        self._background = suite.background
         if self._is_async:
             markcoroutinefunction(self)
 
@@ -39,27 +43,91 @@ class SuiteMiddleware:
         try:
             entry = step(relay.find())
             if entry is not None:
+                if relay.x.renewal is not None:
+                    self._renew(relay.behind(entry))
                 return relay.reply(entry)
-            with relay.context():
-                response: HttpResponseBase = self.get_response(request)
-            step(relay.begin(response))
-            step(relay.take(response))
+            return self._run(relay)
         except BaseException as error:
             relay.fail(error)
             raise
-        return response
+
+    def _run(self, relay: Relay) -> HttpResponseBase:
+        try:
+            with relay.context():
+                response: HttpResponseBase = self.get_response(relay.request)
+        except Exception as error:
+            rescued = step(relay.rescue(error))
+            if rescued is None:
+                raise
+            return rescued
+        return step(relay.begin(response))
+
+    def _renew(self, relay: Relay) -> None:
+        """Fetch anew, behind the request, what was served stale."""
+
+        def run() -> None:
+            try:
+                drain(self._run(relay))
+            except BaseException as error:
+                relay.fail(error)
+                raise
+
+        if not self._background.spawn_thread(run):
+            relay.abandon()
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
         relay = self._gates.relay(request)
         try:
             entry = await relay.find()
             if entry is not None:
+                if relay.x.renewal is not None:
+                    self._renew_async(relay.behind(entry))
                 return relay.reply(entry)
-            with relay.context():
-                response: HttpResponseBase = await self.get_response(request)
-            await relay.begin(response)
-            await relay.take(response)
+            return await self._run_async(relay)
         except BaseException as error:
             relay.fail(error)
             raise
-        return response
+
+    async def _run_async(self, relay: Relay) -> HttpResponseBase:
+        try:
+            with relay.context():
+                response: HttpResponseBase = await self.get_response(relay.request)
+        except Exception as error:
+            rescued = await relay.rescue(error)
+            if rescued is None:
+                raise
+            return rescued
+        return await relay.begin(response)
+
+    def _renew_async(self, relay: Relay) -> None:
+        async def run() -> None:
+            try:
+                await drain_async(await self._run_async(relay))
+            except BaseException as error:
+                relay.fail(error)
+                raise
+
+        if not self._background.spawn_task(run):
+            relay.abandon()
+
+
+def drain(response: Any) -> None:
+    """Read a response to its end, for nobody."""
+    try:
+        for _ in response:
+            pass
+    finally:
+        response.close()
+
+
+async def drain_async(response: Any) -> None:
+    """Read a response to its end, for nobody."""
+    try:
+        if response.streaming and response.is_async:
+            async for _ in response:
+                pass
+        else:
+            for _ in response:
+                pass
+    finally:
+        response.close()

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from apsperf_mw.cache.policy import selected
 from apsperf_mw.http.fields import clean_header
+from apsperf_mw.http.normal import NORMALISERS, spaced
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 Values = tuple["bytes | None", ...]
 
 # The first field of every frame; a frame of another version is a miss.
-FRAME_VERSION = 1
+FRAME_VERSION = 2
 # What the objects of one entry take beside its bytes, measured on CPython 3.11.
 OVERHEAD_BYTES = 640
 FIELD_BYTES = 140
@@ -28,7 +30,10 @@ class Entry(Struct, gc=False, eq=False):
 
     `born` is when its age was zero. `open_to` are the request flags under which it may be served.
     `began` is the tag clock when its request began. Nothing in it refers to a container that the
-    garbage collector must follow. `route` is the template of the route that made it.
+    garbage collector must follow. `route` is the template of the route that made it. Stale, it
+    may be served until `stale_until` while it is fetched anew, and until `error_until` in place
+    of an error; never where it is `strict`. `span` is where in the whole body a part stands: its
+    first and last byte and the size of the whole.
     """
 
     status: int
@@ -44,6 +49,11 @@ class Entry(Struct, gc=False, eq=False):
     vary: tuple[bytes, ...] = ()
     values: Values = ()
     route: str = ""
+    stale_until: float = 0.0
+    error_until: float = 0.0
+    strict: bool = False
+    immutable: bool = False
+    span: tuple[int, int, int] | None = None
     # Both wire forms of the head, with the instant at which the next second of age begins.
     scope_wire: tuple[float, tuple[Header, ...]] = (0.0, ())
     environ_wire: tuple[float, tuple[tuple[str, str], ...]] = (0.0, ())
@@ -82,11 +92,21 @@ Record = Entry | Fork
 
 
 def values_of(x: Exchange, names: tuple[bytes, ...]) -> Values:
-    """The request's values of the nominated fields; absent is None, not empty."""
-    return tuple(
-        b",".join(lines) if (lines := x.fields(name)) else None  # RFC 9111 §4.1
-        for name in names
-    )
+    """The request's values of the nominated fields in normal form; absent is None, not empty.
+
+    RFC 9111 §4.1. A name with a colon is a route's own selector.
+    """
+    return tuple([_value(x, name) for name in names])
+
+
+def _value(x: Exchange, name: bytes) -> bytes | None:
+    if b":" in name:
+        return selected(name, x)
+    lines = x.fields(name)
+    if not lines:
+        return None
+    normal = NORMALISERS.get(name, spaced)
+    return normal(b",".join(lines))
 
 
 class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
@@ -105,6 +125,11 @@ class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
     vary: tuple[bytes, ...]
     values: tuple[bytes | None, ...]
     route: str
+    stale_for_s: float
+    error_for_s: float
+    strict: bool
+    immutable: bool
+    span: tuple[int, int, int] | None
 
 
 class ForkFrame(Struct, array_like=True, tag="f", forbid_unknown_fields=True):
@@ -139,6 +164,11 @@ def encode(record: Record, wall_offset_s: float) -> bytes:
             record.vary,
             record.values,
             record.route,
+            record.stale_until - record.fresh_until,
+            record.error_until - record.fresh_until,
+            record.strict,
+            record.immutable,
+            record.span,
         )
     )
 
@@ -160,12 +190,13 @@ def decode(frame: bytes, wall_offset_s: float, now: float) -> Record | None:
     if not sound(found.status, found.headers, lifetime):
         return None
     born = min(found.born_at - wall_offset_s, now)
+    until = born + lifetime
     return Entry(
         found.status,
         found.headers,
         found.body,
         born,
-        born + lifetime,
+        until,
         found.etag,
         found.last_modified,
         found.open_to,
@@ -173,6 +204,11 @@ def decode(frame: bytes, wall_offset_s: float, now: float) -> Record | None:
         vary=found.vary,
         values=found.values,
         route=found.route,
+        stale_until=until + found.stale_for_s,
+        error_until=until + found.error_for_s,
+        strict=found.strict,
+        immutable=found.immutable,
+        span=found.span,
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry, Values
     from apsperf_mw.cache.keys import Key
+    from apsperf_mw.exchange import Exchange
 
     Wake = Callable[[], None]
 
@@ -25,6 +26,7 @@ class Outcome(Enum):
     """How a flight ended, and so what its followers do."""
 
     STORED = "stored"  # take the entry
+    STALE = "stale"  # take the entry although it is stale: the app has failed
     UNCACHEABLE = "uncacheable"  # each asks the app for itself
     FAILED = "failed"  # elect another leader
 
@@ -36,12 +38,25 @@ class Flight:
     landed first. Only a joinable flight takes followers.
     """
 
-    __slots__ = ("began", "current", "entry", "joinable", "key", "lane", "outcome", "wakers")
+    __slots__ = (
+        "began",
+        "current",
+        "entry",
+        "joinable",
+        "key",
+        "lane",
+        "leader",
+        "outcome",
+        "wakers",
+    )
 
-    def __init__(self, key: Key, lane: Lane, began: int, *, joinable: bool) -> None:
+    def __init__(
+        self, key: Key, lane: Lane, began: int, leader: Exchange, *, joinable: bool
+    ) -> None:
         self.key = key
         self.lane = lane
         self.began = began
+        self.leader = leader
         self.joinable = joinable
         self.current = True
         self.outcome: Outcome | None = None
@@ -59,7 +74,18 @@ class Flights:
     def __len__(self) -> int:
         return sum(map(len, list(self._airborne.values())))
 
-    def board(self, key: Key, lane: Lane, began: int, *, alone: bool) -> tuple[Flight, bool]:
+    def lead(self, key: Key, lane: Lane, began: int, leader: Exchange) -> Flight | None:
+        """A flight that the caller leads, or None where there is one of this key already."""
+        flight = Flight(key, lane, began, leader, joinable=True)
+        with self._lock:
+            if key in self._airborne:
+                return None
+            self._airborne[key] = [flight]
+        return flight
+
+    def board(
+        self, key: Key, lane: Lane, began: int, leader: Exchange, *, alone: bool
+    ) -> tuple[Flight, bool]:
         """The flight of this lane and whether the caller leads it.
 
         `alone` starts one of one's own, which others may not join.
@@ -70,7 +96,7 @@ class Flights:
                 for flight in fleet:
                     if flight.joinable and flight.lane == lane:
                         return flight, False
-            flight = Flight(key, lane, began, joinable=not alone)
+            flight = Flight(key, lane, began, leader, joinable=not alone)
             fleet.append(flight)
             return flight, True
 

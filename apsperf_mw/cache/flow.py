@@ -1,4 +1,4 @@
-"""The cache's way with one request: glance, arrive, begin, settle.
+"""The cache's way with one request: glance, depart, arrive, begin, settle.
 
 Knows no protocol: both shells drive it, each with its own `Face` of the driver.
 """
@@ -9,12 +9,25 @@ from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache import rules
 from apsperf_mw.cache.entry import Entry, Fork, values_of
 from apsperf_mw.cache.flights import Flight, Flights, Lane, Outcome
+from apsperf_mw.cache.keys import neighbours
+from apsperf_mw.cache.making import Maker, entry_of
+from apsperf_mw.cache.parts import covers, trimmed
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.screen import CONDITIONAL, GUARDED
-from apsperf_mw.cache.shelf import Shelf
+from apsperf_mw.cache.rules.reuse import Use, stands_in, use_of, wanted_use, wants_of
+from apsperf_mw.cache.rules.terms import PASSING
+from apsperf_mw.cache.screen import (
+    BODY,
+    CONDITIONAL,
+    DETOUR,
+    DIRECTIVES,
+    GUARDED,
+    RANGE,
+    TRACED,
+    UNPLAIN,
+)
+from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
 from apsperf_mw.drivers.base import LocalDriver
@@ -23,18 +36,21 @@ from apsperf_mw.http.etags import not_modified
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from apsperf_mw.cache.keys import Key
+    from apsperf_mw.cache.rules.answer import Answer
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
     from apsperf_mw.drivers.faces import Face
-    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import Settings
 
     Peek = Callable[[Any], Slot | None]
+    Later = Coroutine[Any, Any, None] | None
 
 # Notes of URLs that turned out not storable are forgotten all at once past this many.
 MOST_NOTES = 4096
+NO_LANE: Lane = (0, ())
 
 
 class Cache:
@@ -44,7 +60,8 @@ class Cache:
         self.settings = settings
         self.tags = Tags()
         self.flights = Flights()
-        self._shelf = Shelf(settings.cache.max_variants)
+        self.maker = Maker(settings)
+        self.shelf = Shelf(settings.cache)
         self._peek: Peek = driver.find if isinstance(driver, LocalDriver) else _nothing
         self._unstorable: dict[tuple[Key, int], float] = {}
 
@@ -54,38 +71,67 @@ class Cache:
         if slot is None:
             return None
         slot.visited = True
-        record = slot.value
-        if type(record) is Fork:
-            record = self._variant(x, record)
-            if record is None:
+        entry = slot.value
+        if type(entry) is Fork:
+            entry = self._variant(x, entry)
+            if entry is None:
                 return None
-        if record.fresh_until <= x.started:
+        if entry.fresh_until <= x.started or (x.flags and x.flags & UNPLAIN & ~entry.open_to):
             return None
-        if x.flags and x.flags & GUARDED & ~record.open_to:
-            return None
-        if record.tags and not self.tags.good(record.tags, record.began):
+        if entry.tags and not self.tags.good(entry.tags, entry.began):
             return None
         x.result = "hit"
-        x.template = record.route
-        return record  # type: ignore[no-any-return]
+        if entry.route:
+            x.template = entry.route
+        return entry  # type: ignore[no-any-return]
+
+    def depart(self, x: Exchange, face: Face) -> bool:
+        """Take the lead at once: nothing is stored in this process, and nobody flies.
+
+        False says nothing; ask `arrive` then. It is the shortest way of a miss.
+        """
+        key = x.key
+        if (x.flags & ~TRACED) or x.method != "GET" or not isinstance(face, LocalFace):
+            return False
+        assert key is not None
+        if self._unstorable or self.shelf.names(key) or self.settings.cache.patience_s <= 0:
+            return False
+        flight = self.flights.lead(key, NO_LANE, self.tags.clock, x)
+        if flight is None:
+            return False
+        if self._peek(key) is not None:  # something is there, or landed in between
+            self.flights.land(flight, Outcome.FAILED)
+            return False
+        x.result = "miss"
+        x.flight = flight
+        return True
 
     async def arrive(self, x: Exchange, face: Face) -> Entry | None:
         """An entry to serve, or None: the app must run.
 
-        Then `x.flight` is set if the response may be stored, and must end in `settle` or `drop`.
-        Waits at most `patience_s` for another request's fetch.
+        Then `x.flight` is set if the response may be stored, and must end in `settle` or `drop`;
+        `x.stale` is what the app may be asked about. Waits at most `patience_s` for another
+        request's fetch.
         """
         assert x.key is not None
         x.result = "miss"
+        if x.flags & DIRECTIVES:
+            x.wants = wants_of(x.fields(b"cache-control"), x.fields(b"pragma"))
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
         deadline = monotonic() + self.settings.cache.patience_s
-        alone = self._goes_alone(x) or streams_events(x)
+        alone = self._goes_alone(x)
         waited = False
         while True:
-            flight, leads = self.flights.board(x.key, self._lane(x), self.tags.clock, alone=alone)
+            lane, clock = self._lane(x), self.tags.clock
+            flight, leads = self.flights.board(x.key, lane, clock, x, alone=alone)
             if leads:
                 return await self._lead(x, face, flight, waited=waited)
+            if streams_events(x) or streams_events(flight.leader):
+                alone = True
+                continue
+            if not waited and (entry := await self._find(x, face, x.key)) is not None:
+                return entry  # stale, while another fetches it anew
             waited = True
             join = partial(self.flights.join, flight)
             if not await face.waits.wait(join, deadline - monotonic()):
@@ -98,7 +144,7 @@ class Cache:
                 return entry
             alone = monotonic() >= deadline
 
-    def begin(self, x: Exchange, headers: Sequence[Header]) -> bool:
+    def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
         """The app's response has begun: whether it will be stored.
 
         A response that will not be lets the followers go at once.
@@ -106,17 +152,26 @@ class Cache:
         flight = x.flight
         if flight is None:
             return False
-        plan = x.plan or Plan()
-        answer = rules.read(x.flags, x.method, x.status, headers, plan, self.settings, time())
-        x.detail = rules.refusal(answer)
-        if not x.detail:
-            length = -1 if answer.length is None else answer.length
-            x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
-            return True
-        if x.status < 500 and x.detail not in rules.PASSING:
-            self._note_unstorable(flight)
-        self.drop(x, Outcome.UNCACHEABLE)
-        return False
+        answer = self.maker.answer(x, headers, x.plan or Plan(), time())
+        if isinstance(answer, str):
+            self._refuse(x, flight, answer)
+            return False
+        self._roll(x, answer)
+        return True
+
+    def adopt(self, x: Exchange, headers: Sequence[Header]) -> None:
+        """Store the answer to a POST where it says that a GET would get it (RFC 9110 §9.3.3)."""
+        assert x.key is not None
+        if x.method != "POST" or x.status != 200 or x.flags & DETOUR & ~BODY:
+            return
+        if not any(x.key in neighbours(x.key, value) for value in located(headers)):
+            return
+        answer = self.maker.answer(x, headers, Plan(), time(), method="GET")
+        if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
+            return
+        lane = (x.flags & GUARDED, ())
+        x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
+        self._roll(x, answer)
 
     def record(self, x: Exchange, chunk: bytes) -> None:
         """One chunk of the body passes; where it passes the limit, the followers are let go."""
@@ -127,7 +182,7 @@ class Cache:
         if tape.broken:
             self.drop(x, Outcome.UNCACHEABLE)
 
-    def settle(self, x: Exchange, face: Face) -> Coroutine[Any, Any, None] | None:
+    def settle(self, x: Exchange, face: Face) -> Later:
         """The last chunk is known: store the response, if it came whole.
 
         Done at once in this process; else the result stores it when awaited.
@@ -136,11 +191,18 @@ class Cache:
         if tape is None or flight is None:
             return None
         # A plan may turn private while the body is made, as when a stream uses the session.
-        if not tape.whole or tape.answer.plan.private:
+        if not tape.whole or (x.plan is not None and x.plan.private):
             self.drop(x, Outcome.UNCACHEABLE)
             return None
         x.tape = x.flight = None
-        entry = entry_of(x, tape, flight.began, monotonic())
+        entry = trimmed(entry_of(x, tape, flight.began, monotonic()))
+        if entry is None:
+            self.flights.land(flight, Outcome.UNCACHEABLE)
+            return None
+        return self.keep(x, flight, entry, face)
+
+    def keep(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> Later:
+        """Store an entry and land its flight; as `settle`."""
         if entry.tags and not self.tags.good(entry.tags, entry.began):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return None
@@ -171,14 +233,25 @@ class Cache:
         if flight is not None:
             self.flights.land(flight, outcome)
 
-    async def invalidate(self, x: Exchange, face: Face) -> None:
-        """Make what is stored under the URL void, and what is being fetched for it too.
+    async def erase(self, key: Key, face: Face) -> None:
+        """Make what is stored under a key void, and what is being fetched for it too."""
+        self.flights.void(key)
+        await face.erase(key)
+        await face.erase(part_key(key))
 
-        Only where an unsafe request has succeeded (RFC 9111 §4.4).
-        """
-        if x.key is not None and 200 <= x.status < 400:
-            self.flights.void(x.key)
-            await face.erase(x.key)
+    def good(self, entry: Entry) -> bool:
+        """Whether none of the entry's tags was purged since its request began."""
+        return not entry.tags or self.tags.good(entry.tags, entry.began)
+
+    def _roll(self, x: Exchange, answer: Answer) -> None:
+        length = -1 if answer.length is None else answer.length
+        x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
+
+    def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
+        x.detail = reason
+        if x.status < 500 and reason not in PASSING:
+            self._note_unstorable(flight)
+        self.drop(x, Outcome.UNCACHEABLE)
 
     def _variant(self, x: Exchange, fork: Fork) -> Entry | None:
         assert x.key is not None
@@ -192,14 +265,15 @@ class Cache:
     async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""
         try:
-            quick = isinstance(face, LocalFace) and not waited
-            entry = self.glance(x) if quick else await self._find(x, face, flight.key)
+            entry = await self._find(x, face, flight.key)
         except BaseException as fault:
             failed = isinstance(fault, Exception)  # the store would fail the followers too
             self.flights.land(flight, Outcome.UNCACHEABLE if failed else Outcome.FAILED)
             raise
         if entry is None:
             x.flight = flight
+        elif x.result == "stale":
+            x.renewal = flight  # the shell fetches it anew behind this request
         else:
             self.flights.land(flight, Outcome.STORED, entry)
             if waited:
@@ -207,54 +281,64 @@ class Cache:
         return entry
 
     async def _find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
-        record = await self._shelf.find(x, face, key)
-        if record is None or not self._serves(record, x, monotonic()):
+        """What is stored for the request and may be served as it is; else it is in `x.stale`."""
+        entry = await self.shelf.find(x, face, key)
+        if entry is None and x.flags & RANGE:
+            entry = await self.shelf.find_part(face, key)
+            if entry is not None and not covers(entry, x):
+                entry = None
+        if entry is None or x.flags & GUARDED & ~entry.open_to:
             return None
-        x.result = "hit"
-        x.template = record.route
-        return record
+        now = monotonic()
+        use = use_of(entry, now) if x.wants is None else wanted_use(entry, x.wants, now)
+        if not self.good(entry):
+            return None
+        if use is Use.VALIDATE:
+            x.stale = entry if entry.span is None else None
+            return None
+        x.result = "hit" if use is Use.FRESH else "stale"
+        x.template = entry.route
+        return entry
 
     def _keep_here(self, x: Exchange, key: Key, entry: Entry, face: LocalFace) -> None:
         """Keep in this process; what neither varies nor did before goes the short way."""
-        if entry.vary or type(face.peek(key)) is Fork:
-            step(self._shelf.keep(x, key, entry, face))
+        if entry.vary or entry.span or type(face.peek(key)) is Fork:
+            step(self.shelf.keep(x, key, entry, face))
         else:
-            face.put(key, entry, entry.fresh_until - monotonic())
+            face.put(key, entry, kept_s(entry, self.settings.cache.keep_stale_s))
 
     async def _keep_far(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> None:
         """Keep in a driver that takes its time; what is voided meanwhile is erased again."""
         kept = flight.current
         try:
             if kept:
-                await self._shelf.keep(x, flight.key, entry, face)
+                await self.shelf.keep(x, flight.key, entry, face)
         finally:
             if not self.flights.land(flight, Outcome.STORED, entry) and kept:
                 with face.waits.shield():  # also where the client has left
                     await face.erase(flight.key)
 
-    def _serves(self, entry: Entry, x: Exchange, now: float) -> bool:
-        return (
-            entry.fresh_until > now
-            and not x.flags & GUARDED & ~entry.open_to
-            and (not entry.tags or self.tags.good(entry.tags, entry.began))
-        )
-
     def _fitting(self, flight: Flight, x: Exchange) -> Entry | None:
         """What another request fetched, if it answers this one too."""
         entry = flight.entry
-        if entry is None or not self._serves(entry, x, monotonic()):
+        if entry is None or x.flags & GUARDED & ~entry.open_to or not self.good(entry):
+            return None
+        now = monotonic()
+        stale = flight.outcome is Outcome.STALE and stands_in(entry, now)
+        if not stale and entry.fresh_until <= now:
             return None
         return entry if entry.values == values_of(x, entry.vary) else None
 
     def _lane(self, x: Exchange) -> Lane:
         """Requests of one lane may wait for each other: alike in what guards and selects."""
         assert x.key is not None
-        names = self._shelf.names(x.key)
+        names = self.shelf.names(x.key)
         return x.flags & GUARDED, values_of(x, names) if names else ()
 
     def _goes_alone(self, x: Exchange) -> bool:
-        if self.settings.cache.patience_s <= 0 or x.flags & CONDITIONAL:
-            return True  # a 304 would answer nobody else
+        # A 304 or a part would answer nobody else, nor what one client's directives ask for.
+        if self.settings.cache.patience_s <= 0 or x.flags & (CONDITIONAL | RANGE | DIRECTIVES):
+            return True
         if self._unstorable and x.key is not None:
             until = self._unstorable.get((x.key, x.flags & GUARDED), 0.0)
             return until > x.started
@@ -272,30 +356,10 @@ def streams_events(x: Exchange) -> bool:
     return any(b"text/event-stream" in line for line in x.fields(b"accept"))
 
 
+def located(headers: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """The lines of Content-Location."""
+    return [bytes(value) for name, value in headers if name.lower() == b"content-location"]
+
+
 def _nothing(key: object) -> None:
     """The peek of drivers that are not in this process."""
-
-
-def entry_of(x: Exchange, tape: Tape, began: int, now: float) -> Entry:
-    """The entry that a recorded response makes."""
-    answer = tape.answer
-    body = tape.body()
-    headers = rules.stored_headers(answer)
-    if answer.length is None and answer.status != 204:
-        headers = (*headers, (b"content-length", b"%d" % len(body)))
-    vary = answer.vary or ()
-    return Entry(
-        answer.status,
-        headers,
-        body,
-        now - answer.age_s,
-        now - answer.age_s + answer.ttl_s,
-        answer.first(b"etag"),
-        answer.first(b"last-modified"),
-        rules.open_to(answer),
-        answer.plan.all_tags(),
-        began,
-        vary,
-        values_of(x, vary) if vary else (),
-        x.route,
-    )

@@ -16,6 +16,9 @@ Key: TypeAlias = tuple["str | bytes | int | Key | None", ...]
 # A longer path and query are kept as a digest, so that a key's size is bounded.
 LONGEST = 2048
 
+# What an ASGI server may leave out of a scope.
+SPARSE: dict[str, Any] = {"scheme": "http", "root_path": "", "raw_path": None, "query_string": b""}
+
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # Hosts as they came and as they are compared; all forgotten when there are too many.
@@ -41,16 +44,20 @@ def scope_key(scope: MutableMapping[str, Any], host: bytes) -> Key:
 
     Where a server gives no raw path the decoded one stands in: the app sees no more either.
     """
-    get = scope.get
-    scheme = get("scheme", "http")
-    path = scope["path"]
-    raw = get("raw_path")
+    try:
+        scheme = scope["scheme"]
+        root = scope["root_path"]
+        path = scope["path"]
+        raw = scope["raw_path"]
+        query = scope["query_string"]
+    except KeyError:
+        return scope_key({**SPARSE, **scope}, host)
     raw = path if raw is None else raw.decode("latin-1")
-    query = get("query_string", b"").decode("latin-1")
+    query = query.decode("latin-1") if query else ""
     folded = _folded.get((scheme, host)) or fold_host(host, scheme)
     if len(raw) + len(query) > LONGEST:
-        return (scheme, folded, *digest(get("root_path", ""), path, raw, query))
-    return (scheme, folded, get("root_path", ""), path, raw, query)
+        return (scheme, folded, *digest(root, path, raw, query))
+    return (scheme, folded, root, path, raw, query)
 
 
 def environ_key(environ: dict[str, Any]) -> Key:
@@ -63,14 +70,40 @@ def environ_key(environ: dict[str, Any]) -> Key:
         query = environ["QUERY_STRING"]
     except KeyError:
         return environ_key(completed(environ))
-    uri = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-    raw = uri.partition("?")[0] if uri else path
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI") or path
+    if "?" in raw and raw is not path:
+        raw = raw.partition("?")[0]
     if not path.isascii():
         path = path.encode("latin-1").decode("utf-8", "surrogateescape")
     folded = _folded.get((scheme, host)) or fold_host(host, scheme)
     if len(raw) + len(query) > LONGEST:
         return (scheme, folded, *digest(root, path, raw, query))
     return (scheme, folded, root, path, raw, query)
+
+
+def neighbours(key: Key, reference: bytes) -> list[Key]:
+    """The keys of the URL that a reference (RFC 3986 §4.1) in a response under `key` points to.
+
+    None where it is of another origin or cannot be read. More than one where it is not known
+    how the server shows a mount point or a raw path.
+    """
+    from urllib.parse import unquote, urljoin, urlsplit
+
+    if len(key) != 6 or len(reference) > LONGEST:
+        return []
+    scheme, host, root, path, raw, _ = (str(part) for part in key)
+    base_path = raw if raw.startswith("/") else "/"
+    try:
+        url = urlsplit(urljoin(f"{scheme}://{host}{base_path}", reference.decode("latin-1")))
+        authority = fold_host(url.netloc, scheme)
+    except ValueError:
+        return []
+    if (url.scheme, authority) != (scheme, host):
+        return []
+    plain = unquote(url.path, errors="replace")
+    paths = {plain, plain.removeprefix(root)} if root else {plain}
+    raws = {url.path, plain} if raw == path else {url.path}
+    return [(scheme, host, root, p, r, url.query) for p in paths for r in raws]
 
 
 def completed(environ: dict[str, Any]) -> dict[str, Any]:

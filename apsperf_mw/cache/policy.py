@@ -3,70 +3,174 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003 - for msgspec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
+    from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import TTLSettings
 
 View = TypeVar("View", bound="Callable[..., Any]")
 
-TTL_CLASSES = ("short", "medium", "long")
+TTL_CLASSES = ("short", "medium", "long", "negative")
+TTL = str | float
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 
 class Rule(Struct, frozen=True):
-    """One `@cached` mark: a TTL class or seconds, tags, and whether cookies do not matter."""
+    """What `@cached` or a path pattern says of responses that say nothing themselves.
 
-    ttl: str | float
+    `ttl` is a class or seconds, or gives one of them for a status and its fields. `statuses`
+    have lifetimes of their own. `shared` says that cookies do not matter.
+    """
+
+    ttl: TTL | Callable[[int, Mapping[str, str]], TTL]
     tags: tuple[str, ...] = ()
     shared: bool = False
+    vary: tuple[str, ...] = ()
+    stale_while_revalidate_s: float = 0.0
+    statuses: tuple[tuple[int, TTL], ...] = ()
+
+    def lifetime_s(self, classes: TTLSettings) -> float:
+        """The seconds that the rule gives."""
+        return 0.0 if callable(self.ttl) else _seconds(self.ttl, classes)
+
+    def seconds(self, status: int, classes: TTLSettings) -> float | None:
+        """What the rule gives this status alone."""
+        return next((_seconds(ttl, classes) for code, ttl in self.statuses if code == status), None)
+
+    def settled(self, status: int, headers: Iterable[Sequence[bytes]]) -> Rule:
+        """The rule for one response, its lifetime asked for."""
+        if not callable(self.ttl):
+            return self
+        fields = {name.decode("latin-1").lower(): v.decode("latin-1") for name, v in headers}
+        return replace(self, ttl=_checked_ttl(self.ttl(status, fields)))
 
 
-def rule(ttl: str | float, tags: Iterable[str] = (), *, shared: bool = False) -> Rule:
-    """A checked `Rule`; raises `SettingError` for a TTL or a tag that cannot be."""
-    if not _can_be_ttl(ttl):
-        known = ", ".join(TTL_CLASSES)
-        raise SettingError(f"cached(ttl=...): {ttl!r} given; accepted: {known} or seconds above 0")
+def _seconds(ttl: TTL, classes: TTLSettings) -> float:
+    return float(getattr(classes, ttl)) if isinstance(ttl, str) else float(ttl)
+
+
+def rule(
+    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    tags: Iterable[str] = (),
+    *,
+    shared: bool = False,
+    vary: Iterable[str] = (),
+    stale_while_revalidate: float = 0.0,
+    statuses: Mapping[int, TTL] | None = None,
+    key: Callable[[Exchange], str | bytes] | None = None,
+) -> Rule:
+    """A checked `Rule`; raises `SettingError` for anything that cannot be."""
+    names = (vary,) if isinstance(vary, str) else tuple(vary)
+    for name in names:
+        if not _is_token(name):
+            raise _refused("vary", name, "names of request headers")
+    if not _is_number(stale_while_revalidate) or stale_while_revalidate < 0:
+        raise _refused("stale_while_revalidate", stale_while_revalidate, "seconds from 0")
+    return Rule(
+        ttl if callable(ttl) else _checked_ttl(ttl),
+        _checked_tags(tags),
+        shared,
+        tuple(map(str.lower, names)) + (() if key is None else (selector(key),)),
+        float(stale_while_revalidate),
+        tuple((status, _checked_ttl(each)) for status, each in (statuses or {}).items()),
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _refused(name: str, given: object, accepted: str) -> SettingError:
+    return SettingError(f"cached({name}=...): {given!r} given; accepted: {accepted}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
+
+
+def _checked_ttl(ttl: object) -> TTL:
+    if (isinstance(ttl, str) and ttl in TTL_CLASSES) or (_is_number(ttl) and ttl > 0):  # type: ignore[operator]
+        return ttl  # type: ignore[return-value]
+    known = ", ".join(TTL_CLASSES)
+    raise _refused("ttl", ttl, f"{known} or seconds above 0")
+
+
+def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     names = (tags,) if isinstance(tags, str) else tuple(tags)
     for tag in names:
-        _check_tag(tag)
-    return Rule(ttl, names, shared)
+        if not _is_text(tag):
+            raise _refused("tags", tag, "non-empty strings")
+    return names
 
 
-def _can_be_ttl(ttl: object) -> bool:
-    if isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        return 0 < ttl < math.inf
-    return isinstance(ttl, str) and ttl in TTL_CLASSES
+# What `key=` functions are called where a variant's field names are listed; the colon keeps them
+# apart from fields.
+_selectors: dict[str, Callable[[Exchange], str | bytes]] = {}
 
 
-def _is_ttl(ttl: object) -> bool:
-    if isinstance(ttl, str):
-        return ttl in TTL_CLASSES
-    return isinstance(ttl, int | float) and not isinstance(ttl, bool) and 0 < ttl < math.inf
+def selector(select: Callable[[Exchange], str | bytes]) -> str:
+    """The name under which a function of the request selects among variants."""
+    name = f"key:{select.__module__}.{select.__qualname__}"
+    number = 1
+    while _selectors.get(name, select) is not select:
+        number += 1
+        name = f"{name.partition('#')[0]}#{number}"
+    _selectors[name] = select
+    return name
 
 
-def _check_tag(tag: object) -> None:
-    if not isinstance(tag, str) or not tag:
-        raise SettingError(f"cached(tags=...): {tag!r} given; accepted: non-empty strings")
+def selected(name: bytes, x: Exchange) -> bytes | None:
+    """What the function of this name says of the request; None where it is not there."""
+    select = _selectors.get(name.decode("latin-1"))
+    if select is None:
+        return None
+    value = select(x)
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
 
 
 MARK = "__apsperf_rule__"
 
 
 def cached(
-    ttl: str | float, tags: Iterable[str] = (), *, shared: bool = False
+    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    tags: Iterable[str] = (),
+    *,
+    shared: bool = False,
+    vary: Iterable[str] = (),
+    stale_while_revalidate: float = 0.0,
+    statuses: Mapping[int, TTL] | None = None,
+    key: Callable[[Exchange], str | bytes] | None = None,
 ) -> Callable[[View], View]:
     """Mark a view: its responses may be kept for `ttl` where they do not say themselves.
 
-    `ttl` is a class (short, medium, long) or seconds. `shared` says that cookies do not change
-    the response. The view itself stays as it is.
+    `ttl` is a class (short, medium, long, negative), seconds, or a function of status and fields
+    that gives one of them; `statuses` gives some statuses a lifetime of their own. `shared` says
+    that cookies do not change the response. Responses are kept apart by the request fields of
+    `vary` and by what `key` makes of the request. For `stale_while_revalidate` seconds past its
+    lifetime a response is still served while it is made anew. The view itself stays as it is.
     """
-    made = rule(ttl, tags, shared=shared)
+    made = rule(
+        ttl,
+        tags,
+        shared=shared,
+        vary=vary,
+        stale_while_revalidate=stale_while_revalidate,
+        statuses=statuses,
+        key=key,
+    )
 
     def mark(view: View) -> View:
         setattr(view, MARK, made)
@@ -93,18 +197,6 @@ class Plan(Struct, eq=False):
     tags: tuple[str, ...] = ()
     private: bool = False
 
-    @property
-    def shared(self) -> bool:
-        """Whether the route's author says that cookies do not change its responses."""
-        return self.rule is not None and self.rule.shared
-
     def all_tags(self) -> tuple[str, ...]:
         """The rule's tags and those added while the response was made."""
         return self.tags if self.rule is None else (*self.rule.tags, *self.tags)
-
-    def ttl_s(self, classes: TTLSettings) -> float | None:
-        """The rule's time to live in seconds, or None where there is no rule."""
-        if self.rule is None:
-            return None
-        ttl = self.rule.ttl
-        return float(getattr(classes, ttl)) if isinstance(ttl, str) else float(ttl)

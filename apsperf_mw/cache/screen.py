@@ -26,20 +26,24 @@ CREDENTIAL = 256
 FORWARDED = 512
 MALFORMED = 1024
 TRACED = 2048
+DIRECTIVES = 4096
 
+# What changes the form of a response that is served from an entry.
+ADAPTED = CONDITIONAL | RANGE
+# What keeps a request from being answered at a glance, unless the entry is open to it.
+UNPLAIN = COOKIE | AUTHORIZATION | DIRECTIVES
 # An entry must allow each of these before it is served or stored under it.
 GUARDED = COOKIE | AUTHORIZATION
 
 # A request with one of these goes round the cache; the words appear in Cache-Status.
 DETOURS: dict[int, str] = {
     BODY: "body",
-    RANGE: "range",
     PRECONDITION: "precondition",
     CREDENTIAL: "credential",
     FORWARDED: "forwarded",
     MALFORMED: "host",
 }
-DETOUR = BODY | RANGE | PRECONDITION | CREDENTIAL | FORWARDED | MALFORMED
+DETOUR = BODY | PRECONDITION | CREDENTIAL | FORWARDED | MALFORMED
 
 FIELDS: dict[str, int] = {
     "host": HOST,
@@ -94,6 +98,8 @@ ABSENT = frozenset({None, "", "NONE"})
 def table(settings: CacheSettings) -> dict[str, int]:
     """Field name to flag, by the settings: credentials, trusted and keyed fields."""
     names = FIELDS | dict.fromkeys(map(str.lower, settings.credential_headers), CREDENTIAL)
+    if settings.request_directives == "honour":
+        names |= dict.fromkeys(("cache-control", "pragma"), DIRECTIVES)
     known = {name.lower() for name in (*settings.trusted_headers, *settings.key_headers)}
     return names | {name: FORWARDED for name in FORWARDING if name not in known}
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from os import urandom
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.entry import Entry, Fork, values_of
+from apsperf_mw.cache.parts import combined
+from apsperf_mw.http.normal import first_choice
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Values
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.settings import CacheSettings
 
 # What was learned of forks is forgotten all at once past this many URLs.
 MOST_LEARNED = 4096
 # A fork outlives its variants; each new one renews it.
+# Where these names alone select, a variant is also found by its own language. The mark cannot
+# begin a value of the field.
+BY_LANGUAGE = (b"accept-language",)
 FORK_TTL_S = 86_400.0
 
 
@@ -27,8 +34,9 @@ class Shelf:
     responses varied on, so that a variant found by them matches its own Vary too.
     """
 
-    def __init__(self, max_variants: int) -> None:
-        self._max_variants = max_variants
+    def __init__(self, settings: CacheSettings) -> None:
+        self._max_variants = settings.max_variants
+        self._keep_stale_s = settings.keep_stale_s
         self._learned: dict[Key, tuple[bytes, ...]] = {}
 
     def names(self, key: Key) -> tuple[bytes, ...]:
@@ -40,12 +48,33 @@ class Shelf:
         record = await face.read(key)
         if isinstance(record, Fork):
             self._learn(key, record.names)
-            record = await face.read(record.key(key, values_of(x, record.names)))
+            fork = record
+            record = await face.read(fork.key(key, values_of(x, fork.names)))
+            if record is None and fork.names == BY_LANGUAGE:
+                record = await self._find_language(x, face, key, fork)
+        return record if isinstance(record, Entry) else None
+
+    async def _find_language(
+        self, x: Exchange, face: Face, key: Key, fork: Fork
+    ) -> Entry | Fork | None:
+        """The variant in the language that the request wants most, whatever else it would take."""
+        wanted = first_choice(b",".join(x.fields(b"accept-language")))
+        return None if wanted is None else await face.read(fork.key(key, (b"=" + wanted,)))
+
+    async def find_part(self, face: Face, key: Key) -> Entry | None:
+        """The part that is stored of a URL's body."""
+        record = await face.read(part_key(key))
         return record if isinstance(record, Entry) else None
 
     async def keep(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
         """Keep the entry, in a fork where responses of its URL vary."""
-        ttl_s = entry.fresh_until - monotonic()
+        ttl_s = kept_s(entry, self._keep_stale_s)
+        if entry.span is not None:
+            held = await self.find_part(face, key)
+            entry = entry if held is None else combined(held, entry)
+            if entry.span is not None:
+                await face.write(part_key(key), entry, ttl_s)
+                return
         found = await face.read(key)
         if not isinstance(found, Fork) and not entry.vary:
             await face.write(key, entry, ttl_s)
@@ -57,7 +86,9 @@ class Shelf:
             await face.erase(fork.key(key, crowd))
         self._learn(key, fork.names)
         await face.write(fork.key(key, values), entry, ttl_s)
-        await face.write(key, fork, FORK_TTL_S)
+        if fork.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
+            await face.write(fork.key(key, (b"=" + language,)), entry, ttl_s)
+        await face.write(key, fork, max(FORK_TTL_S, ttl_s))
 
     def _joined(self, fork: Fork, values: Values) -> tuple[Fork, tuple[Values, ...]]:
         """The fork with this variant as its youngest, and the oldest ones over the limit."""
@@ -69,6 +100,26 @@ class Shelf:
         if len(self._learned) >= MOST_LEARNED:
             self._learned = {}
         self._learned[key] = names
+
+
+def language_of(entry: Entry) -> bytes | None:
+    """The one language that the entry says it is in."""
+    said = [value for name, value in entry.headers if name.lower() == b"content-language"]
+    return said[0].strip().lower() if len(said) == 1 and b"," not in said[0] else None
+
+
+def part_key(key: Key) -> Key:
+    """Where the part that is stored of a URL's body stands; no variant's key has that form."""
+    return (key, "part")
+
+
+def kept_s(entry: Entry, keep_stale_s: float) -> float:
+    """How long an entry is of use: fresh, then served stale, or as what the app is asked about."""
+    until = max(entry.fresh_until, entry.stale_until)
+    lasting = math.isinf(entry.error_until)
+    if lasting or entry.etag is not None or entry.last_modified is not None:
+        until = max(until, entry.fresh_until + keep_stale_s)
+    return (until if lasting else max(until, entry.error_until)) - monotonic()
 
 
 def grown(fork: Fork | None, names: tuple[bytes, ...]) -> Fork:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from apsperf_mw.cache.rules import Answer
+    from apsperf_mw.cache.rules.answer import Answer
 
 
 class Tape(Struct, eq=False):

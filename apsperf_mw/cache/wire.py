@@ -6,6 +6,7 @@ in a form that can be changed.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ from apsperf_mw.http.status import forward_status, hit_status
 if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.http.status import Forward
 
 # What a 304 leaves out: fields that describe the body it does not have (RFC 9110 §15.4.5).
 BODY_NAMES = (
@@ -55,15 +57,23 @@ def without_body(headers: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:
     return tuple(field for field in headers if field[0].lower() not in BODY_FIELDS)
 
 
-def collapsed_status(entry: Entry, now: float) -> Header:
-    """The Cache-Status of a request that waited for another's fetch."""
-    ttl_s = int(entry.fresh_until - now)
-    return (STATUS, forward_status("uri-miss", ttl_s=ttl_s, collapsed=True))
+def served_status(x: Exchange, entry: Entry, now: float) -> Header:
+    """The Cache-Status of what is served from an entry, but for a plain hit."""
+    ttl_s = math.floor(entry.fresh_until - now)
+    if x.result == "collapsed":
+        return (STATUS, forward_status("uri-miss", ttl_s=ttl_s, collapsed=True))
+    if x.result == "revalidated":
+        stored = entry is not x.stale
+        return (STATUS, forward_status("stale", status=304, ttl_s=ttl_s, stored=stored))
+    if x.result == "stale" and x.detail:  # in place of a failure
+        return (STATUS, forward_status("stale", status=x.status or None, detail=x.detail))
+    return (STATUS, hit_status(ttl_s))
 
 
 def app_status(x: Exchange, *, stored: bool) -> Header:
     """The Cache-Status of a response that the app made."""
-    return (STATUS, _app_status(x.result, x.detail, stored))
+    reason: Forward = "uri-miss" if x.stale is None else "stale"
+    return (STATUS, _app_status(x.result, x.detail, reason, stored))
 
 
 def _head(entry: Entry, age: int, now: float, *, say: bool) -> tuple[Header, ...]:
@@ -72,11 +82,11 @@ def _head(entry: Entry, age: int, now: float, *, say: bool) -> tuple[Header, ...
 
 
 @lru_cache(maxsize=256)
-def _app_status(result: str, detail: str, stored: bool) -> bytes:
+def _app_status(result: str, detail: str, reason: Forward, stored: bool) -> bytes:
     if result == "bypass":
         if detail == "method":
             return forward_status("method")
         return forward_status("bypass", detail=detail)
     if detail == "collapsed":
-        return forward_status("uri-miss") + b"; collapsed=?0"  # RFC 9211 §2.7: waited in vain
-    return forward_status("uri-miss", stored=stored, detail=detail)
+        return forward_status(reason) + b"; collapsed=?0"  # RFC 9211 §2.7: waited in vain
+    return forward_status(reason, stored=stored, detail=detail)

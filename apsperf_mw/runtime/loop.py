@@ -66,6 +66,13 @@ async def _trio_wait(join: Callable[[Callable[[], None]], Any], timeout_s: float
     return woken.is_set()
 
 
+async def never() -> None:
+    """Suspend until the task is cancelled."""
+    from anyio import sleep_forever
+
+    await sleep_forever()
+
+
 async def hop(call: Callable[..., T], *args: Any) -> T:
     """Run a blocking call in a worker thread of the current loop."""
     from anyio import to_thread

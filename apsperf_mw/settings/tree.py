@@ -12,8 +12,10 @@ from msgspec import Meta, Struct, field
 
 # RFC 9111 §1.2.2: no lifetime needs to be longer than 2^31 seconds.
 Lifetime = Annotated[int, Meta(ge=1, le=2**31)]
+NegativeLifetime = Annotated[int, Meta(ge=0, le=2**31)]
 # A wait of more than a day is a mistake, and thread locks overflow not far beyond a month.
 Wait = Annotated[float, Meta(ge=0, le=86_400)]
+Seconds = Annotated[float, Meta(ge=0, le=2**31)]
 # A shorter interval would make a sampling thread a busy loop.
 Interval = Annotated[float, Meta(ge=0.01, le=86_400)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
@@ -48,6 +50,13 @@ class TTLSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     short: Annotated[Lifetime, Meta(description="Seconds that class `short` stays fresh.")] = 300
     medium: Annotated[Lifetime, Meta(description="Seconds that class `medium` stays fresh.")] = 1800
     long: Annotated[Lifetime, Meta(description="Seconds that class `long` stays fresh.")] = 86_400
+    negative: Annotated[
+        NegativeLifetime,
+        Meta(description="Seconds that class `negative` stays fresh: a marked route's 404 or 410."),
+    ] = 0
+    jitter: Annotated[
+        Ratio, Meta(description="Share by which a rule's lifetime is cut at random, at most.")
+    ] = 0.0
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,9 +81,36 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     error_ttl_s: Annotated[
         Wait, Meta(description="Seconds that a passing error may be stored at most.")
     ] = 10.0
+    heuristic: Annotated[
+        bool,
+        Meta(description="Guess a lifetime from `Last-Modified` where a response says nothing."),
+    ] = False
+    heuristic_max_s: Annotated[
+        Lifetime, Meta(description="Seconds of a guessed lifetime at most.")
+    ] = 86_400
+    stale_on_error: Annotated[
+        bool, Meta(description="Serve stale in place of an error although no directive says so.")
+    ] = False
+    keep_stale_s: Annotated[
+        Seconds,
+        Meta(description="Seconds that a stale entry is kept, to ask the app whether it is good."),
+    ] = 3600.0
+    request_directives: Annotated[
+        Literal["ignore", "honour"],
+        Meta(description="Whether a client's own `Cache-Control` counts."),
+    ] = "ignore"
+    min_uses: Annotated[
+        Count, Meta(description="Requests of a URL before its response is stored.")
+    ] = 1
+    status_key: Annotated[
+        bool, Meta(description="Say in `Cache-Status` under which key; for debugging.")
+    ] = False
     status_header: Annotated[
         bool, Meta(description="Say in `Cache-Status` (RFC 9211) what the cache did.")
     ] = True
+    store_set_cookie: Annotated[
+        bool, Meta(description="Store responses with `Set-Cookie`, as RFC 9111 allows.")
+    ] = False
     share_with_cookie: Annotated[
         bool, Meta(description="Store and serve although the request has cookies.")
     ] = False

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from apsperf_mw.cache import rules
+from apsperf_mw.cache.making import Maker
 from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.cache.rules import Answer
-from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE
+from apsperf_mw.cache.rules import answer, terms
+from apsperf_mw.cache.rules.answer import Answer
+from apsperf_mw.cache.rules.terms import Asked, Policy
+from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE, RANGE
+from apsperf_mw.exchange import Exchange
 from apsperf_mw.http.dates import format_http_date
 from apsperf_mw.settings import load
 
@@ -20,20 +23,48 @@ def date(offset_s: int = 0) -> bytes:
     return format_http_date(NOW + offset_s)
 
 
-def read(
+def judged(
     *headers: tuple[bytes, bytes],
     status: int = 200,
     method: str = "GET",
     flags: int = 0,
     plan: Plan | None = None,
-    **cache: Any,
-) -> Answer:
-    settings = load({"cache": cache})[0]
-    return rules.read(flags, method, status, headers, plan or Plan(), settings, NOW)
+    **settings: Any,
+) -> Answer | str:
+    """What the maker says: an answer to store, or why not."""
+    x = Exchange({}, method, 0.0, flags, status=status)
+    ttl = {name: settings.pop(name) for name in ("negative", "jitter") if name in settings}
+    maker = Maker(load({"cache": settings, "ttl": ttl})[0])
+    return maker.answer(x, headers, plan or Plan(), NOW)
+
+
+def stored(*headers: tuple[bytes, bytes], **more: Any) -> Answer:
+    found = judged(*headers, **more)
+    assert isinstance(found, Answer), found
+    return found
 
 
 def refusal(*headers: tuple[bytes, bytes], **more: Any) -> str:
-    return rules.refusal(read(*headers, **more))
+    found = judged(*headers, **more)
+    return found if isinstance(found, str) else ""
+
+
+def policy(
+    *headers: tuple[bytes, bytes], plan: Plan | None = None, flags: int = 0, **cache: Any
+) -> Policy:
+    asked = Asked(flags, "GET", 200, (plan or Plan()).rule, False)
+    return terms.policy_of(asked, answer.read(headers).policy, load({"cache": cache})[0])
+
+
+def ttl_of(
+    *headers: tuple[bytes, bytes], status: int = 200, plan: Plan | None = None, **cache: Any
+) -> float:
+    """The lifetime, also of what would not be stored."""
+    settings = load({"cache": cache})[0]
+    head = answer.read(headers)
+    said = terms.terms_of(Asked(0, "GET", status, (plan or Plan()).rule, False), head.policy, settings)
+    assert not said.refusal
+    return answer.lifetime_s(head, said, status, NOW, settings.cache.heuristic_max_s)
 
 
 def cc(value: bytes) -> tuple[bytes, bytes]:
@@ -68,13 +99,13 @@ FRESH = cc(b"max-age=60")
         ([(b"expires", b"-1")], 0),
         ([(b"expires", date(90)), (b"expires", date(90))], 0),
         ([(b"expires", date(90).replace(b"GMT", b"UTC"))], 0),
-        ([(b"date", date()), (b"expires", date(-90))], -90),
+        ([(b"date", date()), (b"expires", date(-90))], 0),
         ([(b"last-modified", date(-100_000))], 0),
         ([], 0),
     ],
 )
 def test_lifetime_that_the_response_gives(headers: list[tuple[bytes, bytes]], ttl_s: float) -> None:
-    assert read(*headers).ttl_s == ttl_s
+    assert ttl_of(*headers) == ttl_s
 
 
 @pytest.mark.parametrize(
@@ -88,17 +119,18 @@ def test_lifetime_that_the_response_gives(headers: list[tuple[bytes, bytes]], tt
         (7, 204, 7),
         (7, 302, 0),
         (7, 404, 0),
+        (7, 410, 0),
         (7, 500, 0),
     ],
 )
 def test_lifetime_that_a_rule_gives(ttl: str | float, status: int, ttl_s: float) -> None:
-    assert read(status=status, plan=Plan(rule=rule(ttl))).ttl_s == ttl_s
+    assert ttl_of(status=status, plan=Plan(rule=rule(ttl))) == ttl_s
 
 
 def test_a_rule_gives_way_to_what_the_response_says() -> None:
     plan = Plan(rule=rule("long"))
-    assert read(cc(b"max-age=5"), plan=plan).ttl_s == 5
-    assert read((b"expires", b"0"), plan=plan).ttl_s == 0
+    assert ttl_of(cc(b"max-age=5"), plan=plan) == 5
+    assert ttl_of((b"expires", b"0"), plan=plan) == 0
     assert refusal(cc(b"no-store"), plan=plan) == "no-store"
     assert refusal(cc(b"private"), plan=plan) == "private"
     assert refusal((b"set-cookie", b"a=1"), plan=plan) == "set-cookie"
@@ -108,16 +140,16 @@ def test_a_rule_gives_way_to_what_the_response_says() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 431, 500, 502, 503])
 def test_errors_are_kept_for_seconds_at_most(status: int) -> None:
-    assert read(FRESH, status=status).ttl_s == 10
-    assert read(FRESH, status=status, error_ttl_s=3).ttl_s == 3
+    assert ttl_of(FRESH, status=status) == 10
+    assert ttl_of(FRESH, status=status, error_ttl_s=3) == 3
     assert refusal(FRESH, status=status, error_ttl_s=0) == "no-lifetime"
-    assert read(cc(b"max-age=5"), status=status).ttl_s == 5
+    assert ttl_of(cc(b"max-age=5"), status=status) == 5
     assert refusal(status=status) == "no-lifetime"
 
 
 @pytest.mark.parametrize("status", [404, 405, 410, 414, 501])
 def test_lasting_errors_are_kept_as_long_as_they_say(status: int) -> None:
-    assert read(FRESH, status=status).ttl_s == 60
+    assert ttl_of(FRESH, status=status) == 60
     assert refusal(status=status) == "no-lifetime"
 
 
@@ -142,7 +174,7 @@ def test_lasting_errors_are_kept_as_long_as_they_say(status: int) -> None:
     ],
 )
 def test_age_on_arrival(headers: list[tuple[bytes, bytes]], age_s: float) -> None:
-    assert read(*headers).age_s == age_s
+    assert answer.initial_age_s(answer.read(headers).noted, NOW) == age_s
 
 
 def test_what_arrives_as_old_as_it_may_get_is_not_stored() -> None:
@@ -167,6 +199,25 @@ def test_only_get_is_stored(method: str) -> None:
 @pytest.mark.parametrize("status", [100, 103, 199, 206, 304])
 def test_statuses_that_are_never_stored(status: int) -> None:
     assert refusal(FRESH, status=status) == "status"
+
+
+PART = (b"content-range", b"bytes 0-1/9")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ([FRESH, PART], ""),
+        ([FRESH], "partial"),
+        ([FRESH, (b"content-range", b"bytes 0-1/*")], "partial"),
+        ([FRESH, (b"content-range", b"bytes 3-1/9")], "partial"),
+        ([FRESH, PART, PART], "partial"),
+        ([FRESH, PART, (b"vary", b"accept")], "partial"),
+        ([PART], "no-lifetime"),
+    ],
+)
+def test_a_part_is_stored_where_it_is_known_of_what(headers: Any, reason: str) -> None:
+    assert refusal(*headers, status=206, flags=RANGE) == reason
 
 
 @pytest.mark.parametrize(
@@ -216,7 +267,7 @@ def test_must_understand_asks_to_know_the_status() -> None:
         ((b"vary", b"accept, *"), "vary"),
         ((b"vary", b"not a token"), "vary"),
         ((b"vary", b"accept, accept-language"), ""),
-        ((b"content-range", b"bytes 0-1/2"), "content-range"),
+        ((b"content-range", b"bytes 0-1/2"), ""),
         ((b"content-length", b"12"), ""),
         ((b"content-length", b"12, 12"), ""),
         ((b"content-length", b"12, 13"), "length"),
@@ -281,21 +332,19 @@ def test_a_route_may_keep_its_response_out() -> None:
     ],
 )
 def test_whom_a_response_to_a_user_is_open_to(value: bytes, open_to: int) -> None:
-    answer = read(cc(value), flags=AUTHORIZATION)
-    assert rules.open_to(answer) == open_to
-    assert rules.refusal(answer) == ("" if open_to & AUTHORIZATION else "guarded")
-    with_cookie = read(cc(value), flags=COOKIE)
-    assert rules.refusal(with_cookie) == ("" if open_to & COOKIE else "guarded")
+    assert terms.open_to(policy(cc(value), flags=AUTHORIZATION)) == open_to
+    for flag in (AUTHORIZATION, COOKIE):
+        assert refusal(cc(value), flags=flag) == ("" if open_to & flag else "guarded")
 
 
 def test_must_revalidate_on_an_anonymous_answer_opens_it_to_nobody_else() -> None:
-    assert rules.open_to(read(cc(b"max-age=60, must-revalidate"))) == 0
+    assert terms.open_to(policy(cc(b"max-age=60, must-revalidate"))) == 0
 
 
 def test_what_else_opens_a_response_to_requests_with_cookies() -> None:
     shared = Plan(rule=rule(60, shared=True))
-    assert rules.open_to(read(FRESH, plan=shared)) == COOKIE
-    assert rules.open_to(read(FRESH, share_with_cookie=True)) == COOKIE
+    assert terms.open_to(policy(FRESH, plan=shared)) == COOKIE
+    assert terms.open_to(policy(FRESH, share_with_cookie=True)) == COOKIE
     assert refusal(FRESH, flags=COOKIE | AUTHORIZATION, plan=shared) == "guarded"
 
 
@@ -310,7 +359,7 @@ def test_duplicates_and_order_are_kept() -> None:
         (b"link", b"</b>"),
         (b"WWW-Authenticate", b"Bearer"),
     )
-    assert rules.stored_headers(read(*headers)) == headers
+    assert answer.stored_headers(stored(*headers)) == headers
 
 
 def test_hop_by_hop_fields_are_dropped() -> None:
@@ -329,22 +378,22 @@ def test_hop_by_hop_fields_are_dropped() -> None:
         (b"Age", b"3"),
     ]
     kept = (FRESH, (b"x-kept", b"1"))
-    assert rules.stored_headers(read(hops[0], kept[0], *hops[1:], kept[1])) == kept
+    assert answer.stored_headers(stored(hops[0], kept[0], *hops[1:], kept[1])) == kept
 
 
 def test_kept_fields_are_copies_of_bytes() -> None:
     value = bytearray(b"first")
-    answer = read(FRESH, (b"x-a", value))  # type: ignore[arg-type]
-    kept = rules.stored_headers(answer)
+    found = stored(FRESH, (b"x-a", value))  # type: ignore[arg-type]
+    kept = answer.stored_headers(found)
     value[:] = b"other"
     assert kept[1] == (b"x-a", b"first")
     assert type(kept[1][1]) is bytes
 
 
 def test_settings_key_headers_join_what_the_response_varies_on() -> None:
-    assert read(FRESH, key_headers=["X-Tenant"]).vary == (b"x-tenant",)
-    assert read((b"vary", b"accept"), key_headers=["x-tenant"]).vary == (b"accept", b"x-tenant")
-    assert read((b"vary", b"*"), key_headers=["x-tenant"]).vary is None
+    assert policy(FRESH, key_headers=["X-Tenant"]).vary == (b"x-tenant",)
+    assert policy((b"vary", b"accept"), key_headers=["x-tenant"]).vary == (b"accept", b"x-tenant")
+    assert policy((b"vary", b"*"), key_headers=["x-tenant"]).vary is None
 
 
 def test_more_key_headers_than_can_be_keyed_on_share_nothing() -> None:

@@ -67,7 +67,7 @@ def test_the_age_that_the_app_gives_counts_on(wrap: Wrap, clock: Clock) -> None:
     clock.move(9)
     assert client.ask().header("age") == "59"
     clock.move(1)
-    assert client.ask().cache.fwd == "uri-miss"
+    assert client.ask().cache.fwd == "stale"
 
 
 def test_upstream_cache_status_stays_in_front_of_ours(wrap: Wrap) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.flights import Flights, Outcome
+from apsperf_mw.exchange import Exchange
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Request, Response
 from tests.core.support import MINUTE, followers, fresh, parts, replies
@@ -427,21 +428,24 @@ def test_a_hit_for_a_request_that_waited_has_its_whole_head(clock: Any) -> None:
 # The flights themselves
 
 
+NOBODY = Exchange({}, "GET", 0.0)
+
+
 def test_a_follower_who_comes_late_is_woken_at_once() -> None:
     flights = Flights()
-    flight, leads = flights.board(("k",), (0, ()), 0, alone=False)
+    flight, leads = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
     assert leads
-    assert flights.board(("k",), (0, ()), 0, alone=False) == (flight, False)
+    assert flights.board(("k",), (0, ()), 0, NOBODY, alone=False) == (flight, False)
     flights.land(flight, Outcome.UNCACHEABLE)
     woken: list[int] = []
     flights.join(flight, lambda: woken.append(1))
     assert woken == [1]
-    assert flights.board(("k",), (0, ()), 0, alone=False)[1]
+    assert flights.board(("k",), (0, ()), 0, NOBODY, alone=False)[1]
 
 
 def test_a_follower_whose_loop_is_closed_keeps_nobody_from_waking() -> None:
     flights = Flights()
-    flight, _ = flights.board(("k",), (0, ()), 0, alone=False)
+    flight, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
     woken: list[int] = []
 
     def closed() -> None:
@@ -455,7 +459,7 @@ def test_a_follower_whose_loop_is_closed_keeps_nobody_from_waking() -> None:
 
 def test_a_failing_commit_ends_the_flight_all_the_same() -> None:
     flights = Flights()
-    flight, _ = flights.board(("k",), (0, ()), 0, alone=False)
+    flight, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
 
     def commit() -> None:
         raise OSError("disk full")
@@ -468,7 +472,7 @@ def test_a_failing_commit_ends_the_flight_all_the_same() -> None:
 
 def test_a_void_flight_is_not_committed() -> None:
     flights = Flights()
-    flight, _ = flights.board(("k",), (0, ()), 0, alone=False)
+    flight, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
     flights.void(("k",))
     assert flight.outcome is Outcome.FAILED
     assert not flights.land(flight, Outcome.STORED, None, lambda: pytest.fail("committed"))
@@ -477,9 +481,9 @@ def test_a_void_flight_is_not_committed() -> None:
 
 def test_an_older_fetch_of_the_same_lane_does_not_replace_a_younger_one() -> None:
     flights = Flights()
-    older, _ = flights.board(("k",), (0, ()), 0, alone=True)
-    foreign, _ = flights.board(("k",), (1, ()), 0, alone=True)
-    younger, _ = flights.board(("k",), (0, ()), 0, alone=True)
+    older, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=True)
+    foreign, _ = flights.board(("k",), (1, ()), 0, NOBODY, alone=True)
+    younger, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=True)
     assert flights.land(younger, Outcome.STORED)
     assert not flights.land(older, Outcome.STORED)
     assert flights.land(foreign, Outcome.STORED)

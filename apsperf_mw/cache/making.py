@@ -1,0 +1,210 @@
+"""Entries made of the app's responses, on terms that are worked out once for all that say alike."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING
+
+from apsperf_mw.cache.entry import Entry, values_of
+from apsperf_mw.cache.rules.answer import (
+    Answer,
+    Head,
+    initial_age_s,
+    lifetime_s,
+    read,
+    said_lifetime_s,
+    stored_headers,
+)
+from apsperf_mw.cache.rules.renewal import merged
+from apsperf_mw.cache.rules.terms import Asked, Terms, terms_of
+from apsperf_mw.cache.screen import GUARDED, RANGE
+from apsperf_mw.http.etags import parse_etag
+from apsperf_mw.http.fields import clean_headers, parse_content_length
+from apsperf_mw.http.ranges import parse_content_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.cache.tape import Tape
+    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.settings import Settings
+
+# Terms are forgotten all at once past this many; an app has a few dozen.
+MOST_TERMS = 1024
+LONGEST_POLICY = 4096
+# What of a request the terms depend on.
+SETTLING = GUARDED | RANGE
+
+
+class Maker:
+    """Reads responses on the terms that the rules set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._max_bytes = settings.cache.max_entry_bytes
+        self._terms: dict[tuple[object, ...], Terms] = {}
+
+    def answer(
+        self,
+        x: Exchange,
+        headers: Iterable[Sequence[bytes]],
+        plan: Plan,
+        wall_now: float,
+        method: str = "",
+    ) -> Answer | str:
+        """The response as it may be stored, or the reason why not; `method` stands in for its."""
+        head = read(headers)
+        terms = self._terms_of(x, head, plan, method=method)
+        if terms.refusal:
+            return terms.refusal
+        if x.status == 206 and not _may_be_kept_as_part(x, head, terms):
+            return "partial"
+        return self._on(terms, x, head, plan, wall_now)
+
+    def renewed(self, x: Exchange, entry: Entry, said: Head, plan: Plan, wall_now: float) -> Answer:
+        """The entry's own head, brought up to date; its terms may refuse now."""
+        head = merged(entry, said)
+        terms = self._terms_of(x, head, plan, entry.status)
+        if b"date" not in said.noted:
+            head.noted.pop(b"date", None)  # it tells of the first response, not of this one
+        head.noted.pop(b"age", None)
+        if b"age" in said.noted:
+            head.noted[b"age"] = said.noted[b"age"]
+        ttl_s = self._lifetime_s(head, terms, entry.status, wall_now)
+        age_s = initial_age_s(head.noted, wall_now)
+        return Answer(head, terms, entry.status, len(entry.body), ttl_s, age_s, entry.tags)
+
+    def _on(
+        self, terms: Terms, x: Exchange, head: Head, plan: Plan, wall_now: float
+    ) -> Answer | str:
+        noted = head.noted
+        length = None
+        if b"content-length" in noted:
+            length = parse_content_length(noted[b"content-length"])
+        if length is not None and not 0 <= length <= self._max_bytes:
+            return "length"
+        if not clean_headers(head.kept):
+            return "malformed"
+        ttl_s = self._lifetime_s(head, terms, x.status, wall_now)
+        age_s = initial_age_s(noted, wall_now) if noted else 0.0
+        if ttl_s <= age_s and not _worth_keeping(head, terms, ttl_s, age_s, wall_now):
+            return "no-cache" if terms.revalidates else "no-lifetime"
+        tags = plan.all_tags() if plan.rule is not None or plan.tags else ()
+        return Answer(head, terms, x.status, length, ttl_s, age_s, tags)
+
+    def _lifetime_s(self, head: Head, terms: Terms, status: int, wall_now: float) -> float:
+        if terms.revalidates:
+            return 0.0
+        if terms.lifetime_s is not None and terms.most_s == math.inf:
+            return terms.lifetime_s
+        ttl_s = lifetime_s(head, terms, status, wall_now, self._settings.cache.heuristic_max_s)
+        jitter = self._settings.ttl.jitter
+        if jitter and said_lifetime_s(head, terms, wall_now) is None:
+            ttl_s *= 1 - jitter * random.random()  # noqa: S311 - it only spreads expiry
+        return ttl_s
+
+    def _terms_of(
+        self, x: Exchange, head: Head, plan: Plan, status: int = 0, method: str = ""
+    ) -> Terms:
+        rule = plan.rule
+        status = status or x.status
+        if rule is not None and callable(rule.ttl):
+            rule = rule.settled(status, head.kept)
+        key = (x.flags & SETTLING, method or x.method, status, rule, plan.private, *head.policy)
+        return self._terms.get(key) or self._learn(key, head)
+
+    def _learn(self, key: tuple[object, ...], head: Head) -> Terms:
+        terms = terms_of(Asked(*key[:5]), head.policy, self._settings)  # type: ignore[arg-type]
+        if sum(len(value) for _, value in head.policy) <= LONGEST_POLICY:
+            if len(self._terms) >= MOST_TERMS:
+                self._terms = {}
+            self._terms[key] = terms
+        return terms
+
+
+def _may_be_kept_as_part(x: Exchange, head: Head, terms: Terms) -> bool:
+    """Whether a 206 can be used without doubt of what it is a part of (RFC 9111 §3.3)."""
+    if not x.flags & RANGE or terms.vary or terms.revalidates:
+        return False
+    return _span(head) is not None
+
+
+def _span(head: Head) -> tuple[int, int, int] | None:
+    found = parse_content_range(head.noted.get(b"content-range", ()))
+    if found is None:
+        return None
+    (first, last), size = found
+    return first, last, size
+
+
+def _worth_keeping(head: Head, terms: Terms, ttl_s: float, age_s: float, wall_now: float) -> bool:
+    """Whether a response that is stale on arrival can be of use: asked about, or served stale."""
+    said = terms.revalidates or said_lifetime_s(head, terms, wall_now) is not None
+    if said and (b"etag" in head.noted or b"last-modified" in head.noted):
+        return True
+    stale_s = max(terms.stale_while_revalidate_s, terms.stale_if_error_s)
+    return ttl_s > 0 and stale_s < math.inf and age_s < ttl_s + stale_s and not terms.strict
+
+
+def written(answer: Answer) -> Header | None:
+    """The Cache-Control that a rule gives a response which has none of its own."""
+    said = {name for name, _ in answer.head.policy}
+    if not answer.terms.ruled_s or said & {b"cache-control", b"expires"}:
+        return None
+    control = b"max-age=%d" % answer.ttl_s
+    if answer.terms.stale_while_revalidate_s:
+        control += b", stale-while-revalidate=%d" % answer.terms.stale_while_revalidate_s
+    return (b"cache-control", control)
+
+
+def entry_of(x: Exchange, tape: Tape, began: int, now: float) -> Entry:
+    """The entry that a recorded response makes."""
+    answer = tape.answer
+    body = tape.body()
+    headers = stored_headers(answer)
+    if answer.length is None and answer.status != 204:
+        headers = (*headers, (b"content-length", b"%d" % len(body)))
+    return made(x, answer, headers, body, began, now)
+
+
+def made(
+    x: Exchange,
+    answer: Answer,
+    headers: tuple[Header, ...],
+    body: bytes,
+    began: int,
+    now: float,
+) -> Entry:
+    """The entry of an answer, its instants on the monotonic clock."""
+    terms, head = answer.terms, answer.head
+    born = now - answer.age_s
+    until = born + answer.ttl_s
+    vary = terms.vary
+    return Entry(
+        answer.status,
+        headers,
+        body,
+        born,
+        until,
+        head.first(b"etag"),
+        head.first(b"last-modified"),
+        terms.open_to,
+        answer.tags,
+        began,
+        vary,
+        values_of(x, vary) if vary else (),
+        x.route,
+        until + terms.stale_while_revalidate_s,
+        until + terms.stale_if_error_s,
+        terms.strict,
+        terms.immutable,
+        _span(head) if answer.status == 206 else None,
+    )
+
+
+def strong(entry: Entry) -> bool:
+    """Whether the entry has a validator that tells its very bytes (RFC 9110 §8.8.1)."""
+    tag = parse_etag(entry.etag) if entry.etag is not None else None
+    return tag is not None and not tag[0]

@@ -1,0 +1,1 @@
+"""What may be stored, for how long, and what may be done with it then (RFC 9111). Pure."""

@@ -1,0 +1,142 @@
+"""A response's head on its way into the cache, read in one pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from apsperf_mw.cache.rules.terms import LASTING_ERRORS
+from apsperf_mw.http.dates import parse_http_date
+from apsperf_mw.http.fields import (
+    HOP_BY_HOP,
+    parse_age,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apsperf_mw.cache.rules.terms import Terms
+    from apsperf_mw.exchange import Header
+
+    Noted = dict[bytes, list[bytes]]
+
+# How a field is read: kept, noted by its name, part of what sets the terms, there by its value.
+KEPT, NOTED, POLICY, VALUE = 1, 2, 4, 8
+PLAIN = KEPT
+FIELDS: dict[bytes, int] = {
+    **dict.fromkeys(HOP_BY_HOP, 0),
+    b"access-control-allow-origin": KEPT | POLICY | VALUE,
+    b"cache-control": KEPT | POLICY | VALUE,
+    b"cdn-cache-control": KEPT | POLICY | VALUE,
+    b"vary": KEPT | POLICY | VALUE,
+    b"apsperf-cache-control": POLICY | VALUE,  # it was for us alone
+    b"connection": POLICY | VALUE,
+    b"set-cookie": KEPT | POLICY,
+    b"content-range": KEPT | NOTED,
+    b"expires": KEPT | NOTED | POLICY,
+    b"age": NOTED,  # counted anew
+    b"content-length": KEPT | NOTED,
+    b"date": KEPT | NOTED,
+    b"etag": KEPT | NOTED,
+    b"last-modified": KEPT | NOTED,
+}
+HEURISTIC_SHARE = 0.1  # RFC 9111 §4.2.2
+
+
+class Head(Struct, eq=False):
+    """The fields to keep, those that set the terms (lower case), and those noted by name."""
+
+    kept: list[Header]
+    policy: list[Header]
+    noted: Noted
+
+    def first(self, name: bytes) -> bytes | None:
+        """The noted field's first line."""
+        lines = self.noted.get(name)
+        return lines[0] if lines else None
+
+
+class Answer(Struct, eq=False):
+    """A response that may be stored: its head, its terms, its lifetime and age on arrival.
+
+    `length` is the announced one, or None.
+    """
+
+    head: Head
+    terms: Terms
+    status: int
+    length: int | None
+    ttl_s: float
+    age_s: float
+    tags: tuple[str, ...] = ()
+
+
+def read(headers: Iterable[Sequence[bytes]]) -> Head:
+    """The head in one pass; what an app may still change is copied."""
+    kept: list[Header] = []
+    policy: list[Header] = []
+    noted: Noted = {}
+    for name, value in headers:
+        lower = name.lower()
+        kind = FIELDS.get(lower, PLAIN)
+        if kind & POLICY:
+            policy.append((lower, value if kind & VALUE else b""))
+        if kind & NOTED:
+            noted.setdefault(lower, []).append(value)
+        if kind & KEPT:
+            kept.append((bytes(name), bytes(value)))
+    return Head(kept, policy, noted)
+
+
+def lifetime_s(
+    head: Head, terms: Terms, status: int, wall_now: float, most_guess_s: float
+) -> float:
+    """The freshness lifetime: what the response says, else the route's rule, else a guess, or 0."""
+    said = said_lifetime_s(head, terms, wall_now)
+    if said is None:
+        said = terms.ruled_s
+        if not said and terms.heuristic:
+            said = guessed_s(head, wall_now, most_guess_s)
+    if status >= 400 and status not in LASTING_ERRORS:
+        return min(said, terms.most_s)
+    return said
+
+
+def said_lifetime_s(head: Head, terms: Terms, wall_now: float) -> float | None:
+    """The explicit lifetime, or None where the response gives none (RFC 9111 §4.2.1)."""
+    if terms.lifetime_s is not None:
+        return terms.lifetime_s
+    if not terms.expires or b"expires" not in head.noted:
+        return None
+    expires = head.noted[b"expires"]
+    until = parse_http_date(expires[0]) if len(expires) == 1 else None
+    if until is None:
+        return 0.0  # RFC 9111 §5.3: an invalid date is in the past
+    date = parse_http_date(head.first(b"date") or b"")
+    return max(until - (date if date is not None else wall_now), 0.0)
+
+
+def guessed_s(head: Head, wall_now: float, most_s: float) -> float:
+    """A tenth of the time since the last change (RFC 9111 §4.2.2)."""
+    modified = parse_http_date(head.first(b"last-modified") or b"")
+    if modified is None:
+        return 0.0
+    date = parse_http_date(head.first(b"date") or b"")
+    since_s = (date if date is not None else wall_now) - modified
+    return min(max(since_s * HEURISTIC_SHARE, 0.0), most_s)
+
+
+def initial_age_s(noted: Noted, wall_now: float) -> float:
+    """The age on arrival (RFC 9111 §4.2.3); the app answers in-process, so without delay."""
+    said = parse_age(noted[b"age"]) if b"age" in noted else 0
+    date = parse_http_date(noted[b"date"][0]) if b"date" in noted else None
+    return said if date is None else max(said, int(wall_now) - date)
+
+
+def stored_headers(answer: Answer) -> tuple[Header, ...]:
+    """The fields to keep: without those that Connection names (RFC 9111 §3.1)."""
+    dropped = answer.terms.dropped
+    if not dropped:
+        return tuple(answer.head.kept)
+    return tuple([field for field in answer.head.kept if field[0].lower() not in dropped])

@@ -1,0 +1,209 @@
+"""What a WSGI app answers, passed on as the server pulls it; the cache records what passes."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.entry import Entry
+from apsperf_mw.cache.flights import Outcome
+from apsperf_mw.cache.revival import CONDITIONS, fallback
+from apsperf_mw.cache.screen import environ_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from apsperf_mw.exchange import Header
+    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIExchange, WSGIShell
+
+
+class Head:
+    """The `start_response` that the app gets.
+
+    `instead` is the body of the entry that answers in place of the app; all that the app gives
+    is dropped then.
+    """
+
+    __slots__ = ("_shell", "_start", "_x", "instead", "started")
+
+    def __init__(self, shell: WSGIShell, x: WSGIExchange, start_response: StartResponse) -> None:
+        self._shell = shell
+        self._x = x
+        self._start = start_response
+        self.started = False
+        self.instead: bytes | None = None
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
+        """Pass the head on with our fields; an error page in place of a head is not stored."""
+        shell, x = self._shell, self._x
+        try:
+            if exc_info is not None:
+                shell.cache.drop(x, Outcome.UNCACHEABLE)
+            out = shell.begin(x, status, headers)
+        except Exception as fault:
+            shell.hooks.faults.note("the cache's reading of a response", fault)
+            shell.cache.drop(x, Outcome.UNCACHEABLE)
+            out = list(headers)
+        if isinstance(out, Entry):
+            self.give(out)
+            return _drop
+        self.started = True
+        if exc_info is None:
+            write = self._start(status, out)
+        else:
+            self.instead = None
+            write = self._start(status, out, exc_info)
+
+        def record_and_write(chunk: bytes) -> object:
+            shell.record(x, chunk)
+            return write(chunk)
+
+        return record_and_write
+
+    def give(self, entry: Entry) -> None:
+        """Have the entry answer in place of the app."""
+        shell, x = self._shell, self._x
+        line, out, self.instead = shell.reply(x, entry)
+        self.started = True
+        shell.land(x, entry)
+        self._start(line, out)
+
+    def rescues(self, error: BaseException) -> bool:
+        """Whether a stale entry stands in for an exception; only where nothing is out yet."""
+        if self.started or not isinstance(error, Exception):
+            return False
+        entry = fallback(self._x, type(error).__qualname__)
+        if entry is None:
+            return False
+        self._shell.hooks.faults.note("the app, for which a stale response stood in", error)
+        self._x.status = 0
+        self._x.error = type(error).__qualname__
+        self.give(entry)
+        return True
+
+    def take_instead(self) -> bytes:
+        """The body in place of the app's, which ends the response."""
+        assert self.instead is not None
+        self._shell.hooks.end(self._x)
+        return self.instead
+
+
+class Pull:
+    """The app's body as the server pulls it; nothing is read ahead."""
+
+    __slots__ = ("_body", "_head", "_next", "_over", "_shell", "_x")
+
+    def __init__(
+        self, shell: WSGIShell, x: WSGIExchange, head: Head, body: Iterable[bytes]
+    ) -> None:
+        self._shell = shell
+        self._x = x
+        self._head = head
+        self._body = body
+        self._next: Callable[[], bytes] | None = None
+        self._over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._replaced():
+            return self._instead()
+        shell, x = self._shell, self._x
+        entered = shell.hooks.enter(x)
+        try:
+            chunk = self._advance()
+        except StopIteration:
+            if self._replaced():  # the head came with the body's end
+                return self._instead()
+            shell.settle(x)
+            shell.hooks.end(x)
+            raise
+        except BaseException as error:
+            if self._head.rescues(error):
+                return self._instead()
+            shell.fail(x, error)
+            raise
+        finally:
+            shell.hooks.leave(x, entered)
+        if self._replaced():  # the head came with the first chunk
+            return self._instead()
+        shell.record(x, chunk)
+        if x.tape is not None and x.tape.full:
+            shell.settle(x)
+        return chunk
+
+    def close(self) -> None:
+        """Close the app's body; a body closed before its end is not stored."""
+        shell, x = self._shell, self._x
+        shell.cache.drop(x, Outcome.FAILED)
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            shell.hooks.end(x, error)
+            raise
+        shell.hooks.end(x)
+
+    def _replaced(self) -> bool:
+        return self._head.instead is not None
+
+    def _instead(self) -> bytes:
+        if self._over:
+            raise StopIteration
+        self._over = True
+        return self._head.take_instead()
+
+    def _advance(self) -> bytes:
+        if self._next is None:
+            self._next = iter(self._body).__next__
+        return self._next()
+
+
+def asking_environ(environ: Environ, asked: Iterable[Header]) -> Environ:
+    """The environ with our conditional fields in place of the client's."""
+    ours = {environ_name(name.decode("latin-1")): value.decode("latin-1") for name, value in asked}
+    theirs = {environ_name(name.decode("latin-1")) for name in CONDITIONS}
+    return {name: value for name, value in environ.items() if name not in theirs} | ours
+
+
+# What a request of our own takes over from the one that it follows (PEP 3333).
+RENEWED_KEYS = (
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "RAW_URI",
+    "REQUEST_URI",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "SERVER_SOFTWARE",
+    "wsgi.version",
+    "wsgi.url_scheme",
+    "wsgi.errors",
+    "wsgi.multiprocess",
+)
+
+
+def renewing_environ(x: WSGIExchange, entry: Entry) -> Environ:
+    """An environ of our own: the URL and what selects the variant, nothing of the client."""
+    selecting = [environ_name(name.decode("latin-1")) for name in (b"host", *entry.vary)]
+    environ = {name: x.raw[name] for name in (*RENEWED_KEYS, *selecting) if name in x.raw}
+    return {
+        **environ,
+        "REQUEST_METHOD": "GET",
+        "REMOTE_ADDR": "",
+        "wsgi.input": BytesIO(b""),
+        "wsgi.multithread": True,
+        "wsgi.run_once": False,
+    }
+
+
+def swallow(status: str, headers: object, exc_info: object = None) -> Write:  # noqa: ARG001
+    """The start_response of a request of our own."""
+    return _drop
+
+
+def _drop(chunk: bytes) -> None:
+    """What is written is for nobody."""

@@ -1,0 +1,190 @@
+"""What an ASGI app sends, pushed on at once; the cache records what passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.entry import Entry
+from apsperf_mw.cache.flights import Outcome
+from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land
+from apsperf_mw.cache.voiding import invalidate
+from apsperf_mw.runtime.loop import never
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+
+    from apsperf_mw.asgi import ASGIExchange, ASGIShell, Message, Receive, Scope, Send
+    from apsperf_mw.exchange import Header
+
+# Ways to send a body that does not pass through us as bytes.
+FILE_MESSAGES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+
+
+class Push:
+    """Takes the app's messages; where a stored entry answers in its place, the rest is dropped."""
+
+    __slots__ = ("_hooks", "_instead", "_out", "_scope", "_shell", "_started", "_trailers", "_x")
+
+    def __init__(self, shell: ASGIShell, x: ASGIExchange, scope: Scope, out: Send) -> None:
+        self._shell = shell
+        self._hooks = shell.hooks
+        self._x = x
+        self._scope = scope
+        self._out = out
+        self._trailers = False
+        self._started = False
+        self._instead = False
+
+    async def send(self, message: Message) -> None:
+        """Take one message from the app."""
+        x = self._x
+        kind = message["type"]
+        if self._instead:
+            return
+        if kind == "http.response.body":
+            last = not message.get("more_body", False)
+            later = self._record(message.get("body", b""), last=last)
+            if later is not None:
+                await self._finish(later, "the cache's store")
+            await self._out(message)
+            if last and not self._trailers:
+                self._hooks.end(x)
+        elif kind == "http.response.start":
+            await self._start(message)
+        else:
+            await self._extension(kind, message)
+
+    async def rescue(self, error: Exception) -> bool:
+        """Serve a stale entry in place of an exception, where nothing is out yet and it may."""
+        entry = None if self._started else fallback(self._x, type(error).__qualname__)
+        if entry is None:
+            return False
+        self._hooks.faults.note("the app, for which a stale response stood in", error)
+        self._x.status = 0
+        await self._give(entry)
+        return True
+
+    async def _start(self, message: Message) -> None:
+        x = self._x
+        self._trailers = bool(message.get("trailers"))
+        if not isinstance(message.get("headers", ()), list | tuple):
+            message = {**message, "headers": list(message["headers"])}  # read more than once
+        head = self._begin(message)
+        if isinstance(head, Entry):
+            await self._give(head)
+            return
+        if x.key is not None and x.flight is None and x.method != "GET":
+            await self._heed(message)
+        self._started = True
+        await self._out(head)
+
+    def _begin(self, message: Message) -> Message | Entry:
+        try:
+            return self._shell.begin(self._x, self._scope, message)
+        except Exception as fault:
+            self._note("the cache's reading of a response", fault)
+            return message
+
+    async def _give(self, entry: Entry) -> None:
+        """Send the entry; what the app sends from now on is dropped."""
+        x, shell = self._x, self._shell
+        self._started = self._instead = True
+        start, body = shell.reply(x, entry)
+        later = land(shell.cache, x, entry, shell.face)
+        if later is not None:
+            await self._finish(later, "the cache's store")
+        await self._out(start)
+        await self._out({"type": "http.response.body", "body": body})
+        self._hooks.end(x)
+
+    def _record(self, body: bytes, *, last: bool) -> Awaitable[None] | None:
+        """Record a chunk; store before the last one goes out, so that the next request hits."""
+        x = self._x
+        tape = x.tape
+        try:
+            x.sent_bytes += len(body)
+            if tape is None:
+                return None
+            self._shell.cache.record(x, body)
+            if last or tape.full:
+                return self._shell.cache.settle(x, self._shell.face)
+        except Exception as fault:
+            self._note("the cache's recording", fault)
+        return None
+
+    async def _heed(self, message: Message) -> None:
+        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
+        x, shell = self._x, self._shell
+        headers = message.get("headers") or ()
+        if x.detail == "method":
+            await self._finish(
+                invalidate(shell.cache, x, headers, shell.face), "the cache's invalidation"
+            )
+        elif (later := heed_head(shell.cache, x, headers, shell.face)) is not None:
+            await self._finish(later, "the cache's store")
+
+    async def _finish(self, later: Awaitable[None], place: str) -> None:
+        try:
+            await later
+        except Exception as fault:
+            self._note(place, fault)
+
+    def _note(self, place: str, fault: Exception) -> None:
+        self._hooks.faults.note(place, fault)
+        self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
+
+    async def _extension(self, kind: str, message: Message) -> None:
+        if kind in FILE_MESSAGES:
+            self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
+        await self._out(message)
+        over = kind in FILE_MESSAGES and not message.get("more_body")
+        if over or (kind == "http.response.trailers" and not message.get("more_trailers")):
+            self._hooks.end(self._x)
+
+
+def asking_scope(scope: Scope, asked: Iterable[Header]) -> dict[str, Any]:
+    """The scope with our conditional fields in place of the client's."""
+    headers = [field for field in scope["headers"] if field[0] not in CONDITIONS]
+    return {**scope, "headers": [*headers, *asked]}
+
+
+# What a request of our own takes over from the one that it follows.
+RENEWED_KEYS = (
+    "type",
+    "asgi",
+    "http_version",
+    "scheme",
+    "path",
+    "raw_path",
+    "query_string",
+    "root_path",
+    "server",
+    "app",
+)
+
+
+def renewing_scope(x: ASGIExchange, entry: Entry) -> dict[str, Any]:
+    """A scope of our own: the URL and what selects the variant, nothing of the client."""
+    names = {b"host", *entry.vary}
+    scope = {key: x.raw[key] for key in RENEWED_KEYS if key in x.raw}
+    headers = [(name, value) for name, value in x.raw["headers"] if name in names]
+    state = {key: value for key, value in x.raw.get("state", {}).items() if key != "apsperf"}
+    return {**scope, "method": "GET", "headers": headers, "client": None, "state": state}
+
+
+def silent() -> Receive:
+    """The receive of a request without a body, whose client never leaves."""
+    asked = False
+
+    async def receive() -> Any:
+        nonlocal asked
+        if asked:
+            await never()
+        asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
+async def swallow(message: Message) -> None:
+    """The send of a request of our own."""

@@ -1,0 +1,71 @@
+"""A reply from a stored response: 200 or what it is, 304, a part (RFC 9111 §4.3.2, RFC 9110)."""
+
+from __future__ import annotations
+
+from tests.model.grammar import names_tag
+from tests.model.messages import Fields, Reply, Request
+from tests.model.spans import Span, parse_ranges, range_counts
+from tests.model.storing import Rules, Stored
+from tests.model.times import parse_date
+
+BOUNDARY = "part"
+
+
+def served(held: Stored, request: Request, now: float, rules: Rules) -> Reply:
+    """What the client gets; preconditions go before ranges (RFC 9110 §13.2.2)."""
+    fields = (*held.response.fields, ("Age", str(int(held.age_s(now)))))  # RFC 9111 §5.1
+    if not_modified(held, request, now, rules):
+        return Reply("not-modified", 304, fields)
+    spans = selected_spans(held, request, now, rules)
+    if spans is None:
+        body = b"" if request.method == "HEAD" else held.response.body
+        return Reply("served", held.response.status, fields, body)
+    return part(held, spans, fields)
+
+
+def not_modified(held: Stored, request: Request, now: float, rules: Rules) -> bool:
+    """Whether the client has it already (RFC 9110 §13.2.1, §13.2.2)."""
+    status = held.response.status
+    if status != 200 and (rules.departs.validates_200_only or not 200 <= status < 300):
+        return False
+    tags = request.lines("if-none-match")
+    if tags:  # §13.1.3: then the date is not looked at
+        return names_tag(tags, held.response.first("etag"))
+    dates = request.lines("if-modified-since")
+    since = parse_date(dates[0], now) if len(dates) == 1 else None
+    modified = modified_at(held, now, rules)
+    return since is not None and modified is not None and modified <= since
+
+
+def modified_at(held: Stored, now: float, rules: Rules) -> float | None:
+    """When it was last modified, or else made, or else received (RFC 9111 §4.3.2)."""
+    line = held.response.first("last-modified")
+    if line is not None:
+        return parse_date(line, now)
+    return None if rules.departs.needs_last_modified else held.made_at()
+
+
+def selected_spans(held: Stored, request: Request, now: float, rules: Rules) -> list[Span] | None:
+    """The parts that the client wants; None for the whole (RFC 9110 §14.2: GET alone has any)."""
+    response = held.response
+    lines = request.lines("range")
+    if not rules.can.ranges or request.method != "GET" or response.status != 200 or not lines:
+        return None
+    etag, modified = response.first("etag"), response.first("last-modified")
+    if not range_counts(request.lines("if-range"), etag, modified, response.first("date"), now):
+        return None
+    return parse_ranges(lines, len(response.body))
+
+
+def part(held: Stored, spans: list[Span], fields: Fields) -> Reply:
+    """206 with one part or several, or 416 with none (RFC 9110 §15.3.7, §15.5.17)."""
+    whole = held.response.body
+    if not spans:
+        fields = (("Content-Range", f"bytes */{len(whole)}"),)
+        return Reply("unsatisfiable", 416, fields)
+    if len(spans) == 1:
+        first, last = spans[0]
+        line = ("Content-Range", f"bytes {first}-{last}/{len(whole)}")
+        return Reply("part", 206, (*fields, line), whole[first : last + 1], whole=whole)
+    body = b"".join(whole[first : last + 1] for first, last in spans)
+    return Reply("part", 206, fields, body, whole=whole)

@@ -1,0 +1,228 @@
+"""Runs one program on the reference and on the package, and says what each of them did."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time as wall
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from apsperf_mw import Suite
+from apsperf_mw.cache.policy import Plan, rule
+from apsperf_mw.testing import messages as package
+from apsperf_mw.testing.harness import ASGIClient, WSGIClient
+from tests.model.drawing import START, Answer, Step, answer_to
+from tests.model.messages import (
+    Abilities,
+    AppFailed,
+    Departures,
+    Fields,
+    House,
+    Reply,
+    Request,
+    Response,
+)
+from tests.model.reference import Cache
+
+# Of what the app sees, what the cache may have changed.
+SEEN = (
+    *("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "range"),
+    *("if-range", "cookie", "authorization", "accept", "x-a", "host"),
+)
+QUIET = {
+    "timing": {"enabled": False},
+    "memory": {"enabled": False},
+    "tracing": {"enabled": False},
+    "exporter": {"kind": "none"},
+}
+
+
+class Clock:
+    """The monotonic and the wall clock, standing still until they are moved."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def monotonic(self) -> float:
+        """The clock of the process."""
+        return 10_000.0 + self.passed_s
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return START + self.passed_s
+
+
+@contextmanager
+def clock_of_the_package() -> Iterator[Clock]:
+    """A clock in place of the one that every module of the package reads."""
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in list(sys.modules.items()):
+            if not name.startswith("apsperf_mw"):
+                continue
+            if getattr(module, "monotonic", None) is wall.monotonic:
+                patch.setattr(module, "monotonic", clock.monotonic)
+            if getattr(module, "time", None) is wall.time:
+                patch.setattr(module, "time", clock.wall)
+        yield clock
+
+
+class Script:
+    """The app: what it does in the present step, and what it has seen."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.answer = Answer()
+        self.seen: list[tuple[str, ...]] = []
+
+    def __call__(self, request: Request) -> Response:
+        """Answer as the step says."""
+        values = [f"{name}: {value}" for name in SEEN if (value := request.value(name)) is not None]
+        self.seen.append((request.method, request.target, *values))
+        self.clock.passed_s += self.answer.takes_s
+        if self.answer.fails:
+            raise AppFailed
+        return answer_to(request, self.answer, len(self.seen), self.clock.wall())
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What came of one step: the reply, and what the app saw meanwhile."""
+
+    reply: Reply
+    seen: tuple[tuple[str, ...], ...]
+
+
+def on_reference(
+    program: list[Step], can: Abilities, house: House, departs: Departures
+) -> list[Trace]:
+    """What the reference does."""
+    clock = Clock()
+    script = Script(clock)
+    cache = Cache(can, house, departs, clock.wall)
+    traces = []
+    for step in program:
+        clock.passed_s += step.wait_s
+        script.answer, script_from = step.answer, len(script.seen)
+        reply = cache.handle(step.request, script)
+        traces.append(Trace(reply, tuple(script.seen[script_from:])))
+    return traces
+
+
+def on_package(shell: str, program: list[Step], house: House, calls: list[int]) -> list[Trace]:
+    """What the package does behind this shell; `calls` are those of the app that are expected."""
+    with clock_of_the_package() as clock:
+        script = Script(clock)
+        suite = Suite(cache=settings_of(house), **QUIET)
+
+        def app(request: package.Request) -> package.Response:
+            try:
+                response = script(read(request))
+            except AppFailed as error:
+                return package.Response(error=error)
+            plan = (
+                Plan(rule=rule(response.rule_s, shared=response.shared))
+                if response.rule_s
+                else None
+            )
+            body = [response.body] if response.body else []
+            return package.Response(response.status, response.fields, body, plan=plan)
+
+        client = WSGIClient(suite, app) if shell == "wsgi" else ASGIClient(suite, app)
+        if isinstance(client, ASGIClient):
+            return asyncio.run(run_tasks(client, program, script))
+        return run_here(client, program, script, calls)
+
+
+def settings_of(house: House) -> dict[str, object]:
+    """The settings; those that the package does not have yet only where they differ."""
+    names = ("share_with_cookie", "ignore_cookies", "error_ttl_s", "max_entry_bytes")
+    more = ("store_set_cookie", "request_directives", "heuristic", "stale_on_error")
+    default = House()
+    given = {name: getattr(house, name) for name in (*names, "max_variants")}
+    return given | {
+        name: getattr(house, name)
+        for name in more
+        if getattr(house, name) != getattr(default, name)
+    }
+
+
+def begin(step: Step, script: Script) -> package.Request:
+    """The step begins; the request as the harness takes it."""
+    script.clock.passed_s += step.wait_s
+    script.answer = step.answer
+    asked = step.request
+    return package.Request(asked.method, asked.target, asked.fields, asked.body, asked.scheme)
+
+
+def run_here(
+    client: WSGIClient, program: list[Step], script: Script, calls: list[int]
+) -> list[Trace]:
+    """Each step in this thread; what goes on in others is waited for."""
+    traces = []
+    for step, expected in zip(program, calls, strict=True):
+        seen_from = len(script.seen)
+        reply = reply_of(lambda request: client.send(request), begin(step, script))
+        wait_until(lambda: len(script.seen) >= expected)
+        wait_until(lambda: len(client.suite.cache.flights) == 0)
+        traces.append(Trace(reply, tuple(script.seen[seen_from:])))
+    return traces
+
+
+async def run_tasks(client: ASGIClient, program: list[Step], script: Script) -> list[Trace]:
+    """Each step in this loop; the tasks that it leaves behind are waited for."""
+    traces = []
+    for step in program:
+        seen_from = len(script.seen)
+        request = begin(step, script)
+        try:
+            got = await client.asend(request)
+            assert got is not None
+            reply = read_reply(got)
+        except AppFailed:
+            reply = Reply("failed")
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+        traces.append(Trace(reply, tuple(script.seen[seen_from:])))
+    return traces
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for another thread, two seconds at most; what it did is compared, not whether."""
+    deadline = wall.monotonic() + 2
+    while not condition() and wall.monotonic() < deadline:
+        wall.sleep(0.001)
+
+
+def reply_of(send: Callable[[package.Request], package.Reply], request: package.Request) -> Reply:
+    """What the client gets."""
+    try:
+        return read_reply(send(request))
+    except AppFailed:
+        return Reply("failed")
+
+
+def read(request: package.Request) -> Request:
+    """The request that the app sees, as the reference has it."""
+    return Request(request.method, request.target, request.headers, request.body, request.scheme)
+
+
+def read_reply(got: package.Reply) -> Reply:
+    """The package's reply as the reference has it; Cache-Status tells whence it came."""
+    fields = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in got.headers)
+    kind = "app"
+    if got.cache.hit:
+        kinds = {206: "part", 304: "not-modified", 416: "unsatisfiable"}
+        kind = kinds.get(got.status, "served")
+    elif got.status == 504 and got.cache.detail == "only-if-cached":
+        kind = "gateway-timeout"
+    return Reply(kind, got.status, without_status(fields), got.body, got.cache.stored)
+
+
+def without_status(fields: Fields) -> Fields:
+    """The fields without Cache-Status, which speaks of us."""
+    return tuple(field for field in fields if field[0].lower() != "cache-status")
