@@ -171,10 +171,10 @@ class ASGIShell(ASGIGate):
         if asked:
             scope = asking_scope(scope, asked)
         push = Push(self, x, scope, send)
+        x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
         entered = hooks.enter(x)
         failure: BaseException | None = None
         try:
-            x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
             await self.app(scope, receive, push.send)
         except BaseException as error:
             failure = error

@@ -27,10 +27,9 @@ class Exchange(Struct, eq=False):
     """What is known of one request; `started`, `head_at` and `ended_at` are monotonic seconds.
 
     `result` is what the cache did: hit, miss, stale, revalidated, bypass, collapsed or off.
-
     `stale` is what the app is asked about, `renewal` the flight on which a stale entry that was
-    served is fetched anew, `wants` the request's own directives where they count. `error` is the name of
-    the exception type that the app let through. `span` belongs to the tracing observer.
+    served is fetched anew, `wants` the request's own directives where they count. `error` is the
+    name of the exception type that the app let through. `span` belongs to the tracing observer.
     """
 
     raw: dict[str, Any]

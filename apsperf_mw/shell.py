@@ -5,7 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.making import written
+from apsperf_mw.cache.making import stripped_names, written
+from apsperf_mw.cache.policy import Current
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
 from apsperf_mw.cache.wire import app_status
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
 
-# What an app says to us alone, and is not passed on.
-OURS = frozenset({b"apsperf-cache-control"})
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -32,6 +31,7 @@ class Gate:
         self.cache = suite.cache
         self.hooks = suite.hooks
         self.face = face
+        self.ours = stripped_names(settings)
         self.say = settings.status_header
         self.enabled = settings.enabled
         self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
@@ -88,7 +88,7 @@ class Gate:
     def told(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> list[Header]:
         """The app's head with what we say, and without what was said to us alone."""
         stored = self.cache.begin(x, headers)
-        out: list[Any] = [field for field in headers if field[0].lower() not in OURS]
+        out: list[Any] = [field for field in headers if field[0].lower() not in self.ours]
         if stored and x.tape is not None and (control := written(x.tape.answer)) is not None:
             out.append(control)
         if self.say:
@@ -109,7 +109,7 @@ class Hooks:
     """The observers' methods, collected once; a hook that raises is noted, never felt."""
 
     def __init__(self, observers: Iterable[object], faults: Faults) -> None:
-        seen = tuple(observers)
+        seen = (*observers, Current())
         self.starts = _methods(seen, "start")
         self.heads = _methods(seen, "head")
         self.ends = _methods(seen, "end")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from apsperf_mw.cache.flow import Cache
+from apsperf_mw.cache.policy import current
+from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.errors import DriverError
@@ -180,15 +182,32 @@ class Suite:
         self.exporter.close()
         self.registry.close()
 
-    def purge(self, *tags: str) -> None:
-        """Make every stored response that carries one of these tags unusable, at once.
+    def purge(
+        self,
+        *tags: str,
+        urls: Iterable[str] = (),
+        prefixes: Iterable[str] = (),
+        everything: bool = False,
+        hard: bool = False,
+    ) -> None:
+        """Make stored responses not good any more, at once, also those that are being made.
 
-        Raises `DriverError` for a driver outside this process, which would not hear of it.
+        Those that carry one of the tags, are of one of the URLs (absolute, or a path for any
+        host), or stand below one of the prefixes. The next request asks the app about them;
+        `hard`, they are not used even for that. `SettingError` for what cannot be; `DriverError`
+        for a driver outside this process, which would not hear of it.
         """
+        what = Purge(tags, tuple(urls), tuple(prefixes), everything, hard).check()
         driver = self.driver("cache")
         if not driver.local:
             raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
-        self.cache.tags.purge(tags)
+        self.cache.tags.apply(what)
+
+    def tag(self, *tags: str) -> None:
+        """Have the response that is being made carry these tags; outside a request, nothing."""
+        plan = current.get()
+        if plan is not None:
+            plan.add(tags)
 
 
 def _stat(driver: LocalDriver, key: str) -> list[tuple[float, Attributes]]:

@@ -22,7 +22,6 @@ from apsperf_mw.cache.wire import as_text
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
-from apsperf_mw.shell import OURS
 from apsperf_mw.wsgi import WSGIExchange, WSGIGate, as_bytes
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class Relay:
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
         """Say in the response's fields what becomes of it."""
         told = self.gate.told(self.x, fields)
-        for ours in OURS:
+        for ours in self.gate.ours:
             if response.has_header(ours.decode("ascii")):
                 del response[ours.decode("ascii")]
         for name, value in as_text(tuple(field for field in told if field not in fields)):

@@ -221,7 +221,7 @@ class Calls:
 
     def _value(self, call: Call, result: Result) -> Any:
         """The result for one caller, unless a tag was purged or it does not parse."""
-        if result.tags and not self.tags.good(result.tags, result.began):
+        if not self.tags.good(result.tags, result.began):
             return MISSING
         if result.form == KEPT:
             return result.value

@@ -67,6 +67,10 @@ class Entry(Struct, gc=False, eq=False):
         return len(self.body) + 3 * head + OVERHEAD_BYTES
 
 
+# RFC 9111 §5.2.1.7: what was asked for is not stored, and the app must not be asked.
+NOT_CACHED = Entry(504, ((b"content-length", b"0"),), b"", 0.0, 0.0)
+
+
 class Fork(Struct, gc=False, eq=False, frozen=True):
     """Stands under a URL's key where responses vary: the field names, and the variants' values.
 

@@ -17,25 +17,41 @@ from apsperf_mw.cache.rules.answer import (
     stored_headers,
 )
 from apsperf_mw.cache.rules.renewal import merged
-from apsperf_mw.cache.rules.terms import Asked, Terms, terms_of
+from apsperf_mw.cache.rules.terms import NO_NAMES, Asked, Terms, terms_of
 from apsperf_mw.cache.screen import GUARDED, RANGE
 from apsperf_mw.http.etags import parse_etag
 from apsperf_mw.http.fields import clean_headers, parse_content_length
 from apsperf_mw.http.ranges import parse_content_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.cache.rules.answer import Noted
     from apsperf_mw.cache.tape import Tape
     from apsperf_mw.exchange import Exchange, Header
-    from apsperf_mw.settings import Settings
+    from apsperf_mw.settings import CacheSettings, Settings
 
 # Terms are forgotten all at once past this many; an app has a few dozen.
 MOST_TERMS = 1024
 LONGEST_POLICY = 4096
+OURS = frozenset({b"apsperf-cache-control"})
+TAG_FIELDS = frozenset({b"cache-tag", b"surrogate-key"})
 # What of a request the terms depend on.
 SETTLING = GUARDED | RANGE
+
+
+def stripped_names(settings: CacheSettings) -> frozenset[bytes]:
+    """What an app says to us alone, and is neither passed on nor stored."""
+    return OURS if settings.keep_tag_headers else OURS | TAG_FIELDS
+
+
+def named_tags(noted: Noted) -> Iterator[str]:
+    """The tags that the response names: Cache-Tag by commas, Surrogate-Key by spaces."""
+    for line in noted.get(b"cache-tag", ()):
+        yield from (tag.strip().decode("latin-1") for tag in line.split(b",") if tag.strip())
+    for line in noted.get(b"surrogate-key", ()):
+        yield from (tag.decode("latin-1") for tag in line.split())
 
 
 class Maker:
@@ -43,6 +59,7 @@ class Maker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.stripped = stripped_names(settings.cache)
         self._max_bytes = settings.cache.max_entry_bytes
         self._terms: dict[tuple[object, ...], Terms] = {}
 
@@ -61,7 +78,7 @@ class Maker:
             return terms.refusal
         if x.status == 206 and not _may_be_kept_as_part(x, head, terms):
             return "partial"
-        return self._on(terms, x, head, plan, wall_now)
+        return self._on(terms, x, head, wall_now)
 
     def renewed(self, x: Exchange, entry: Entry, said: Head, plan: Plan, wall_now: float) -> Answer:
         """The entry's own head, brought up to date; its terms may refuse now."""
@@ -76,9 +93,7 @@ class Maker:
         age_s = initial_age_s(head.noted, wall_now)
         return Answer(head, terms, entry.status, len(entry.body), ttl_s, age_s, entry.tags)
 
-    def _on(
-        self, terms: Terms, x: Exchange, head: Head, plan: Plan, wall_now: float
-    ) -> Answer | str:
+    def _on(self, terms: Terms, x: Exchange, head: Head, wall_now: float) -> Answer | str:
         noted = head.noted
         length = None
         if b"content-length" in noted:
@@ -91,7 +106,7 @@ class Maker:
         age_s = initial_age_s(noted, wall_now) if noted else 0.0
         if ttl_s <= age_s and not _worth_keeping(head, terms, ttl_s, age_s, wall_now):
             return "no-cache" if terms.revalidates else "no-lifetime"
-        tags = plan.all_tags() if plan.rule is not None or plan.tags else ()
+        tags = tuple(named_tags(noted)) if not TAG_FIELDS.isdisjoint(noted) else ()
         return Answer(head, terms, x.status, length, ttl_s, age_s, tags)
 
     def _lifetime_s(self, head: Head, terms: Terms, status: int, wall_now: float) -> float:
@@ -159,11 +174,11 @@ def written(answer: Answer) -> Header | None:
     return (b"cache-control", control)
 
 
-def entry_of(x: Exchange, tape: Tape, began: int, now: float) -> Entry:
+def entry_of(x: Exchange, tape: Tape, stripped: frozenset[bytes], began: int, now: float) -> Entry:
     """The entry that a recorded response makes."""
     answer = tape.answer
     body = tape.body()
-    headers = stored_headers(answer)
+    headers = stored_headers(answer, stripped if answer.tags else NO_NAMES)
     if answer.length is None and answer.status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
     return made(x, answer, headers, body, began, now)
@@ -191,7 +206,7 @@ def made(
         head.first(b"etag"),
         head.first(b"last-modified"),
         terms.open_to,
-        answer.tags,
+        answer.tags if x.plan is None else (*answer.tags, *x.plan.all_tags()),
         began,
         vary,
         values_of(x, vary) if vary else (),

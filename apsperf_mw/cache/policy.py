@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003 - for msgspec
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -185,6 +186,22 @@ def rule_of(view: object) -> Rule | None:
     return found if isinstance(found, Rule) else None
 
 
+# The plan of the request that this code serves, for code that has neither scope nor environ.
+current: ContextVar[Plan | None] = ContextVar("apsperf.plan", default=None)
+
+
+class Current:
+    """Keeps `current`; called as observers are."""
+
+    def enter(self, x: Exchange) -> Token[Plan | None]:
+        """The app is about to run."""
+        return current.set(x.plan)
+
+    def leave(self, x: Exchange, token: Token[Plan | None]) -> None:  # noqa: ARG002
+        """The app has returned."""
+        current.reset(token)
+
+
 class Plan(Struct, eq=False):
     """One request's route: filled in by an adapter or the app, read when the response begins.
 
@@ -196,6 +213,10 @@ class Plan(Struct, eq=False):
     rule: Rule | None = None
     tags: tuple[str, ...] = ()
     private: bool = False
+
+    def add(self, tags: Iterable[str]) -> None:
+        """Have the response carry these tags too; `SettingError` for one that cannot be."""
+        self.tags = (*self.tags, *_checked_tags(tags))
 
     def all_tags(self) -> tuple[str, ...]:
         """The rule's tags and those added while the response was made."""

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apsperf_mw.cache.entry import Entry
+from apsperf_mw.cache.entry import NOT_CACHED
 from apsperf_mw.cache.parts import part
 from apsperf_mw.cache.screen import RANGE
 from apsperf_mw.cache.wire import STATUS, scope_head, served_status, without_body
 
 if TYPE_CHECKING:
+    from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flow import Cache
     from apsperf_mw.exchange import Exchange, Header
 
     Reply = tuple[int, list[Header], bytes]
 
-# RFC 9111 §5.2.1.7: what was asked for is not stored, and the app must not be asked.
-NOT_CACHED = Entry(504, ((b"content-length", b"0"),), b"", 0.0, 0.0)
-
 
 def reply(cache: Cache, x: Exchange, entry: Entry, now: float, *, say: bool) -> Reply:
     """Status, head and body: a 304, a part, a head alone, or the whole; the fields are anew."""
+    if entry is NOT_CACHED:
+        return unavailable(x, say=say)
     until, head = entry.scope_wire
     if now >= until:
         head = scope_head(entry, now, say=say)

@@ -1,43 +1,177 @@
-"""Tags: what entries depend on. Purging one is a stamp, never a scan."""
+"""What was purged, and when: a purge is a stamp, never a scan.
+
+Every entry knows the tick at which its request began; what was purged after it is not good. A
+response that is being made while it is purged is so never stored as good.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
+from apsperf_mw.cache.keys import fold_host
+from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Past this many purged tags all tagged entries are purged at once and the table starts anew.
+    from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.keys import Key
+
+T = TypeVar("T")
+
+# Past so many purged tags or URLs everything is purged at once and the tables start anew.
 MOST_STAMPS = 100_000
+# As well as past so many prefixes, each of which older entries are compared with.
+MOST_PREFIXES = 256
+
+
+class Stamp(NamedTuple):
+    """The ticks of the last purge, and of the last hard one."""
+
+    last: int
+    hard: int
+
+
+NEVER = Stamp(0, 0)
+
+
+class Place(NamedTuple):
+    """Part of a URL, as purges name it; an empty scheme and host stand for any."""
+
+    scheme: str
+    host: str
+    path: str
+    query: str
+
+
+class Purge(NamedTuple):
+    """What to purge: entries with one of the tags, of the URLs, below the prefixes, or all.
+
+    Soft, they are asked about before they are used again; `hard`, they are never used.
+    """
+
+    tags: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    everything: bool = False
+    hard: bool = False
+
+    def check(self) -> Purge:
+        """Itself; `SettingError` for a tag or a URL that cannot be, or where nothing is named."""
+        if not (self.tags or self.urls or self.prefixes or self.everything):
+            raise SettingError("purge: nothing named; accepted: tags, urls, prefixes or everything")
+        for tag in self.tags:
+            if not is_text(tag):
+                raise SettingError(f"purge: tag {tag!r} given; accepted: non-empty strings")
+        for url in (*self.urls, *self.prefixes):
+            place_of(url)
+        return self
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a string, and not an empty one."""
+    return isinstance(value, str) and value != ""
+
+
+def place_of(url: str) -> Place:
+    """The part of a URL that a purge names: absolute, or a path for any host."""
+    try:
+        parts = urlsplit(url)
+    except (ValueError, TypeError, AttributeError):
+        parts = urlsplit("")
+    if not parts.path.startswith("/") or bool(parts.scheme) != bool(parts.netloc):
+        raise SettingError(f"purge: URL {url!r} given; accepted: http://host/path or /path")
+    host = fold_host(parts.netloc, parts.scheme) if parts.netloc else ""
+    return Place(parts.scheme.lower(), host, parts.path, parts.query)
 
 
 class Tags:
-    """A clock that ticks at each purge, and the tick of each tag's last purge.
+    """A clock that ticks at each purge, and the tick of each thing's last purge.
 
-    An entry is good if none of its tags was purged after its request began.
+    `swept` is the tick of the last purge that may concern entries without tags: whoever began
+    after it need not be looked at for one.
     """
 
     def __init__(self, most: int = MOST_STAMPS) -> None:
         self._lock = Lock()
         self._most = most
-        self._stamps: dict[str, int] = {}
-        self._floor = 0
+        self._stamps: dict[str | Place, Stamp] = {}
+        self._prefixes: dict[Place, Stamp] = {}
+        self._floor = NEVER
         self.clock = 0
+        self.swept = 0
 
     def purge(self, tags: Iterable[str]) -> None:
-        """Make every entry that carries one of these tags and began before now unusable."""
+        """Make what carries one of these tags and began before now not good any more."""
+        self.apply(Purge(tuple(tags)))
+
+    def apply(self, what: Purge) -> None:
+        """Make the entries that are named and began before now not good any more."""
         with self._lock:
-            self.clock += 1
-            for tag in tags:
-                self._stamps[tag] = self.clock
-            if len(self._stamps) > self._most:
-                self._floor = self.clock
-                self._stamps = {}
+            self.clock = clock = self.clock + 1
+            for tag in what.tags:
+                self._mark(self._stamps, tag, clock, hard=what.hard)
+            for url in what.urls:
+                self._mark(self._stamps, place_of(url), clock, hard=what.hard)
+            for prefix in what.prefixes:
+                self._mark(self._prefixes, place_of(prefix), clock, hard=what.hard)
+            crowded = len(self._stamps) > self._most or len(self._prefixes) > MOST_PREFIXES
+            if what.everything or crowded:
+                self._raise_floor(clock, hard=what.hard or crowded)
+            if what.urls or what.prefixes or what.everything or crowded:
+                self.swept = clock
 
     def good(self, tags: tuple[str, ...], began: int) -> bool:
-        """Whether what began at that tick is untouched by purges of its tags."""
+        """Whether what began at that tick is untouched by purges of its tags and of everything."""
         stamps = self._stamps
-        floor = self._floor
-        return all(stamps.get(tag, floor) <= began for tag in tags)
+        return self._floor.last <= began and all(
+            stamps.get(tag, NEVER).last <= began for tag in tags
+        )
+
+    def spares(self, key: Key, entry: Entry) -> bool:
+        """Whether nothing that names the entry was purged since its request began."""
+        if not self.good(entry.tags, entry.began):
+            return False
+        return entry.began >= self.swept or self._last(key, entry).last <= entry.began
+
+    def dead(self, key: Key, entry: Entry) -> bool:
+        """Whether the entry was purged for good, and may not even be asked about."""
+        return self._last(key, entry).hard > entry.began
+
+    def _mark(self, stamps: dict[T, Stamp], name: T, clock: int, *, hard: bool) -> None:
+        before = stamps.get(name, NEVER)
+        stamps[name] = Stamp(clock, clock if hard else before.hard)
+
+    def _raise_floor(self, clock: int, *, hard: bool) -> None:
+        self._floor = Stamp(clock, clock if hard else self._floor.hard)
+        if hard:
+            self._stamps = {}
+            self._prefixes = {}
+
+    def _last(self, key: Key, entry: Entry) -> Stamp:
+        """The latest ticks of all that names the entry."""
+        found = [self._floor]
+        stamps = self._stamps
+        if stamps:
+            found += [stamps[tag] for tag in entry.tags if tag in stamps]
+        if entry.began < self.swept:
+            found += self._of_place(key)
+        return found[0] if len(found) == 1 else Stamp(*map(max, zip(*found, strict=True)))
+
+    def _of_place(self, key: Key) -> Iterable[Stamp]:
+        if len(key) != 6:  # too long to be kept as text: every prefix might be its own
+            return self._prefixes.values()
+        scheme, host, _, path, raw, query = (str(part) for part in key)
+        found = []
+        for way in {raw, path}:
+            for place in ((scheme, host), ("", "")):
+                stamp = self._stamps.get(Place(*place, way, query))
+                if stamp is not None:
+                    found.append(stamp)
+        for prefix, stamp in list(self._prefixes.items()):
+            here = (prefix.scheme, prefix.host) in ((scheme, host), ("", ""))
+            if here and (raw.startswith(prefix.path) or path.startswith(prefix.path)):
+                found.append(stamp)
+        return found

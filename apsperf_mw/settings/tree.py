@@ -108,6 +108,9 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status_header: Annotated[
         bool, Meta(description="Say in `Cache-Status` (RFC 9211) what the cache did.")
     ] = True
+    keep_tag_headers: Annotated[
+        bool, Meta(description="Pass `Cache-Tag` and `Surrogate-Key` on to clients.")
+    ] = False
     store_set_cookie: Annotated[
         bool, Meta(description="Store responses with `Set-Cookie`, as RFC 9111 allows.")
     ] = False

@@ -20,6 +20,8 @@ TIMED = (
     "apsperf_mw.wsgi",
     "apsperf_mw.shell",
     "apsperf_mw.cache.flow",
+    "apsperf_mw.cache.intake",
+    "apsperf_mw.cache.revival",
     "apsperf_mw.cache.shelf",
     "apsperf_mw.drivers.faces",
     "apsperf_mw.drivers.memory",

@@ -227,14 +227,14 @@ def test_a_closed_one_takes_no_more_and_ends_its_threads() -> None:
 
 
 def test_the_threads_end_with_their_owner() -> None:
-    background: Background | None = Background(lambda fault: None)
+    owner = [Background(lambda fault: None)]
     gate, before = Event(), threads()
     for _ in range(3):
-        background.spawn_thread(waiting(gate))
+        owner[0].spawn_thread(waiting(gate))
     gate.set()
-    until_idle(background)
+    until_idle(owner[0])
     assert len(ours(before)) == 3
-    background = None
+    owner.clear()
     gc.collect()
     until(lambda: not ours(before))
 

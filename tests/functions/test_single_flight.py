@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Thread
 from typing import Any
@@ -135,15 +135,17 @@ def test_threads_and_tasks_wait_for_a_plain_function_at_once() -> None:
     def function() -> list[int]:
         return [door.enter()]
 
-    async def through_a_loop() -> list[int]:
-        async with anyio.create_task_group():
-            return await anyio.to_thread.run_sync(function)
+    async def in_a_loop() -> list[int]:
+        return await anyio.to_thread.run_sync(function)
+
+    def through_a_loop() -> list[int]:
+        return anyio.run(in_a_loop)
 
     def all_wait() -> None:
         until(lambda: followers(suite.functions.calls.flights) == 19)
         door.open.set()
 
-    ways = iter([function, lambda: anyio.run(through_a_loop)] * 10)
+    ways: Iterator[Callable[[], list[int]]] = iter([function.__call__, through_a_loop] * 10)
 
     def one() -> list[int]:
         return next(ways)()

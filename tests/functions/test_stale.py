@@ -11,6 +11,7 @@ import pytest
 
 from tests.core.conftest import Clock
 from tests.functions.support import World, auntil, until
+from tests.functions.test_background import waiting
 from tests.functions.test_single_flight import LOOPS, Door, in_threads
 
 STORES = ("memory", "bytes")
@@ -139,7 +140,7 @@ def test_when_all_threads_are_busy_the_next_call_tries_again(clock: Clock) -> No
 
     assert function() == 1
     clock.move(15)
-    while background.spawn_thread(lambda: gate.wait(20) and None):
+    while background.spawn_thread(waiting(gate)):
         pass
     assert [function(), function()] == [1, 1]
     assert len(calls) == 1

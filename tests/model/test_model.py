@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, note
 
 from tests.model.comparing import differences
-from tests.model.drawing import Step, houses, programs
+from tests.model.drawing import houses, programs
 from tests.model.messages import Abilities, Departures, House
+from tests.model.script import Step
 from tests.model.world import Trace, on_package, on_reference
 
 # What the package can do today, and where it is known not to follow the RFC to the letter.

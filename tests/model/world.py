@@ -8,6 +8,7 @@ import time as wall
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,6 @@ from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.testing import messages as package
 from apsperf_mw.testing.harness import ASGIClient, WSGIClient
-from tests.model.drawing import START, Answer, Step, answer_to
 from tests.model.messages import (
     Abilities,
     AppFailed,
@@ -27,13 +27,14 @@ from tests.model.messages import (
     Response,
 )
 from tests.model.reference import Cache
+from tests.model.script import START, Answer, Step, answer_to
 
 # Of what the app sees, what the cache may have changed.
 SEEN = (
     *("if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "range"),
     *("if-range", "cookie", "authorization", "accept", "x-a", "host"),
 )
-QUIET = {
+QUIET: dict[str, dict[str, object]] = {
     "timing": {"enabled": False},
     "memory": {"enabled": False},
     "tracing": {"enabled": False},
@@ -117,20 +118,13 @@ def on_package(shell: str, program: list[Step], house: House, calls: list[int]) 
     """What the package does behind this shell; `calls` are those of the app that are expected."""
     with clock_of_the_package() as clock:
         script = Script(clock)
-        suite = Suite(cache=settings_of(house), **QUIET)
+        suite = Suite(framework=QUIET, cache=settings_of(house))
 
         def app(request: package.Request) -> package.Response:
             try:
-                response = script(read(request))
+                return write(script(read(request)))
             except AppFailed as error:
                 return package.Response(error=error)
-            plan = (
-                Plan(rule=rule(response.rule_s, shared=response.shared))
-                if response.rule_s
-                else None
-            )
-            body = [response.body] if response.body else []
-            return package.Response(response.status, response.fields, body, plan=plan)
 
         client = WSGIClient(suite, app) if shell == "wsgi" else ASGIClient(suite, app)
         if isinstance(client, ASGIClient):
@@ -166,9 +160,8 @@ def run_here(
     traces = []
     for step, expected in zip(program, calls, strict=True):
         seen_from = len(script.seen)
-        reply = reply_of(lambda request: client.send(request), begin(step, script))
-        wait_until(lambda: len(script.seen) >= expected)
-        wait_until(lambda: len(client.suite.cache.flights) == 0)
+        reply = reply_of(client, begin(step, script))
+        wait_until(partial(settled, client, script, expected))
         traces.append(Trace(reply, tuple(script.seen[seen_from:])))
     return traces
 
@@ -191,6 +184,11 @@ async def run_tasks(client: ASGIClient, program: list[Step], script: Script) -> 
     return traces
 
 
+def settled(client: WSGIClient, script: Script, calls: int) -> bool:
+    """Whether the app has been called so often, and nothing is being fetched any more."""
+    return len(script.seen) >= calls and len(client.suite.cache.flights) == 0
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for another thread, two seconds at most; what it did is compared, not whether."""
     deadline = wall.monotonic() + 2
@@ -198,10 +196,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
         wall.sleep(0.001)
 
 
-def reply_of(send: Callable[[package.Request], package.Reply], request: package.Request) -> Reply:
+def reply_of(client: WSGIClient, request: package.Request) -> Reply:
     """What the client gets."""
     try:
-        return read_reply(send(request))
+        return read_reply(client.send(request))
     except AppFailed:
         return Reply("failed")
 
@@ -209,6 +207,15 @@ def reply_of(send: Callable[[package.Request], package.Reply], request: package.
 def read(request: package.Request) -> Request:
     """The request that the app sees, as the reference has it."""
     return Request(request.method, request.target, request.headers, request.body, request.scheme)
+
+
+def write(response: Response) -> package.Response:
+    """The app's response as the harness takes it."""
+    plan = None
+    if response.rule_s:
+        plan = Plan(rule=rule(response.rule_s, shared=response.shared))
+    body = [response.body] if response.body else []
+    return package.Response(response.status, response.fields, body, plan=plan)
 
 
 def read_reply(got: package.Reply) -> Reply:

@@ -9,10 +9,14 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner, Result
 
 from apsperf_mw import Suite
+from apsperf_mw.cli import main
 from apsperf_mw.testing.harness import ASGIClient, WSGIClient
 from apsperf_mw.testing.messages import Gate, Response
 from tests.apps.servers import STOP_S, port_of
@@ -138,3 +142,13 @@ def serving(name: str, directory: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def invoke(*args: str, pages: str = "") -> Result:
+    """The command `apsperf warm` with these pages as its input."""
+    make: Any = CliRunner
+    apart = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+    result: Result = make(**apart).invoke(
+        main, ("warm", *args), input=pages, catch_exceptions=False
+    )
+    return result

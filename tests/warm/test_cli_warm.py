@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from apsperf_mw.cli import main
-from tests.warm.support import ROOT, environ, index, serving, urlset
+from tests.warm.support import ROOT, environ, index, invoke, serving, urlset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +33,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
 
 
-def warm(*args: str, pages: str = "") -> Result:
-    return CliRunner().invoke(main, ("warm", *args), input=pages, catch_exceptions=False)
-
-
 def report(*args: str, pages: str = "", code: int = 0) -> dict[str, Any]:
-    result = warm(*args, "--json", pages=pages)
+    result = invoke(*args, "--json", pages=pages)
     assert result.exit_code == code, result.output
     told: dict[str, Any] = json.loads(result.stdout)
     return told
@@ -91,7 +85,7 @@ def test_a_django_project_is_asked(app: str, tmp_path: Path) -> None:
 def test_a_cache_that_ends_with_the_command_is_said_to(app: str) -> None:
     args = ("--app", f"tests.warm.shop:{app}", "--urls", "-")
     assert report(*args, pages="/page")["lasting"] is False
-    result = warm(*args, pages="/page")
+    result = invoke(*args, pages="/page")
     assert result.stdout == "1 stored\n"
     assert "note: the cache is in the memory of this process" in result.stderr
 
@@ -118,7 +112,7 @@ def test_the_app_is_started_before_and_shut_down_after() -> None:
     ("app", "message"), [("fails_up", "no database"), ("fails_down", "still busy")]
 )
 def test_a_lifespan_that_fails_is_an_error(app: str, message: str) -> None:
-    result = warm("--app", f"tests.warm.shop:{app}", "--urls", "-", pages="/page")
+    result = invoke("--app", f"tests.warm.shop:{app}", "--urls", "-", pages="/page")
     assert result.exit_code == 1
     assert f"Error: the app's lifespan failed: {message}" in result.stderr
     assert ("1 stored" in result.stdout) == (app == "fails_down")
@@ -215,13 +209,13 @@ USAGE = [
 
 @pytest.mark.parametrize(("args", "message"), USAGE, ids=[" ".join(args) for args, _ in USAGE])
 def test_what_cannot_be_carried_out_is_code_2(args: tuple[str, ...], message: str) -> None:
-    result = warm(*args, pages="/page\n")
+    result = invoke(*args, pages="/page\n")
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in " ".join(result.stderr.split())
 
 
 def test_pages_of_another_host_only_are_an_error() -> None:
-    result = warm(*SHOP, "--urls", "-", pages="https://other.test/a")
+    result = invoke(*SHOP, "--urls", "-", pages="https://other.test/a")
     assert result.exit_code == 2
     assert "off the host; accepted: paths, and URLs of shop.test (--base, --host)" in result.stderr
 
@@ -233,7 +227,7 @@ def test_nothing_to_ask_for_is_no_error() -> None:
 def test_a_state_of_another_warm_up_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("precious")
     args = ("--app", "tests.warm.shop:far_app", "--urls", "-", "--resume", "state")
-    result = warm(*args, pages="/page")
+    result = invoke(*args, pages="/page")
     assert result.exit_code == 2
     assert "--resume: it is not of this warm-up" in result.stderr
     assert (tmp_path / "state").read_text() == "precious"
@@ -278,12 +272,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_an_interrupted_run_goes_on_where_it_was(server: str, tmp_path: Path) -> None:
-    pages = "".join(f"/interrupted/{number}\n" for number in range(12))
+    pages = "".join(f"/interrupted/{number}\n" for number in range(100))
     (tmp_path / "pages").write_text(pages)
     state = tmp_path / "state"
     args = ("--base", server, "--urls", "pages", "--json", "--resume", "state")
     process = subprocess.Popen(
-        [*APSPERF, *args, "--rate", "10", "--concurrency", "1"],
+        [*APSPERF, *args, "--rate", "20", "--concurrency", "1"],
         env=environ(),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -296,8 +290,8 @@ def test_an_interrupted_run_goes_on_where_it_was(server: str, tmp_path: Path) ->
     told = json.loads(process.communicate(timeout=30)[0])
     assert process.returncode == 130
     assert told["complete"] is False
-    assert 2 <= told["stored"] < 12
+    assert 2 <= told["stored"] < 100
     again = report(*args)
     assert again["resumed"] >= told["stored"]
-    assert again["resumed"] + again["stored"] + again["fresh"] == 12
+    assert again["resumed"] + again["stored"] + again["fresh"] == 100
     assert not state.exists()

@@ -8,11 +8,9 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 
-from apsperf_mw.cli import main
 from apsperf_mw.testing.messages import parse_cache_status
-from tests.warm.support import SERVERS, serving
+from tests.warm.support import SERVERS, invoke, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +30,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def warm(base: str, pages: str, *args: str, code: int = 0) -> dict[str, Any]:
     """What the command reports for these pages."""
-    args = ("warm", "--base", base, "--urls", "-", "--json", *args)
-    result = CliRunner().invoke(main, args, input=pages, catch_exceptions=False)
+    result = invoke("--base", base, "--urls", "-", "--json", *args, pages=pages)
     assert result.exit_code == code, result.output
     report: dict[str, Any] = json.loads(result.stdout)
     return report
@@ -135,8 +132,7 @@ def test_what_is_done_is_not_asked_for_again(base: str, tmp_path: Path) -> None:
 
 def test_a_sitemap_is_fetched_from_the_server(base: str) -> None:
     url = f"{base}/sitemap.xml"
-    args = ("warm", "--base", base, "--host", "shop.test", "--sitemap", url, "--json")
-    result = CliRunner().invoke(main, args, catch_exceptions=False)
+    result = invoke("--base", base, "--host", "shop.test", "--sitemap", url, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["stored"] == 2
     assert hit(base, "/a", host="shop.test")

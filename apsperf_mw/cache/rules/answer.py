@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apsperf_mw.cache.rules.terms import LASTING_ERRORS
+from apsperf_mw.cache.rules.terms import LASTING_ERRORS, NO_NAMES
 from apsperf_mw.http.dates import parse_http_date
 from apsperf_mw.http.fields import (
     HOP_BY_HOP,
@@ -40,6 +40,8 @@ FIELDS: dict[bytes, int] = {
     b"date": KEPT | NOTED,
     b"etag": KEPT | NOTED,
     b"last-modified": KEPT | NOTED,
+    b"cache-tag": KEPT | NOTED,
+    b"surrogate-key": KEPT | NOTED,
 }
 HEURISTIC_SHARE = 0.1  # RFC 9111 §4.2.2
 
@@ -134,9 +136,9 @@ def initial_age_s(noted: Noted, wall_now: float) -> float:
     return said if date is None else max(said, int(wall_now) - date)
 
 
-def stored_headers(answer: Answer) -> tuple[Header, ...]:
+def stored_headers(answer: Answer, stripped: frozenset[bytes] = NO_NAMES) -> tuple[Header, ...]:
     """The fields to keep: without those that Connection names (RFC 9111 §3.1)."""
-    dropped = answer.terms.dropped
+    dropped = answer.terms.dropped | stripped
     if not dropped:
         return tuple(answer.head.kept)
     return tuple([field for field in answer.head.kept if field[0].lower() not in dropped])

@@ -1,0 +1,169 @@
+"""What comes from the app on its way into the cache: begin, record, settle."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.entry import Fork
+from apsperf_mw.cache.flights import Flight, Flights, Outcome
+from apsperf_mw.cache.keys import neighbours
+from apsperf_mw.cache.making import Maker, entry_of
+from apsperf_mw.cache.parts import trimmed
+from apsperf_mw.cache.policy import Plan
+from apsperf_mw.cache.rules.terms import PASSING
+from apsperf_mw.cache.screen import BODY, DETOUR, GUARDED
+from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
+from apsperf_mw.cache.tags import Tags
+from apsperf_mw.cache.tape import Tape
+from apsperf_mw.drivers.faces import LocalFace
+from apsperf_mw.runtime.step import step
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
+    from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.keys import Key
+    from apsperf_mw.cache.rules.answer import Answer
+    from apsperf_mw.drivers.faces import Face
+    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.settings import Settings
+
+    Later = Coroutine[Any, Any, None] | None
+
+# Notes of URLs that turned out not storable are forgotten all at once past this many.
+MOST_NOTES = 4096
+
+
+class Intake:
+    """Takes responses in; what they become ends their flights."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tags = Tags()
+        self.flights = Flights()
+        self.maker = Maker(settings)
+        self.shelf = Shelf(settings.cache)
+        self._unstorable: dict[tuple[Key, int], float] = {}
+
+    def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
+        """The app's response has begun: whether it will be stored.
+
+        A response that will not be lets the followers go at once.
+        """
+        flight = x.flight
+        if flight is None:
+            return False
+        answer = self.maker.answer(x, headers, x.plan or Plan(), time())
+        if isinstance(answer, str):
+            self._refuse(x, flight, answer)
+            return False
+        self._roll(x, answer)
+        return True
+
+    def adopt(self, x: Exchange, headers: Sequence[Header]) -> None:
+        """Store the answer to a POST where it says that a GET would get it (RFC 9110 §9.3.3)."""
+        assert x.key is not None
+        if x.method != "POST" or x.status != 200 or x.flags & DETOUR & ~BODY:
+            return
+        if not any(x.key in neighbours(x.key, value) for value in located(headers)):
+            return
+        answer = self.maker.answer(x, headers, Plan(), time(), method="GET")
+        if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
+            return
+        lane = (x.flags & GUARDED, ())
+        x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
+        self._roll(x, answer)
+
+    def record(self, x: Exchange, chunk: bytes) -> None:
+        """One chunk of the body passes; where it passes the limit, the followers are let go."""
+        tape = x.tape
+        if tape is None:
+            return
+        tape.add(chunk)
+        if tape.broken:
+            self.drop(x, Outcome.UNCACHEABLE)
+
+    def settle(self, x: Exchange, face: Face) -> Later:
+        """The last chunk is known: store the response, if it came whole.
+
+        Done at once in this process; else the result stores it when awaited.
+        """
+        tape, flight = x.tape, x.flight
+        if tape is None or flight is None:
+            return None
+        # A plan may turn private while the body is made, as when a stream uses the session.
+        if not tape.whole or (x.plan is not None and x.plan.private):
+            self.drop(x, Outcome.UNCACHEABLE)
+            return None
+        x.tape = x.flight = None
+        entry = trimmed(entry_of(x, tape, self.maker.stripped, flight.began, monotonic()))
+        if entry is None:
+            self.flights.land(flight, Outcome.UNCACHEABLE)
+            return None
+        return self.keep(x, flight, entry, face)
+
+    def keep(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> Later:
+        """Store an entry and land its flight; as `settle`."""
+        if not self.tags.spares(flight.key, entry):
+            self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
+            return None
+        if self._unstorable:
+            self._unstorable.pop((flight.key, x.flags & GUARDED), None)
+        if not isinstance(face, LocalFace):
+            return self._keep_far(x, flight, entry, face)
+        keep = partial(self._keep_here, x, flight.key, entry, face)
+        self.flights.land(flight, Outcome.STORED, entry, keep)
+        return None
+
+    def drop(self, x: Exchange, outcome: Outcome) -> None:
+        """The fetch comes to nothing; does nothing where it has ended already."""
+        flight, x.flight, x.tape = x.flight, None, None
+        if flight is not None:
+            self.flights.land(flight, outcome)
+
+    async def erase(self, key: Key, face: Face) -> None:
+        """Make what is stored under a key void, and what is being fetched for it too."""
+        self.flights.void(key)
+        await face.erase(key)
+        await face.erase(part_key(key))
+
+    def _roll(self, x: Exchange, answer: Answer) -> None:
+        length = -1 if answer.length is None else answer.length
+        x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
+
+    def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
+        x.detail = reason
+        if x.status < 500 and reason not in PASSING:
+            self._note_unstorable(flight)
+        self.drop(x, Outcome.UNCACHEABLE)
+
+    def _keep_here(self, x: Exchange, key: Key, entry: Entry, face: LocalFace) -> None:
+        """Keep in this process; what neither varies nor did before goes the short way."""
+        if entry.vary or entry.span or type(face.peek(key)) is Fork:
+            step(self.shelf.keep(x, key, entry, face))
+        else:
+            face.put(key, entry, kept_s(entry, self.settings.cache.keep_stale_s))
+
+    async def _keep_far(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> None:
+        """Keep in a driver that takes its time; what is voided meanwhile is erased again."""
+        kept = flight.current
+        try:
+            if kept:
+                await self.shelf.keep(x, flight.key, entry, face)
+        finally:
+            if not self.flights.land(flight, Outcome.STORED, entry) and kept:
+                with face.waits.shield():  # also where the client has left
+                    await face.erase(flight.key)
+
+    def _note_unstorable(self, flight: Flight) -> None:
+        if len(self._unstorable) >= MOST_NOTES:
+            self._unstorable = {}
+        until = monotonic() + self.settings.cache.hit_for_miss_s
+        self._unstorable[flight.key, flight.lane[0]] = until
+
+
+def located(headers: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """The lines of Content-Location."""
+    return [bytes(value) for name, value in headers if name.lower() == b"content-location"]

@@ -1,0 +1,107 @@
+"""Of what programs are made: small tables in which the usual comes often, and all oddities once."""
+
+from __future__ import annotations
+
+from tests.model.messages import Fields
+from tests.model.script import START, Draft, Value
+from tests.model.times import write_date
+
+TARGETS = ["/a", "/a", "/a", "/b", "/a", "/a?b=1"]
+METHODS = [*["GET"] * 14, *["HEAD"] * 3, "POST", "DELETE", "OPTIONS", "FROB", "get"]
+HOSTS = [*["shop.test"] * 7, "SHOP.test:80", "other.test"]
+WAITS = [*[0.0] * 6, 0.5, 1.0, 4.75, 10.0, 25.0, 59.5, 60.0, 3000.0]
+STATUSES = [*[200] * 24, *[203, 204, 206, 299, 301, 302, 304, 404, 410, 418, 429, 500, 503, 504]]
+
+GOOD_CONTROLS = [
+    *["max-age=60"] * 8,
+    *["max-age=5", "public, max-age=60", "s-maxage=30", "s-maxage=30, max-age=5"],
+    *["max-age=60, must-revalidate", "max-age=10, stale-while-revalidate=30"],
+    *["max-age=10, stale-if-error=30", "max-age=10, stale-while-revalidate=5, stale-if-error=90"],
+]
+CONTROLS = [
+    *GOOD_CONTROLS,
+    *["max-age=60, no-cache", "no-cache", "max-age=0", "max-age=60, private", "public", ""],
+    *["max-age=60, no-store", "max-age=2147483648", "s-maxage=10, stale-while-revalidate=30"],
+    "max-age=10, must-revalidate, stale-if-error=30",
+    "max-age=60, must-understand, no-store",
+]
+DIRECTIVES = [
+    *["max-age=60", "max-age=5", "max-age=0", "s-maxage=30", "s-maxage=0", "public", "private"],
+    *["no-cache", "no-store", "must-revalidate", "proxy-revalidate", "must-understand"],
+    *["immutable", "no-transform", "stale-while-revalidate=30", "stale-if-error=30", "foo"],
+    *['max-age="60"', "max-age='60'", "max-age=-1", "max-age", "MAX-AGE=60", "max-age=6.5"],
+    *["max-age=99999999999999999999", "max-age =60", "max-age=0060", "Public", "PRIVATE"],
+    *['no-cache="x-a"', 'private="x-a"', "private=x-a", 'private=""', "public=1", "no-store;"],
+    *['foo="max-age=9, public"', 'foo="\\", private, \\""', 'foo="open', "s-maxage=x", ""],
+]
+VARIES: list[Value] = [
+    *["Accept"] * 4,
+    *["Accept, X-A", "x-a", "accept,", "*", "Accept, *", "Cookie", "Authorization", "a b", ""],
+]
+DATES: list[Value] = [0, 0, 0, -10, -50, -100_000, 10, "0", "Sun, 06 Nov 94 08:49:37 GMT"]
+EXPIRIES: list[Value] = [60, 60, 20, 0, -5, 100_000, "0", "-1", "Fri, 15 Jan 2027 09:00:00 UTC"]
+MODIFIED = [write_date(START - 100_000), write_date(START - 50), write_date(START), "yesterday"]
+TAGS: list[Value] = ['"a"', '"a"', '"b"', 'W/"a"', "a"]
+
+# Name, chance of one in so many, values.
+RESPONSE_FIELDS: list[tuple[str, int, list[Value]]] = [
+    ("Vary", 4, VARIES),
+    ("Expires", 8, EXPIRIES),
+    ("Date", 3, DATES),
+    ("Age", 10, ["0", "5", "59", "abc", "-1", "5, 70", ",7", "7.0", "2147483648"]),
+    ("Last-Modified", 4, [*MODIFIED]),
+    ("ETag", 3, TAGS),
+    ("Set-Cookie", 20, ["s=1"]),
+    ("Content-Type", 4, ["text/plain"]),
+    ("Content-Language", 20, ["en"]),
+    ("Access-Control-Allow-Origin", 20, ["*", "https://shop.test"]),
+    ("Connection", 20, ["X-Hop", "x-hop, close"]),
+    ("X-Hop", 20, ["1"]),
+    ("Content-Range", 60, ["bytes 0-3/12"]),
+    ("Location", 20, ["/a", "/b", "http://shop.test/b", "http://other.test/a"]),
+    ("Content-Location", 20, ["/a", "/b"]),
+    ("CDN-Cache-Control", 12, ["max-age=60", "no-store", "max-age=oops", "max-age=5;x=1", "="]),
+    ("APSPerf-Cache-Control", 20, ["max-age=60", "private", "max-age=5, public", ""]),
+]
+RANGES: list[Value] = [
+    *["bytes=0-3", "bytes=4-", "bytes=-4", "bytes=0-3,6-8", "bytes=0-3,2-5", "bytes=50-"],
+    *["bytes=3-1", "items=0-3", "bytes=", "bytes=0-99", "bytes=-0", "bytes=a-b", "Bytes=0-0"],
+]
+WISHES: list[Value] = [
+    *["no-cache", "no-store", "max-age=0", "max-age=10", "max-stale", "max-stale=20"],
+    *["min-fresh=20", "only-if-cached", "max-age=x", "foo"],
+]
+REQUEST_FIELDS: list[tuple[str, int, list[Value]]] = [
+    ("Accept", 3, ["a", "b", ""]),
+    ("X-A", 6, ["1"]),
+    ("Cookie", 8, ["s=1", "theme=1", "theme=1; s=1"]),
+    ("Authorization", 10, ["Basic x"]),
+    ("If-None-Match", 6, ['"a"', 'W/"a"', '"b"', '"b", "a"', "*", "a", '"a', '"b", W/"a" ,']),
+    ("If-Modified-Since", 8, [*MODIFIED, write_date(START + 30)]),
+    ("Range", 10, RANGES),
+    ("If-Range", 20, ['"a"', 'W/"a"', '"b"', *MODIFIED]),
+    ("If-Match", 60, ['"a"']),
+    ("If-Unmodified-Since", 60, [MODIFIED[0]]),
+    ("X-Forwarded-Host", 60, ["evil.test"]),
+    ("X-Api-Key", 60, ["k"]),
+    ("Content-Length", 60, ["0", "1"]),
+    ("Cache-Control", 8, WISHES),
+    ("Pragma", 30, ["no-cache"]),
+]
+
+# What most requests and responses are.
+PLAIN_REQUESTS: list[Fields] = [
+    *[(), (), (("Accept", "a"),), (("Accept", "b"),), (("Accept", "a"), ("X-A", "1"))],
+    *[(("If-None-Match", '"a"'),), (("If-Modified-Since", MODIFIED[1]),), (("Cookie", "s=1"),)],
+    (("If-Modified-Since", write_date(START + 100_000)),),
+    (("Range", "bytes=0-3"),),
+]
+PLAIN_RESPONSES: list[Draft] = [
+    (),
+    (("ETag", '"a"'),),
+    (("Vary", "Accept"),),
+    (("ETag", '"a"'), ("Vary", "Accept")),
+    (("Last-Modified", MODIFIED[0]), ("Date", 0)),
+    (("Vary", "Accept, X-A"), ("Age", "5")),
+]
+PLAIN_STATUSES = [200, 200, 200, 200, 200, 203, 404]
