@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from apsperf_mw.__about__ import __version__
 from apsperf_mw.cache.policy import Plan, cached
-from apsperf_mw.errors import APSPerfError, DriverError, SettingError, UnknownDriver
+from apsperf_mw.errors import (
+    APSPerfError,
+    DriverError,
+    PurgeError,
+    SettingError,
+    UnknownDriver,
+)
 from apsperf_mw.settings import Settings
 from apsperf_mw.suite import Suite
 
@@ -12,6 +18,7 @@ __all__ = [
     "APSPerfError",
     "DriverError",
     "Plan",
+    "PurgeError",
     "SettingError",
     "Settings",
     "Suite",

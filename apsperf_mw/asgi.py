@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, HOST, scan_scope, scope_table
 from apsperf_mw.cache.serving import reply
-from apsperf_mw.cache.wire import scope_head
+from apsperf_mw.cache.wire import scope_head, with_key
 from apsperf_mw.drivers.faces import loop_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.suite import Suite
 
@@ -89,19 +91,23 @@ class ASGIGate(Gate):
         scope = x.raw
         flags, host = scan_scope(scope["headers"], self._names)
         plain = flags == HOST and x.method == "GET" and self.enabled
-        if not plain and not self.weigh(x, flags & ~HOST):
-            if x.detail == "method" and x.method not in SAFE_METHODS:
-                x.key = scope_key(scope, host)  # what its success makes void
+        admitted = plain or self.weigh(x, flags & ~HOST)
+        if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
             return False
-        x.key = scope_key(scope, host)
-        return True
+        x.key = scope_key(scope, host)  # of an unsafe method: what its success makes void
+        return (not self.narrows or self.narrow(x)) and admitted
+
+    def key_of(self, x: Exchange, query: bytes) -> Key:
+        """The request's key with another query."""
+        _, host = scan_scope(x.raw["headers"], self._names)
+        return scope_key({**x.raw, "query_string": query}, host)
 
 
 class ASGIShell(ASGIGate):
     """An ASGI app with the suite round it; `describe` fills a plan in from the routed scope."""
 
     def __init__(self, suite: Suite, app: ASGIApp, describe: Describe | None = None) -> None:
-        super().__init__(suite, loop_face(suite.driver("cache"), suite.faults))
+        super().__init__(suite, suite.face(loop_face))
         self.app = app
         self._suite = suite
         self._describe = describe
@@ -142,6 +148,8 @@ class ASGIShell(ASGIGate):
             status, out, body = entry.status, list(head), entry.body
         x.status = status
         x.sent_bytes = len(body)
+        if self.says_key and x.key is not None:
+            out[-1] = with_key(out[-1], x.key)
         if self.hooks.heads:
             self.hooks.head(x, out)
         return {"type": "http.response.start", "status": status, "headers": out}, body
@@ -151,12 +159,12 @@ class ASGIShell(ASGIGate):
         x.status = message["status"]
         x.head_at = monotonic()
         headers = message.get("headers") or ()
+        if self._describe is not None and x.plan is not None:
+            self._describe(scope, x.plan)
         if x.stale is not None:
             entry = revive(self.cache, x, headers)
             if entry is not None:
                 return entry
-        if self._describe is not None and x.plan is not None:
-            self._describe(scope, x.plan)
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
         out = self.told(x, headers) if self.enabled else list(headers)
@@ -191,15 +199,18 @@ class ASGIShell(ASGIGate):
 
     def _renew(self, x: ASGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""
-        scope = renewing_scope(x, entry)
+        scope = renewing_scope(x, entry, self.trusted)
         behind = ASGIExchange(scope, "GET", monotonic())
-        flight = self.take_over(x, behind, entry)
+        if not self.take_over(x, behind, entry):
+            return
 
         async def run() -> None:
             await self._run(behind, scope, silent(), swallow)
 
-        if not self._suite.background.spawn_task(run):
-            self.cache.flights.land(flight, Outcome.FAILED)
+        # A loop may end before the task has begun.
+        lost = partial(self.give_up, behind)
+        if not self._suite.background.spawn_task(run, lost):
+            lost()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":

@@ -7,11 +7,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from apsperf_mw.__about__ import __version__
 from apsperf_mw.cli_warm import warm
 from apsperf_mw.errors import SettingError
-from apsperf_mw.settings import flatten, load, mask
+from apsperf_mw.settings import catalogue, flatten, load, mask
+from apsperf_mw.settings.masking import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +44,7 @@ def config(as_json: bool) -> None:
         settings, sources = load()
     except SettingError as error:
         raise BadSettings(str(error)) from None
-    values = {path: _masked(value) for path, value in flatten(settings).items()}
+    values = {path: _masked(path, value) for path, value in flatten(settings).items()}
     if as_json:
         tree = {path: {"value": value, "source": sources[path]} for path, value in values.items()}
         click.echo(json.dumps(tree, indent=2))
@@ -76,8 +78,10 @@ def _field(adapter: metadata.EntryPoint, name: str) -> str:
     return adapter.dist.metadata[name]
 
 
-def _masked(value: object) -> object:
-    return mask(value) if isinstance(value, str) else value
+def _masked(path: str, value: object) -> object:
+    if value and path in {each.path for each in catalogue() if each.secret}:
+        return HIDDEN
+    return mask(value) if isinstance(value, str) else to_builtins(value)
 
 
 def _text(value: object) -> str:

@@ -15,5 +15,9 @@ class DriverError(APSPerfError):
     """A driver cannot be made or cannot serve."""
 
 
+class PurgeError(APSPerfError):
+    """A purge was not carried out everywhere; the text says where it was, and where not."""
+
+
 class UnknownDriver(DriverError, LookupError):
     """No driver is registered under this name or URL scheme."""

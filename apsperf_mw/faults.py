@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from time import monotonic
 
@@ -24,6 +23,8 @@ class Faults:
         if now < self._quiet_until.get(place, 0.0):
             return
         self._quiet_until[place] = now + self._log_interval_s
+        import logging  # most programs have it by then, and those that do not need it load less
+
         logging.getLogger("apsperf").error(
             "fault in %s (%d so far); the app is served without it",
             place,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, fallback
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback
 from apsperf_mw.cache.screen import environ_name
 
 if TYPE_CHECKING:
@@ -186,9 +186,10 @@ RENEWED_KEYS = (
 )
 
 
-def renewing_environ(x: WSGIExchange, entry: Entry) -> Environ:
+def renewing_environ(x: WSGIExchange, entry: Entry, trusted: frozenset[bytes]) -> Environ:
     """An environ of our own: the URL and what selects the variant, nothing of the client."""
-    selecting = [environ_name(name.decode("latin-1")) for name in (b"host", *entry.vary)]
+    names = ({*entry.vary} - PERSONAL) | {b"host"} | trusted
+    selecting = [environ_name(name.decode("latin-1")) for name in names]
     environ = {name: x.raw[name] for name in (*RENEWED_KEYS, *selecting) if name in x.raw}
     return {
         **environ,

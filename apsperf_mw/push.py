@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, heed_head, land
 from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.runtime.loop import never
 
@@ -163,9 +163,9 @@ RENEWED_KEYS = (
 )
 
 
-def renewing_scope(x: ASGIExchange, entry: Entry) -> dict[str, Any]:
+def renewing_scope(x: ASGIExchange, entry: Entry, trusted: frozenset[bytes]) -> dict[str, Any]:
     """A scope of our own: the URL and what selects the variant, nothing of the client."""
-    names = {b"host", *entry.vary}
+    names = ({*entry.vary} - PERSONAL) | {b"host"} | trusted
     scope = {key: x.raw[key] for key in RENEWED_KEYS if key in x.raw}
     headers = [(name, value) for name, value in x.raw["headers"] if name in names]
     state = {key: value for key, value in x.raw.get("state", {}).items() if key != "apsperf"}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.entry import values_of
+from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.making import stripped_names, written
 from apsperf_mw.cache.policy import Current
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
-from apsperf_mw.cache.wire import app_status
+from apsperf_mw.cache.wire import app_status, with_key
+from apsperf_mw.http.queries import QueryForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
-    from apsperf_mw.cache.flights import Flight
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.faults import Faults
@@ -29,15 +32,39 @@ class Gate:
     def __init__(self, suite: Suite, face: Face) -> None:
         settings = suite.settings.cache
         self.cache = suite.cache
+        self.channel = suite.channel
         self.hooks = suite.hooks
         self.face = face
         self.ours = stripped_names(settings)
+        self.routes = suite.routes
+        self.query_form = QueryForm(
+            sort=settings.sort_query, ignore=settings.ignore_params, only=settings.only_params
+        )
+        self._hosts = frozenset(settings.hosts)
+        self.narrows = bool(self._hosts or self.query_form)
+        self.trusted = frozenset(name.lower().encode() for name in settings.trusted_headers)
         self.say = settings.status_header
+        self.says_key = settings.status_header and settings.status_key
         self.enabled = settings.enabled
         self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
 
     def admit(self, x: Any) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
+        raise NotImplementedError
+
+    def narrow(self, x: Exchange) -> bool:
+        """Bring the key into the settings' form; False for a host that is not cached."""
+        assert x.key is not None
+        if self._hosts and x.key[1] not in self._hosts:
+            x.detail = "host"
+            x.key = None
+            return False
+        if self.query_form and x.query:
+            x.key = self.key_of(x, self.query_form(x.query))
+        return True
+
+    def key_of(self, x: Any, query: bytes) -> Key:
+        """The request's key with another query."""
         raise NotImplementedError
 
     def weigh(self, x: Exchange, flags: int) -> bool:
@@ -60,6 +87,9 @@ class Gate:
     def look(self, x: Any) -> Entry | None:
         """An entry that is here, or None; where `x` then is a miss without a flight, `wait`."""
         try:
+            channel = self.channel
+            if channel is not None and x.started >= channel.due:
+                channel.look(x.started)  # for what other processes have purged
             admitted = self.admit(x)
             if self.hooks.starts:
                 self.hooks.start(x)
@@ -87,22 +117,34 @@ class Gate:
 
     def told(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> list[Header]:
         """The app's head with what we say, and without what was said to us alone."""
+        if self.routes and x.plan is not None and x.plan.rule is None and x.key is not None:
+            x.plan.rule = self.routes.rule(x.key, headers)
         stored = self.cache.begin(x, headers)
         out: list[Any] = [field for field in headers if field[0].lower() not in self.ours]
         if stored and x.tape is not None and (control := written(x.tape.answer)) is not None:
             out.append(control)
         if self.say:
-            out.append(app_status(x, stored=stored))
+            said = app_status(x, stored=stored)
+            out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
         return out
 
-    def take_over(self, x: Exchange, behind: Exchange, entry: Entry) -> Flight:
-        """Make `behind` the request that fetches anew what `x` was served stale."""
+    def take_over(self, x: Exchange, behind: Exchange, entry: Entry) -> bool:
+        """Make `behind` the request that fetches anew what `x` was served stale.
+
+        False where it would get another variant, as where that is chosen by a cookie.
+        """
         flight, x.renewal = x.renewal, None
-        assert flight is not None
         behind.key, behind.flight, behind.stale = x.key, flight, entry
         behind.result = "miss"
         behind.done = True  # it is nobody's request, and no observer's
-        return flight
+        alike = not entry.vary or values_of(behind, entry.vary) == values_of(x, entry.vary)
+        if not alike:
+            self.give_up(behind)
+        return alike
+
+    def give_up(self, behind: Exchange) -> None:
+        """Nobody fetches it: the next request may try."""
+        self.cache.drop(behind, Outcome.FAILED)
 
 
 class Hooks:

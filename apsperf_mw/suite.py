@@ -8,6 +8,7 @@ from weakref import WeakSet
 
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.cache.policy import current
+from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Unpack
 
+    from apsperf_mw.admin.door import Door
     from apsperf_mw.asgi import ASGIApp, ASGIShell, Describe
+    from apsperf_mw.cache.channel import Channel
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.drivers.base import AsyncDriver, Driver
+    from apsperf_mw.drivers.faces import Face, MakeFace
     from apsperf_mw.observe.points import Kind
     from apsperf_mw.observe.series import Attributes
     from apsperf_mw.warm import Options, Report
@@ -58,14 +62,33 @@ class Suite:
     ) -> None:
         self.settings = load(code, framework)[0] if settings is None else settings
         self.faults = Faults()
+        self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers)
         self.cache = Cache(self.settings, self.driver("cache"))
+        self.channel = self._make_channel()
+        self.door = self._make_door()
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         self._observe_driver()
+
+    def _make_channel(self) -> Channel | None:
+        """By what the other workers of this host hear of purges; a shared driver needs none."""
+        if not self.driver("cache").local:
+            return None
+        from apsperf_mw.cache.channel import channel_of
+
+        return channel_of(self.settings.cache, self.cache.tags, self.faults)
+
+    def _make_door(self) -> Door | None:
+        """Who may use the admin endpoint; None where there is none."""
+        if not self.settings.admin.enabled:
+            return None
+        from apsperf_mw.admin.door import Door
+
+        return Door(self.settings.admin, self.faults)
 
     def _make_observers(self) -> tuple[object, ...]:
         settings, exporter = self.settings, self.exporter
@@ -92,11 +115,19 @@ class Suite:
         named = getattr(self.settings, layer).driver
         return self.registry.get(named or self.settings.default)
 
+    def face(self, make: MakeFace) -> Face:
+        """The cache's driver as a shell of one kind reaches it."""
+        return make(self.driver("cache"), self.faults, self.settings.cache.namespace)
+
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
         from apsperf_mw.asgi import ASGIShell
 
-        shell = ASGIShell(self, app, describe)
+        kind = ASGIShell
+        if self.door is not None:
+            from apsperf_mw.admin.shells import AdminASGIShell as kind
+
+        shell = kind(self, app, describe)
         self._shells.add(shell)
         return shell
 
@@ -104,7 +135,11 @@ class Suite:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
         from apsperf_mw.wsgi import WSGIShell
 
-        shell = WSGIShell(self, app)
+        kind = WSGIShell
+        if self.door is not None:
+            from apsperf_mw.admin.shells import AdminWSGIShell as kind
+
+        shell = kind(self, app)
         self._shells.add(shell)
         return shell
 
@@ -157,6 +192,8 @@ class Suite:
         from apsperf_mw.cache.calls import Calls
         from apsperf_mw.cache.functions import Functions
 
+        if self.channel is not None:
+            self.channel.look(0.0)  # what is purged from now on may concern a result
         return Functions(Calls(self.settings, self.driver("cache"), self.cache.tags, self.faults))
 
     def flush(self, timeout_s: float | None = None) -> bool:
@@ -194,14 +231,38 @@ class Suite:
 
         Those that carry one of the tags, are of one of the URLs (absolute, or a path for any
         host), or stand below one of the prefixes. The next request asks the app about them;
-        `hard`, they are not used even for that. `SettingError` for what cannot be; `DriverError`
-        for a driver outside this process, which would not hear of it.
+        `hard`, they are not used even for that. The other workers of this host hear of it through
+        `cache.purge_file`, before their next request or 10 ms later. `SettingError` for what
+        cannot be; `DriverError` for a driver outside this process, which would not hear of it;
+        `PurgeError` where only this process has heard of it.
         """
-        what = Purge(tags, tuple(urls), tuple(prefixes), everything, hard).check()
+        self._tell(self._purge(Purge(tags, tuple(urls), tuple(prefixes), everything, hard)))
+
+    async def apurge(
+        self,
+        *tags: str,
+        urls: Iterable[str] = (),
+        prefixes: Iterable[str] = (),
+        everything: bool = False,
+        hard: bool = False,
+    ) -> None:
+        """As `purge`; the file is written without holding the event loop."""
+        from apsperf_mw.runtime.loop import hop
+
+        what = self._purge(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
+        await hop(self._tell, what)
+
+    def _purge(self, what: Purge) -> Purge:
         driver = self.driver("cache")
+        what.check()
         if not driver.local:
             raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
         self.cache.tags.apply(what)
+        return what
+
+    def _tell(self, what: Purge) -> None:
+        if self.channel is not None:
+            self.channel.publish(what)
 
     def tag(self, *tags: str) -> None:
         """Have the response that is being made carry these tags; outside a request, nothing."""

@@ -15,7 +15,7 @@ from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_text, environ_head
+from apsperf_mw.cache.wire import as_text, environ_head, shown
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flow import Later
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
@@ -93,21 +94,23 @@ class WSGIGate(Gate):
     def admit(self, x: Exchange) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         environ = x.raw
-        if not (x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)):
-            admitted = self.weigh(x, scan_environ(environ, self._names))
-            if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
-                return False
-            x.key = environ_key(environ)  # of another method: what its success makes void
-            return admitted
-        x.key = environ_key(environ)
-        return True
+        plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
+        admitted = plain or self.weigh(x, scan_environ(environ, self._names))
+        if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
+            return False
+        x.key = environ_key(environ)  # of an unsafe method: what its success makes void
+        return (not self.narrows or self.narrow(x)) and admitted
+
+    def key_of(self, x: Exchange, query: bytes) -> Key:
+        """The request's key with another query."""
+        return environ_key({**x.raw, "QUERY_STRING": query.decode("latin-1")})
 
 
 class WSGIShell(WSGIGate):
     """A WSGI app with the suite round it."""
 
     def __init__(self, suite: Suite, app: WSGIApp) -> None:
-        super().__init__(suite, thread_face(suite.driver("cache"), suite.faults))
+        super().__init__(suite, suite.face(thread_face))
         self.app = app
         self._suite = suite
 
@@ -140,6 +143,8 @@ class WSGIShell(WSGIGate):
             status, out, body = entry.status, list(headers), entry.body
         x.status = status
         x.sent_bytes = len(body)
+        if self.says_key and x.key is not None:
+            out[-1] = (out[-1][0], out[-1][1] + shown(x.key).decode("ascii"))
         if self.hooks.heads:
             self.add(x, out)
         return STATUS_LINES.get(status) or status_line(status), out, body
@@ -271,11 +276,12 @@ class WSGIShell(WSGIGate):
 
     def _renew(self, x: WSGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""
-        environ = renewing_environ(x, entry)
+        environ = renewing_environ(x, entry, self.trusted)
         behind = WSGIExchange(environ, "GET", monotonic())
-        flight = self.take_over(x, behind, entry)
+        if not self.take_over(x, behind, entry):
+            return
         if not self._suite.background.spawn_thread(partial(self._drain, behind, environ)):
-            self.cache.flights.land(flight, Outcome.FAILED)
+            self.give_up(behind)
 
     def _drain(self, x: WSGIExchange, environ: Environ) -> None:
         """Run the app for nobody."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,8 +31,23 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("apsperf")
     if seed is not None:
         config.option.hypothesis_seed = str(seed)
+    _keep_to_itself(config)
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGuard(), "skip-guard")
+
+
+def _keep_to_itself(config: pytest.Config) -> None:
+    """Purges reach all apps of this directory and user, but not those of another test run."""
+    usual = tempfile.gettempdir()
+    own = tempfile.mkdtemp(prefix="apsperf-tests-")
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", usual)
+    os.environ["TMPDIR"] = tempfile.tempdir = own
+
+    def undo() -> None:
+        os.environ["TMPDIR"] = tempfile.tempdir = usual
+        shutil.rmtree(own, ignore_errors=True)
+
+    config.add_cleanup(undo)
 
 
 def _whole_number(name: str) -> int | None:

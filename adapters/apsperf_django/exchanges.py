@@ -18,7 +18,7 @@ from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land, ques
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_text
+from apsperf_mw.cache.wire import as_text, with_key
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
@@ -40,8 +40,7 @@ class Gates:
     """A gate for each kind of request; the chain is sync or async whatever serves it."""
 
     def __init__(self, suite: Suite, *, is_async: bool) -> None:
-        driver = suite.driver("cache")
-        face = (loop_face if is_async else thread_face)(driver, suite.faults)
+        face = suite.face(loop_face if is_async else thread_face)
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
         self._steps = isinstance(face, LocalFace) or not is_async
@@ -82,6 +81,8 @@ class Relay:
         now = x.head_at = x.started if x.result == "hit" else monotonic()
         x.status, fields, body = reply(gate.cache, x, entry, now, say=gate.say)
         x.sent_bytes = len(body)
+        if gate.says_key and x.key is not None:
+            fields[-1] = with_key(fields[-1], x.key)
         response = HttpResponse(body, status=x.status)
         del response["Content-Type"]
         for name, value in as_text(tuple(fields)):
@@ -90,25 +91,29 @@ class Relay:
         response._resource_closers.append(lambda: gate.hooks.end(x))
         return response
 
-    def behind(self, entry: Entry) -> Relay:
-        """The relay of a request of our own, which fetches anew what was served stale."""
+    def behind(self, entry: Entry) -> Relay | None:
+        """The relay of a request of our own, which fetches anew what was served stale.
+
+        None where such a request would get another variant.
+        """
         x = self.x
         environ: Any
         if isinstance(x, ASGIExchange):
-            environ = renewing_scope(x, entry)
+            environ = renewing_scope(x, entry, self.gate.trusted)
             request: Any = ASGIRequest(environ, BytesIO())
             own: Exchange = ASGIExchange(environ, "GET", monotonic())
         else:
             assert isinstance(x, WSGIExchange)
-            environ = renewing_environ(x, entry)
+            environ = renewing_environ(x, entry, self.gate.trusted)
             request = WSGIRequest(environ)
             own = WSGIExchange(request.META, "GET", monotonic())
-        self.gate.take_over(x, own, entry)
+        if not self.gate.take_over(x, own, entry):
+            return None
         return Relay(self.gate, request, own, steps=self._steps)
 
     def abandon(self) -> None:
         """There is nobody to fetch it: the next request may try."""
-        self.gate.cache.drop(self.x, Outcome.FAILED)
+        self.gate.give_up(self.x)
 
     @contextmanager
     def context(self) -> Iterator[None]:
@@ -129,11 +134,11 @@ class Relay:
         x.status, x.head_at = response.status_code, monotonic()
         fields = fields_of(response)
         try:
+            describe(self.request, x.plan or Plan())
             entry = revive(gate.cache, x, fields)
             if entry is not None:
                 return await self._instead(entry, response)
             response._resource_closers.append(self._closed)
-            describe(self.request, x.plan or Plan())
             if gate.enabled:
                 self._tell(response, fields)
                 if x.key is not None and x.flight is None and x.method != "GET":
@@ -160,7 +165,10 @@ class Relay:
         given = self.reply(entry)
         later = land(self.gate.cache, self.x, entry, self.gate.face)
         if later is not None:
-            await later
+            try:
+                await later
+            except Exception as fault:
+                self.gate.hooks.faults.note("the cache's store", fault)
         if response is not None:
             response.close()
         return given

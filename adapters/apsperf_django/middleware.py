@@ -62,8 +62,10 @@ class SuiteMiddleware:
             return rescued
         return step(relay.begin(response))
 
-    def _renew(self, relay: Relay) -> None:
+    def _renew(self, relay: Relay | None) -> None:
         """Fetch anew, behind the request, what was served stale."""
+        if relay is None:
+            return
 
         def run() -> None:
             try:
@@ -99,7 +101,10 @@ class SuiteMiddleware:
             return rescued
         return await relay.begin(response)
 
-    def _renew_async(self, relay: Relay) -> None:
+    def _renew_async(self, relay: Relay | None) -> None:
+        if relay is None:
+            return
+
         async def run() -> None:
             try:
                 await drain_async(await self._run_async(relay))
@@ -107,7 +112,7 @@ class SuiteMiddleware:
                 relay.fail(error)
                 raise
 
-        if not self._background.spawn_task(run):
+        if not self._background.spawn_task(run, relay.abandon):
             relay.abandon()
 
 

@@ -26,6 +26,7 @@ class Outcome(Enum):
     """How a flight ended, and so what its followers do."""
 
     STORED = "stored"  # take the entry
+    FOUND = "found"  # take the entry, which another fetch has stored
     STALE = "stale"  # take the entry although it is stale: the app has failed
     UNCACHEABLE = "uncacheable"  # each asks the app for itself
     FAILED = "failed"  # elect another leader

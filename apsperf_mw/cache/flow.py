@@ -24,6 +24,7 @@ from apsperf_mw.cache.screen import (
     TRACED,
     UNPLAIN,
 )
+from apsperf_mw.cache.shelf import faded
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.faces import LocalFace
 from apsperf_mw.http.etags import not_modified
@@ -49,6 +50,7 @@ class Cache(Intake):
     def __init__(self, settings: Settings, driver: Driver | AsyncDriver) -> None:
         super().__init__(settings)
         self._peek: Peek = driver.find if isinstance(driver, LocalDriver) else _nothing
+        self._admits = settings.cache.min_uses > 1
 
     def glance(self, x: Exchange) -> Entry | None:
         """A fresh entry from an in-process driver, at once; None says nothing."""
@@ -90,6 +92,8 @@ class Cache(Intake):
             return False
         x.result = "miss"
         x.flight = flight
+        if self._admits:
+            self.count(key)
         return True
 
     async def arrive(self, x: Exchange, face: Face) -> Entry | None:
@@ -107,6 +111,8 @@ class Cache(Intake):
                 return await self._find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
+        if self._admits:
+            self.count(x.key)
         return await self._fly(x, face, x.key)
 
     async def _fly(self, x: Exchange, face: Face, key: Key) -> Entry | None:
@@ -135,7 +141,7 @@ class Cache(Intake):
                     return entry
             else:
                 self.flights.overtake(flight)
-            alone = monotonic() >= deadline
+            alone = self._goes_alone(x) or monotonic() >= deadline
 
     def not_modified(self, x: Exchange, entry: Entry) -> bool:
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
@@ -174,12 +180,24 @@ class Cache(Intake):
         if entry is None:
             x.flight = flight
         elif x.result == "stale":
-            x.renewal = flight  # the shell fetches it anew behind this request
+            x.renewal = self._renewal(x, flight)  # the shell fetches it anew behind this request
         else:
-            self.flights.land(flight, Outcome.STORED, entry)
+            self.flights.land(flight, Outcome.FOUND, entry)
             if waited:
                 x.result = "collapsed"
         return entry
+
+    def _renewal(self, x: Exchange, flight: Flight) -> Flight | None:
+        """The flight on which a stale entry is fetched anew, one for all kinds of requests.
+
+        None where it is under way.
+        """
+        lane: Lane = (0, flight.lane[1])
+        if flight.joinable and flight.lane == lane:
+            return flight
+        self.flights.land(flight, Outcome.FAILED)
+        flight, leads = self.flights.board(flight.key, lane, self.tags.clock, x, alone=False)
+        return flight if leads else None
 
     async def _find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
         """What is stored for the request and may be served as it is; else it is in `x.stale`."""
@@ -198,7 +216,7 @@ class Cache(Intake):
             entry = replace(entry, error_until=0.0)
         if use is Use.VALIDATE:
             usable = entry.span is None and not self.tags.dead(key, entry)
-            x.stale = entry if usable else None
+            x.stale = faded(entry, self.settings.cache.keep_stale_s, now) if usable else None
             return None
         x.result = "hit" if use is Use.FRESH else "stale"
         x.template = entry.route

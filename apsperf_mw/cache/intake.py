@@ -13,7 +13,7 @@ from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.rules.terms import PASSING
-from apsperf_mw.cache.screen import BODY, DETOUR, GUARDED
+from apsperf_mw.cache.screen import BODY, DETOUR, GUARDED, RANGE
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
@@ -46,6 +46,7 @@ class Intake:
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache)
         self._unstorable: dict[tuple[Key, int], float] = {}
+        self._uses: dict[int, int] = {}
 
     def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
         """The app's response has begun: whether it will be stored.
@@ -55,7 +56,9 @@ class Intake:
         flight = x.flight
         if flight is None:
             return False
-        answer = self.maker.answer(x, headers, x.plan or Plan(), time())
+        answer = self._refusal(x, flight) or self.maker.answer(
+            x, headers, x.plan or Plan(), time()
+        )
         if isinstance(answer, str):
             self._refuse(x, flight, answer)
             return False
@@ -74,6 +77,9 @@ class Intake:
             return
         lane = (x.flags & GUARDED, ())
         x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
+        if reason := self._refusal(x, x.flight):
+            self._refuse(x, x.flight, reason)
+            return
         self._roll(x, answer)
 
     def record(self, x: Exchange, chunk: bytes) -> None:
@@ -109,7 +115,9 @@ class Intake:
         if not self.tags.spares(flight.key, entry):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return None
-        if self._unstorable:
+        if entry.fresh_until <= entry.born:
+            self._note_unstorable(flight)  # asked about each time: nobody can take it from another
+        elif self._unstorable:
             self._unstorable.pop((flight.key, x.flags & GUARDED), None)
         if not isinstance(face, LocalFace):
             return self._keep_far(x, flight, entry, face)
@@ -133,9 +141,27 @@ class Intake:
         length = -1 if answer.length is None else answer.length
         x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
 
+    def count(self, key: Key) -> None:
+        """Count a request of a URL, where only what is asked for often is stored."""
+        uses, enough = self._uses, self.settings.cache.min_uses
+        if len(uses) >= MOST_NOTES:
+            uses = {name: times for name, times in uses.items() if times >= enough}
+            self._uses = uses = uses if len(uses) < MOST_NOTES // 2 else {}
+        name = hash(key)
+        uses[name] = min(uses.get(name, 0) + 1, enough)
+
+    def _refusal(self, x: Exchange, flight: Flight) -> str:
+        """Why the request, whatever its response, does not have it stored; else empty."""
+        if refuses_storing(x):
+            return "request"
+        enough = self.settings.cache.min_uses
+        known = enough <= 1 or x.stale is not None
+        return "" if known or self._uses.get(hash(flight.key), 0) >= enough else "uses"
+
     def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
         x.detail = reason
-        if x.status < 500 and reason not in PASSING:
+        # A 206 or a 416 tells of a part that one client asked for.
+        if x.status < 500 and reason not in PASSING and not x.flags & RANGE:
             self._note_unstorable(flight)
         self.drop(x, Outcome.UNCACHEABLE)
 
@@ -162,6 +188,11 @@ class Intake:
             self._unstorable = {}
         until = monotonic() + self.settings.cache.hit_for_miss_s
         self._unstorable[flight.key, flight.lane[0]] = until
+
+
+def refuses_storing(x: Exchange) -> bool:
+    """Whether the client forbids storing the response (RFC 9111 §5.2.1.5)."""
+    return x.wants is not None and x.wants.no_store
 
 
 def located(headers: Iterable[Sequence[bytes]]) -> list[bytes]:

@@ -19,9 +19,9 @@ from apsperf_mw.cache.rules.answer import (
 from apsperf_mw.cache.rules.renewal import merged
 from apsperf_mw.cache.rules.terms import NO_NAMES, Asked, Terms, terms_of
 from apsperf_mw.cache.screen import GUARDED, RANGE
-from apsperf_mw.http.etags import parse_etag
 from apsperf_mw.http.fields import clean_headers, parse_content_length
 from apsperf_mw.http.ranges import parse_content_range
+from apsperf_mw.http.targeted import OURS_ALONE, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 # Terms are forgotten all at once past this many; an app has a few dozen.
 MOST_TERMS = 1024
 LONGEST_POLICY = 4096
-OURS = frozenset({b"apsperf-cache-control"})
+OURS = frozenset({OURS_ALONE})
 TAG_FIELDS = frozenset({b"cache-tag", b"surrogate-key"})
+# Fields that speak of lifetimes: where one is there, a rule says nothing.
+SAID = frozenset({b"cache-control", b"expires", *TARGETS})
 # What of a request the terms depend on.
 SETTLING = GUARDED | RANGE
 
@@ -59,7 +61,8 @@ class Maker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.stripped = stripped_names(settings.cache)
+        # What is for us alone is kept, for a 304 may not say it again; it is not served.
+        self.stripped = stripped_names(settings.cache) - OURS
         self._max_bytes = settings.cache.max_entry_bytes
         self._terms: dict[tuple[object, ...], Terms] = {}
 
@@ -83,7 +86,7 @@ class Maker:
     def renewed(self, x: Exchange, entry: Entry, said: Head, plan: Plan, wall_now: float) -> Answer:
         """The entry's own head, brought up to date; its terms may refuse now."""
         head = merged(entry, said)
-        terms = self._terms_of(x, head, plan, entry.status)
+        terms = self._terms_of(x, head, plan, entry.status, "GET")
         if b"date" not in said.noted:
             head.noted.pop(b"date", None)  # it tells of the first response, not of this one
         head.noted.pop(b"age", None)
@@ -91,7 +94,8 @@ class Maker:
             head.noted[b"age"] = said.noted[b"age"]
         ttl_s = self._lifetime_s(head, terms, entry.status, wall_now)
         age_s = initial_age_s(head.noted, wall_now)
-        return Answer(head, terms, entry.status, len(entry.body), ttl_s, age_s, entry.tags)
+        tags = (*entry.tags, *named_tags(said.noted))
+        return Answer(head, terms, entry.status, len(entry.body), ttl_s, age_s, distinct(tags))
 
     def _on(self, terms: Terms, x: Exchange, head: Head, wall_now: float) -> Answer | str:
         noted = head.noted
@@ -160,13 +164,14 @@ def _worth_keeping(head: Head, terms: Terms, ttl_s: float, age_s: float, wall_no
     if said and (b"etag" in head.noted or b"last-modified" in head.noted):
         return True
     stale_s = max(terms.stale_while_revalidate_s, terms.stale_if_error_s)
-    return ttl_s > 0 and stale_s < math.inf and age_s < ttl_s + stale_s and not terms.strict
+    if terms.strict or not (said or ttl_s > 0):
+        return False
+    return stale_s < math.inf and age_s < ttl_s + stale_s
 
 
 def written(answer: Answer) -> Header | None:
     """The Cache-Control that a rule gives a response which has none of its own."""
-    said = {name for name, _ in answer.head.policy}
-    if not answer.terms.ruled_s or said & {b"cache-control", b"expires"}:
+    if not answer.terms.ruled_s or any(name in SAID for name, _ in answer.head.policy):
         return None
     control = b"max-age=%d" % answer.ttl_s
     if answer.terms.stale_while_revalidate_s:
@@ -178,7 +183,10 @@ def entry_of(x: Exchange, tape: Tape, stripped: frozenset[bytes], began: int, no
     """The entry that a recorded response makes."""
     answer = tape.answer
     body = tape.body()
-    headers = stored_headers(answer, stripped if answer.tags else NO_NAMES)
+    named = not TAG_FIELDS.isdisjoint(answer.head.noted)
+    headers = stored_headers(answer, stripped if named else NO_NAMES)
+    if answer.terms.ruled_s and (control := written(answer)) is not None:
+        headers = (*headers, control)
     if answer.length is None and answer.status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
     return made(x, answer, headers, body, began, now)
@@ -206,7 +214,7 @@ def made(
         head.first(b"etag"),
         head.first(b"last-modified"),
         terms.open_to,
-        answer.tags if x.plan is None else (*answer.tags, *x.plan.all_tags()),
+        answer.tags if x.plan is None else distinct((*answer.tags, *x.plan.all_tags())),
         began,
         vary,
         values_of(x, vary) if vary else (),
@@ -219,7 +227,6 @@ def made(
     )
 
 
-def strong(entry: Entry) -> bool:
-    """Whether the entry has a validator that tells its very bytes (RFC 9110 §8.8.1)."""
-    tag = parse_etag(entry.etag) if entry.etag is not None else None
-    return tag is not None and not tag[0]
+def distinct(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Each tag once."""
+    return tuple(dict.fromkeys(tags)) if len(tags) > 1 else tags

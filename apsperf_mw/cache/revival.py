@@ -6,6 +6,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.flights import Outcome
+from apsperf_mw.cache.intake import refuses_storing
 from apsperf_mw.cache.making import made
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.rules.answer import read, stored_headers
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flow import Cache
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.rules.answer import Head
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
 
     Later = Coroutine[Any, Any, None] | None
 
+# An entry that gathers more tags than this, 304 by 304, is fetched anew.
+MOST_TAGS = 1000
 # What a client may have asked by itself; ours take its place (RFC 9111 §4.3.1).
 CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
+
+# What a request of our own never takes over, though responses vary on it.
+PERSONAL = CONDITIONS | {b"authorization", b"cookie", b"if-range", b"range"}
 
 
 def questions(x: Exchange) -> list[Header]:
@@ -41,7 +48,8 @@ def revive(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Ent
     if entry is None or x.flight is None:
         return None
     if x.status == 304:
-        return _renewed(cache, x, entry, read(headers))
+        # Where there was nothing to ask by, the client asked, and of what it holds itself.
+        return _renewed(cache, x, entry, read(headers)) if validators(entry) else None
     return fallback(x, f"error {x.status}") if x.status in STALE_STATUSES else None
 
 
@@ -59,13 +67,13 @@ def land(cache: Cache, x: Exchange, entry: Entry, face: Face) -> Later:
     flight, x.flight = x.flight, None
     if flight is None:
         return None
-    if x.result == "revalidated":
-        if entry.fresh_until > entry.born or entry.strict or entry.etag or entry.last_modified:
-            return cache.keep(x, flight, entry, face)
-        cache.flights.land(flight, Outcome.UNCACHEABLE)
-        return cache.erase(flight.key, face)
-    cache.flights.land(flight, Outcome.STALE, entry)
-    return None
+    if x.result != "revalidated":
+        cache.flights.land(flight, Outcome.STALE, entry)
+        return None
+    if entry is not x.stale and not refuses_storing(x):
+        return cache.keep(x, flight, entry, face)
+    cache.flights.land(flight, Outcome.UNCACHEABLE)
+    return cache.erase(flight.key, face) if entry is x.stale else None
 
 
 def heed_head(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]], face: Face) -> Later:
@@ -73,30 +81,36 @@ def heed_head(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]], fac
     entry = x.stale
     if x.method != "HEAD" or entry is None or x.key is None or x.status != 200:
         return None
-    said = read(headers)
-    if not matches(entry, said):
-        return cache.erase(x.key, face)
-    renewed = _updated(cache, x, entry, said, cache.tags.clock)
-    if renewed is None:
-        return cache.erase(x.key, face)
-    return cache.shelf.keep(x, x.key, renewed, face)
+    return _heed(cache, x, x.key, entry, read(headers), face)
+
+
+async def _heed(
+    cache: Cache, x: Exchange, key: Key, entry: Entry, said: Head, face: Face
+) -> None:
+    found = await cache.shelf.find(x, face, key)
+    if found is None or found.body != entry.body or abs(found.born - entry.born) > 1:
+        return  # void or replaced since it was looked up
+    renewed = _updated(cache, x, entry, said, entry.began) if matches(entry, said) else None
+    if renewed is None or refuses_storing(x):
+        await cache.erase(key, face)
+    elif cache.good(key, renewed):
+        await cache.shelf.keep(x, key, renewed, face)
 
 
 def _renewed(cache: Cache, x: Exchange, entry: Entry, said: Head) -> Entry:
-    """The entry that a 304 is about, brought up to date."""
+    """The entry that a 304 is about, brought up to date.
+
+    Itself where it may not be kept: by the app's word it is good for this request alone.
+    """
     assert x.flight is not None
     x.result, x.template = "revalidated", entry.route
-    renewed = _updated(cache, x, entry, said, x.flight.began)
-    if renewed is not None:
-        return renewed
-    # It is good for this request, by the app's word, and for no other.
-    cache.drop(x, Outcome.UNCACHEABLE)
-    return entry
+    return _updated(cache, x, entry, said, x.flight.began) or entry
 
 
 def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) -> Entry | None:
     plan = x.plan or Plan()
     answer = cache.maker.renewed(x, entry, said, plan, time())
-    if answer.terms.refusal:
+    if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
         return None
-    return made(x, answer, stored_headers(answer), entry.body, began, monotonic())
+    headers = stored_headers(answer, cache.maker.stripped)
+    return made(x, answer, headers, entry.body, began, monotonic())

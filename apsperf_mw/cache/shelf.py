@@ -7,6 +7,8 @@ from os import urandom
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from apsperf_mw.cache.entry import Entry, Fork, values_of
 from apsperf_mw.cache.parts import combined
 from apsperf_mw.http.normal import first_choice
@@ -120,6 +122,14 @@ def kept_s(entry: Entry, keep_stale_s: float) -> float:
     if lasting or entry.etag is not None or entry.last_modified is not None:
         until = max(until, entry.fresh_until + keep_stale_s)
     return (until if lasting else max(until, entry.error_until)) - monotonic()
+
+
+def faded(entry: Entry, keep_stale_s: float, now: float) -> Entry:
+    """A stale entry as what it still is, for a store in this process does not drop it in time."""
+    if now < entry.fresh_until + keep_stale_s:
+        return entry
+    until = 0.0 if math.isinf(entry.error_until) else entry.error_until
+    return replace(entry, etag=None, last_modified=None, error_until=until)
 
 
 def grown(fork: Fork | None, names: tuple[bytes, ...]) -> Fork:

@@ -7,9 +7,8 @@ response that is being made while it is purged is so never stored as good.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
-from apsperf_mw.cache.keys import fold_host
+from apsperf_mw.cache.keys import LONGEST, fold_host
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -70,6 +69,14 @@ class Purge(NamedTuple):
         return self
 
 
+# Stands for every URL that is too long to be kept as text.
+LONG = Place("", "", "", "")
+
+
+def _kept(place: Place) -> Place:
+    return LONG if len(place.path) + len(place.query) > LONGEST else place
+
+
 def is_text(value: object) -> bool:
     """Whether it is a string, and not an empty one."""
     return isinstance(value, str) and value != ""
@@ -77,6 +84,8 @@ def is_text(value: object) -> bool:
 
 def place_of(url: str) -> Place:
     """The part of a URL that a purge names: absolute, or a path for any host."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
     except (ValueError, TypeError, AttributeError):
@@ -114,7 +123,7 @@ class Tags:
             for tag in what.tags:
                 self._mark(self._stamps, tag, clock, hard=what.hard)
             for url in what.urls:
-                self._mark(self._stamps, place_of(url), clock, hard=what.hard)
+                self._mark(self._stamps, _kept(place_of(url)), clock, hard=what.hard)
             for prefix in what.prefixes:
                 self._mark(self._prefixes, place_of(prefix), clock, hard=what.hard)
             crowded = len(self._stamps) > self._most or len(self._prefixes) > MOST_PREFIXES
@@ -162,7 +171,7 @@ class Tags:
 
     def _of_place(self, key: Key) -> Iterable[Stamp]:
         if len(key) != 6:  # too long to be kept as text: every prefix might be its own
-            return self._prefixes.values()
+            return (self._stamps.get(LONG, NEVER), *self._prefixes.values())
         scheme, host, _, path, raw, query = (str(part) for part in key)
         found = []
         for way in {raw, path}:

@@ -10,10 +10,12 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from apsperf_mw.http.status import forward_status, hit_status
+from apsperf_mw.http.status import forward_status, hit_status, key_parameter
+from apsperf_mw.http.targeted import OURS_ALONE
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.http.status import Forward
 
@@ -61,7 +63,8 @@ def served_status(x: Exchange, entry: Entry, now: float) -> Header:
     """The Cache-Status of what is served from an entry, but for a plain hit."""
     ttl_s = math.floor(entry.fresh_until - now)
     if x.result == "collapsed":
-        return (STATUS, forward_status("uri-miss", ttl_s=ttl_s, collapsed=True))
+        reason: Forward = "uri-miss" if x.stale is None and ttl_s >= 0 else "stale"
+        return (STATUS, forward_status(reason, ttl_s=ttl_s, collapsed=True))
     if x.result == "revalidated":
         stored = entry is not x.stale
         return (STATUS, forward_status("stale", status=304, ttl_s=ttl_s, stored=stored))
@@ -76,8 +79,23 @@ def app_status(x: Exchange, *, stored: bool) -> Header:
     return (STATUS, _app_status(x.result, x.detail, reason, stored))
 
 
+def with_key(status: Header, key: Key) -> Header:
+    """The Cache-Status that also says under which key."""
+    return (status[0], status[1] + shown(key))
+
+
+def shown(key: Key) -> bytes:
+    """The key as Cache-Status shows it: readable, as the URL that it is of (RFC 9211 §2.8)."""
+    if len(key) != 6:
+        return key_parameter(f"{key[0]}://{key[1]}, a long URL")
+    scheme, host, root, _, raw, query = map(str, key)
+    way = raw if raw.startswith(root) else root + raw
+    return key_parameter(f"{scheme}://{host}{way}" + (f"?{query}" if query else ""))
+
+
 def _head(entry: Entry, age: int, now: float, *, say: bool) -> tuple[Header, ...]:
-    told = (*entry.headers, (b"age", b"%d" % max(age, 0)))  # RFC 9111 §5.1
+    kept = [field for field in entry.headers if field[0].lower() != OURS_ALONE]
+    told = (*kept, (b"age", b"%d" % max(age, 0)))  # RFC 9111 §5.1
     return (*told, (STATUS, hit_status(int(entry.fresh_until - now)))) if say else told
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from apsperf_mw.cache.entry import decode, encode
+from apsperf_mw.cache.entry import FRAME_VERSION, decode, encode
 from apsperf_mw.cache.keys import frame
 from apsperf_mw.errors import DriverError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from apsperf_mw.drivers.base import AsyncDriver, Driver, LocalDriver
     from apsperf_mw.faults import Faults
 
+    MakeFace = Callable[[Driver | AsyncDriver, Faults, str], "Face"]
     Join = Callable[[Callable[[], None]], Any]
 
 
@@ -84,22 +85,23 @@ class LocalFace:
 class BlockingFace:
     """A driver's blocking face, called by the thread that serves the request."""
 
-    def __init__(self, driver: Driver, waits: Waits, faults: Faults) -> None:
+    def __init__(self, driver: Driver, waits: Waits, faults: Faults, namespace: str) -> None:
         self.waits = waits
+        self._prefix = prefix_of(namespace)
         self._driver = driver
         self._faults = faults
 
     async def read(self, key: Key) -> Record | None:
         """The record under the key; a frame that does not parse is a miss, counted."""
-        return thawed(await self._call(self._driver.get, frame(key)), self._faults)
+        return thawed(await self._call(self._driver.get, self._prefix + frame(key)), self._faults)
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record."""
-        await self._call(self._driver.set, frame(key), frozen(record), ttl_s)
+        await self._call(self._driver.set, self._prefix + frame(key), frozen(record), ttl_s)
 
     async def erase(self, key: Key) -> None:
         """Forget a key."""
-        await self._call(self._driver.delete, frame(key))
+        await self._call(self._driver.delete, self._prefix + frame(key))
 
     async def _call(self, call: Callable[..., Any], *args: Any) -> Any:
         return call(*args)
@@ -117,25 +119,31 @@ class HoppingFace(BlockingFace):
 class AsyncFace:
     """A driver's own async face."""
 
-    def __init__(self, driver: AsyncDriver, waits: Waits, faults: Faults) -> None:
+    def __init__(self, driver: AsyncDriver, waits: Waits, faults: Faults, namespace: str) -> None:
         self.waits = waits
+        self._prefix = prefix_of(namespace)
         self._driver = driver
         self._faults = faults
 
     async def read(self, key: Key) -> Record | None:
         """The record under the key; a frame that does not parse is a miss, counted."""
-        return thawed(await self._driver.aget(frame(key)), self._faults)
+        return thawed(await self._driver.aget(self._prefix + frame(key)), self._faults)
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record."""
-        await self._driver.aset(frame(key), frozen(record), ttl_s)
+        await self._driver.aset(self._prefix + frame(key), frozen(record), ttl_s)
 
     async def erase(self, key: Key) -> None:
         """Forget a key."""
-        await self._driver.adelete(frame(key))
+        await self._driver.adelete(self._prefix + frame(key))
 
 
-def thread_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
+def prefix_of(namespace: str) -> bytes:
+    """What keeps the entries of one app, and of one version of their form, apart in a store."""
+    return b"apsperf:%d:" % FRAME_VERSION + frame((namespace,))
+
+
+def thread_face(driver: Driver | AsyncDriver, faults: Faults, namespace: str = "") -> Face:
     """The face for requests that are served by threads.
 
     Raises `DriverError` for a driver that only suspends.
@@ -149,19 +157,19 @@ def thread_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
         )
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
-    return BlockingFace(driver, Waits(), faults)  # type: ignore[arg-type]
+    return BlockingFace(driver, Waits(), faults, namespace)  # type: ignore[arg-type]
 
 
-def loop_face(driver: Driver | AsyncDriver, faults: Faults) -> Face:
+def loop_face(driver: Driver | AsyncDriver, faults: Faults, namespace: str = "") -> Face:
     """The face for requests that are served by tasks of an event loop."""
     from apsperf_mw.runtime.loop import Waits
 
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
     if driver.suspends:
-        return AsyncFace(driver, Waits(), faults)  # type: ignore[arg-type]
+        return AsyncFace(driver, Waits(), faults, namespace)  # type: ignore[arg-type]
     face = HoppingFace if driver.blocks else BlockingFace
-    return face(driver, Waits(), faults)  # type: ignore[arg-type]
+    return face(driver, Waits(), faults, namespace)  # type: ignore[arg-type]
 
 
 def key_bytes(key: Key) -> int:

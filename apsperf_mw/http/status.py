@@ -62,9 +62,16 @@ def append_status(lines: Sequence[bytes], member: bytes) -> bytes:
     return b", ".join([*filter(None, (line.strip(b" \t") for line in lines)), member])
 
 
+def key_parameter(text: str) -> bytes:
+    """The parameter that shows a key; what is too long of it is cut off."""
+    return b"; key=" + _string(text)
+
+
 def _detail(text: str) -> bytes:
-    if not text:
-        return b""
+    return b"; detail=" + _string(text) if text else b""
+
+
+def _string(text: str) -> bytes:
     ascii_text = text[:_MAX_DETAIL_CHARS].encode("ascii", "replace")
     printable = _UNPRINTABLE.sub(b"?", ascii_text)  # RFC 9651 §3.3.3
-    return b'; detail="%b"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"%b"' % printable.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

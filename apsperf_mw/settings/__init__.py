@@ -7,10 +7,12 @@ from apsperf_mw.settings.loading import Sources, load
 from apsperf_mw.settings.masking import mask
 from apsperf_mw.settings.sources import nest
 from apsperf_mw.settings.tree import (
+    AdminSettings,
     CacheSettings,
     DatabaseSettings,
     ExporterSettings,
     MemorySettings,
+    RouteSettings,
     Settings,
     TimingSettings,
     TracingSettings,
@@ -18,10 +20,12 @@ from apsperf_mw.settings.tree import (
 )
 
 __all__ = [
+    "AdminSettings",
     "CacheSettings",
     "DatabaseSettings",
     "ExporterSettings",
     "MemorySettings",
+    "RouteSettings",
     "Setting",
     "Settings",
     "Sources",

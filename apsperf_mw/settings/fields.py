@@ -23,6 +23,7 @@ class Setting(Struct, frozen=True):
     annotation: Any
     kind: Any
     lower: bool = False
+    secret: bool = False
 
     @property
     def environment(self) -> str:
@@ -77,8 +78,13 @@ def _settings(section: type[Struct], prefix: str) -> Iterator[Setting]:
             description=next(meta.description for meta in metas if meta.description),
             annotation=annotation,
             kind=kind,
-            lower=any(meta.extra is not None and meta.extra.get("lower") for meta in metas),
+            lower=_marked(metas, "lower"),
+            secret=_marked(metas, "secret"),
         )
+
+
+def _marked(metas: list[Meta], name: str) -> bool:
+    return any(meta.extra is not None and meta.extra.get(name) for meta in metas)
 
 
 def _peeled(annotation: Any) -> tuple[Any, list[Meta]]:

@@ -10,12 +10,12 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_origin
 
-from msgspec import Struct, ValidationError, convert, structs
+from msgspec import DecodeError, Struct, ValidationError, convert, json, structs
 
 from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import sources
 from apsperf_mw.settings.fields import Setting, catalogue, flatten
-from apsperf_mw.settings.masking import shown
+from apsperf_mw.settings.masking import HIDDEN, shown
 from apsperf_mw.settings.tree import Settings
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def _checked(given: Given, setting: Setting) -> Any:
             raise TypeError
         value = _read(given.value, setting.kind) if given.text else given.value
         value = convert(value, setting.annotation)
-    except (TypeError, ValueError, ValidationError):
+    except (TypeError, ValueError, ValidationError, DecodeError):
         path = ".".join(map(str, given.path))
-        raise sources.refusal(path, given.value, given.source, setting.accepts) from None
+        value = HIDDEN if setting.secret else given.value
+        raise sources.refusal(path, value, given.source, setting.accepts) from None
     return tuple(map(str.lower, value)) if setting.lower else value
 
 
@@ -131,5 +132,7 @@ def _read(text: str, kind: Any) -> Any:
     if kind is int or kind is float:
         return kind(text)
     if get_origin(kind) is tuple:
+        if text.lstrip().startswith("["):
+            return json.decode(text)  # how tables are written in one line
         return tuple(filter(None, map(str.strip, text.split(","))))
     return text

@@ -41,6 +41,14 @@ _Token = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]  # RFC
 HeaderNames = Annotated[
     tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
 ]
+Parameters = Annotated[
+    tuple[Annotated[str, Meta(min_length=1)], ...],
+    Meta(title="list of names, which may end in *"),
+]
+Hosts = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A[^/\s@]+\Z")], ...],
+    Meta(title="list of hosts, with the port unless it is the scheme's", extra={"lower": True}),
+]
 CookieNames = Annotated[tuple[_Token, ...], Meta(title="list of cookie names")]
 
 
@@ -57,6 +65,17 @@ class TTLSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     jitter: Annotated[
         Ratio, Meta(description="Share by which a rule's lifetime is cut at random, at most.")
     ] = 0.0
+
+
+class RouteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a path pattern says of responses that say nothing themselves."""
+
+    path: str
+    ttl: float | str
+    tags: tuple[str, ...] = ()
+    shared: bool = False
+    vary: tuple[str, ...] = ()
+    stale_while_revalidate: float = 0.0
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,6 +149,41 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         "x-amz-security-token",
         "proxy-authorization",
     )
+    routes: Annotated[
+        tuple[RouteSettings, ...],
+        Meta(
+            title="list of tables: path, ttl, tags, shared, vary, stale_while_revalidate",
+            description="Rules by path pattern, for responses that say nothing themselves.",
+        ),
+    ] = ()
+    sort_query: Annotated[
+        bool, Meta(description="Let the order of query parameters not count in keys.")
+    ] = False
+    ignore_params: Annotated[
+        Parameters, Meta(description="Query parameters that do not count in keys.")
+    ] = ()
+    only_params: Annotated[
+        Parameters, Meta(description="Query parameters that alone count in keys.")
+    ] = ()
+    hosts: Annotated[
+        Hosts, Meta(description="Hosts that are cached; unset: all. The others go to the app.")
+    ] = ()
+    namespace: Annotated[
+        str,
+        Meta(
+            title="text",
+            description="Keeps apps or deploys apart that share a driver.",
+            max_length=200,
+        ),
+    ] = ""
+    purge_file: Annotated[
+        str,
+        Meta(
+            title="auto, none or a path",
+            pattern=r"\A[^\x00]+\Z",
+            description="File by which a purge reaches the other workers of this host.",
+        ),
+    ] = "auto"
     trusted_headers: Annotated[
         HeaderNames,
         Meta(description="Forwarding headers set by a trusted proxy; the cache ignores them."),
@@ -137,6 +191,39 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     key_headers: Annotated[
         HeaderNames, Meta(description="Request headers whose values are part of every key.")
     ] = ()
+
+
+# Visible ASCII, as a bearer token must be (RFC 6750 §2.1), and long enough not to be guessed.
+Token = Annotated[
+    str,
+    Meta(
+        title="text of 16 to 512 visible characters",
+        pattern=r"\A(?:[!-~]{16,512})?\Z",
+        extra={"secret": True},
+    ),
+]
+
+
+class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The admin endpoint."""
+
+    enabled: Annotated[
+        bool, Meta(description="Answer purges and questions below `admin.path`; needs a token.")
+    ] = False
+    path: Annotated[
+        str,
+        Meta(
+            title="path from /, without a slash at its end",
+            pattern=r"\A(?:/[A-Za-z0-9._~-]+)+\Z",
+            description="Where the endpoint is, seen from the app's mount point.",
+        ),
+    ] = "/-/apsperf"
+    token: Annotated[
+        Token, Meta(description="Who sends it as `Authorization: Bearer` may do all of this.")
+    ] = ""
+    http_purge: Annotated[
+        bool, Meta(description="Take the method `PURGE` on any URL, with the token.")
+    ] = False
 
 
 class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,6 +292,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drivers: Drivers = field(default_factory=_memory_driver)
     ttl: TTLSettings = TTLSettings()
     cache: CacheSettings = CacheSettings()
+    admin: AdminSettings = AdminSettings()
     database: DatabaseSettings = DatabaseSettings()
     timing: TimingSettings = TimingSettings()
     memory: MemorySettings = MemorySettings()

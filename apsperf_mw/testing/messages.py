@@ -95,6 +95,8 @@ class CacheStatus(Struct, frozen=True):
     collapsed: bool = False
     ttl_s: int | None = None
     detail: str = ""
+    fwd_status: int | None = None
+    key: str = ""
 
 
 class Reply(Struct):
@@ -141,4 +143,6 @@ def parse_cache_status(line: str) -> CacheStatus:
         said.get("collapsed", "?0") == "",
         int(said["ttl"]) if "ttl" in said else None,
         said.get("detail", ""),
+        int(said["fwd-status"]) if "fwd-status" in said else None,
+        said.get("key", ""),
     )

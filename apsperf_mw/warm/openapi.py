@@ -96,7 +96,7 @@ def _pages(described: Description) -> Iterator[str]:
             item = json.decode(raw, type=PathItem)
             if item.get is not None and _is_open(item, item.get, described):
                 yield _root(item.get.servers or item.servers or described.servers) + path
-        except (ValueError, RecursionError):
+        except (DecodeError, ValueError, RecursionError):
             continue
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw import Suite
+from apsperf_mw.testing.harness import make_request
 from apsperf_mw.testing.messages import Response
 
 if TYPE_CHECKING:
@@ -58,3 +60,59 @@ def followers(suite: Suite) -> int:
     """How many requests wait for the fetch of another."""
     fleets = list(suite.cache.flights._airborne.values())
     return sum(len(flight.wakers) for fleet in fleets for flight in list(fleet))
+
+
+ETAG = ("ETag", '"v1"')
+MODIFIED = ("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
+LONGEST_WAIT_S = 20.0
+
+
+def page(body: str = "page", *headers: tuple[str, str], status: int = 200, **more: Any) -> Response:
+    """A response in one piece; unlike `fresh`, it says only what is given."""
+    return Response(status, headers, [body.encode()] if body else [], **more)
+
+
+class Script:
+    """An app that answers each request with its next answer, and then with the last one again.
+
+    An answer may be a function of the request. `requests` are those that came.
+    """
+
+    def __init__(self, *answers: Response | App) -> None:
+        self._answers = list(answers)
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return answer(request) if callable(answer) else answer
+
+    @property
+    def last(self) -> dict[str, str]:
+        """The fields of the last request, Host aside."""
+        fields = self.requests[-1].headers
+        return {name.lower(): value for name, value in fields if name.lower() != "host"}
+
+
+def once(condition: Callable[[], bool], then: Callable[[], object] = bool) -> Callable[[], bool]:
+    """For `meanwhile`: do `then` as soon as the condition holds, or when nobody should wait on."""
+    until = monotonic() + LONGEST_WAIT_S
+
+    def meanwhile() -> bool:
+        if not condition() and monotonic() < until:
+            return False
+        then()
+        return True
+
+    return meanwhile
+
+
+def quiet_after(client: Client, calls: int) -> Callable[[], bool]:
+    """For `meanwhile`: the app was called so often, and nothing goes on in the background."""
+    return once(lambda: client.calls >= calls and not len(client.suite.background))
+
+
+def ask_and_wait(client: Client, calls: int, request: Request | None = None) -> Reply:
+    """One request, and what goes on behind it, until the app was called so often."""
+    outcomes = client.send_all([request or make_request()], meanwhile=quiet_after(client, calls))
+    return replies(outcomes)[0]

@@ -63,12 +63,12 @@ ATOMS = (
     | st.sampled_from([*Colour, *Level, *Right, Right.READ | Right.WRITE, Path("/a"), Path("a")])
 )
 HASHABLE = st.recursive(
-    ATOMS, lambda inner: st.lists(inner).map(tuple) | st.frozensets(inner), max_leaves=6
+    ATOMS, lambda inner: st.lists(inner).map(tuple) | st.frozensets(inner), max_leaves=3
 )
 VALUES = st.recursive(
     HASHABLE,
     lambda inner: st.lists(inner) | st.dictionaries(HASHABLE, inner) | st.sets(HASHABLE),
-    max_leaves=10,
+    max_leaves=5,
 )
 
 
@@ -106,7 +106,7 @@ def test_two_values_share_their_bytes_only_where_they_are_one(one: Any, other: A
     assert (encoded(one) == encoded(other)) == (oracle(one) == oracle(other))
 
 
-@given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4))
+@given(st.lists(VALUES, max_size=2), st.lists(VALUES, max_size=2))
 def test_two_calls_share_a_key_only_where_they_are_one(one: list[Any], other: list[Any]) -> None:
     @Suite().cached("short")
     def function(*values: Any) -> None: ...

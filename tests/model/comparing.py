@@ -80,7 +80,7 @@ def part(_request: Request, expected: Reply, got: Reply) -> list[str]:
         if span is None:
             return [f"a part without Content-Range: {head!r}"]
         first, last, size = map(int, span.groups())
-        if content != expected.whole[first : last + 1] or size != len(expected.whole):
+        if content != expected.whole[first : last + 1] or size != expected.size:
             found.append(f"bytes {first}-{last}/{size} are {content!r}")
         body += content
     return found if body == expected.body else [*found, f"parts {body!r}, not {expected.body!r}"]

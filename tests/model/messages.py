@@ -87,7 +87,9 @@ class Reply:
     body: bytes = b""
     stored: bool = False
     whole: bytes = b""
-    """Of `part` alone: the body that the parts are of."""
+    """Of `part` alone: the body that the parts are of, as far as it is known."""
+    size: int = 0
+    """Of `part` alone: how long that body is."""
 
 
 App = Callable[[Request], Response]
@@ -117,9 +119,17 @@ class Abilities:
     """Updates what is stored from a response to HEAD (RFC 9111 §4.3.5)."""
     invalidates_locations: bool = False
     """Location and Content-Location of an unsafe request too (RFC 9111 §4.4)."""
+    keeps_parts: bool = False
+    """Stores 206 and joins parts of one body (RFC 9111 §3.3, §3.4); needs `ranges`."""
+    adopts_posts: bool = False
+    """Stores the answer to a POST that says what a GET would get (RFC 9110 §9.3.3)."""
+    writes_rules: bool = False
+    """Tells the client the lifetime that a route's rule gives (house)."""
+    strips_target: bool = False
+    """Keeps the field that is for this cache alone from the client (RFC 9213 §2.2; house)."""
 
 
-ALL = Abilities(*[True] * 10)
+ALL = Abilities(*[True] * 14)
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,16 @@ class Departures:
     """RFC 9110 §13.2.1: preconditions are looked at for 200 alone, not for all of 2xx."""
     needs_last_modified: bool = False
     """RFC 9111 §4.3.2: without Last-Modified no Date stands in for it."""
+    trusts_any_304: bool = False
+    """RFC 9111 §4.3.4: a 304 with another strong validator updates what is stored all the same."""
+    takes_clients_304: bool = False
+    """RFC 9111 §4.3.3: a 304 to the client's own condition renews a stale response that has no
+    validators, about which nothing was asked."""
+    head_never_refreshes: bool = False
+    """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
+    head_forgets: bool = False
+    """RFC 9111 §4.3.5: what a HEAD does not confirm in each validator is erased with all of its
+    URL, rather than taken as stale."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +171,7 @@ class House:
     stale_on_error: bool = False
     max_entry_bytes: int = 1_048_576
     max_variants: int = 64
-    heuristic_most_s: float = 86_400.0
+    heuristic_max_s: float = 86_400.0
+    negative_s: float = 10.0
     credentials: tuple[str, ...] = field(default=("x-api-key", "proxy-authorization"))
     forwarding: tuple[str, ...] = field(default=("x-forwarded-host", "forwarded"))

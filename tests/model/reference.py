@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tests.model.grammar import Directives, names_tag, parse_cache_control
+from tests.model.grammar import Directives, parse_cache_control
+from tests.model.keeping import Keeper, identifies
 from tests.model.messages import (
     Abilities,
     App,
@@ -20,23 +21,24 @@ from tests.model.messages import (
     Request,
     Response,
 )
-from tests.model.serving import served
-from tests.model.shelf import Shelf, UnionShelf, key_of
+from tests.model.parts import Part
+from tests.model.serving import served, served_part
 from tests.model.storing import (
     Arrival,
     Rules,
     Stored,
     arrival,
+    explicit_lifetime_s,
     has_cookies,
-    refreshed,
-    storable,
-    stored,
-    whole,
+    has_validators,
+    lifetime_s,
+    told,
 )
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT"}  # RFC 9110 §9.2.1
 FAILURES = {500, 502, 503, 504}  # RFC 5861 §4
 CONDITIONS = ("if-none-match", "if-modified-since")
+NO_WISHES = Directives()
 
 
 @dataclass(frozen=True)
@@ -60,23 +62,27 @@ class Cache:
     ) -> None:
         self.rules = Rules(can, house, departs)
         self.clock = clock
-        shelf = UnionShelf if departs.selects_by_union else Shelf
-        self.shelf: Shelf = shelf(house.max_variants)
+        self.keeper = Keeper(self.rules)
 
     def handle(self, request: Request, app: App) -> Reply:
         """One request from its arrival to its reply."""
         if request.method not in {"GET", "HEAD"} or self.goes_round(request):
             return self.pass_on(request, app)
-        now = self.clock()
-        held = self.usable(request)
-        wishes = self.wishes(request)
+        now, wishes = self.clock(), self.wishes(request)
+        found = self.keeper.find(request)
+        held = found if found is not None and self.is_for(found, request) else None
         if held is not None and self.may_serve(held, wishes, now):
             return served(held, request, now, self.rules)
+        only_cached = wishes.permits("only-if-cached")
         if held is not None and self.may_serve_while_asking(held, wishes, now):
             reply = served(held, request, now, self.rules)
-            self.refresh(held, request, app)
+            if not only_cached and self.refreshes(request):
+                self.refresh(held, request, app)
             return reply
-        if wishes.permits("only-if-cached"):  # RFC 9111 §5.2.1.7
+        part = self.part(request, now) if found is None else None
+        if part is not None:
+            return self.from_part(part, request, wishes, app)
+        if only_cached:  # RFC 9111 §5.2.1.7
             return Reply("gateway-timeout", 504)
         return self.fetch(request, held, wishes, app)
 
@@ -86,28 +92,21 @@ class Cache:
         """Whether the house lets neither store nor serve anything for such a request."""
         names = (*self.rules.house.credentials, *self.rules.house.forwarding)
         ranged = not self.rules.can.ranges and request.has("range", "if-range")
-        length = request.lines("content-length")
-        has_body = request.has("transfer-encoding") or any(value != "0" for value in length)
         # RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin.
         conditions = request.has("if-match", "if-unmodified-since")
-        return has_body or ranged or conditions or request.has(*names)
+        return has_body(request) or ranged or conditions or request.has(*names)
 
-    def usable(self, request: Request) -> Stored | None:
-        """The stored response that the request selects and may be given, fresh or not."""
-        found = self.shelf.find(request)
-        if found is None:
-            return None
+    def is_for(self, found: Stored, request: Request) -> bool:
+        """Whether the request may be given the stored response, fresh or not."""
         if has_cookies(request, self.rules.house) and not found.for_cookies:
-            return None
-        if request.has("authorization") and not found.for_authorized:
-            return None
-        return found
+            return False
+        return found.for_authorized or not request.has("authorization")
 
     def wishes(self, request: Request) -> Directives:
         """The request's directives, where they are honoured (RFC 9111 §5.2.1, §5.4)."""
         honours = self.rules.house.request_directives == "honour"
         if not (self.rules.can.honours_requests and honours):
-            return Directives()
+            return NO_WISHES
         lines = request.lines("cache-control")
         return parse_cache_control(lines or request.lines("pragma"))
 
@@ -115,16 +114,13 @@ class Cache:
         """Whether the response may be used without asking the app (RFC 9111 §4)."""
         if held.directives.restricts("no-cache") or wishes.restricts("no-cache"):  # §5.2.2.4
             return False
-        oldest = wishes.seconds("max-age")  # §5.2.1.1
-        if oldest is not None and held.age_s(now) > oldest:
-            return False
         remaining = held.lifetime_s - held.age_s(now)
+        if too_old(held, wishes, now) or remaining < (wishes.seconds("min-fresh") or 0):
+            return False  # §5.2.1.1, §5.2.1.3
         if remaining > 0:
-            return remaining >= (wishes.seconds("min-fresh") or 0)  # §5.2.1.3
-        if wishes.restricts("min-fresh") or held.never_stale():
-            return False
-        too_old = wishes.limit("max-stale")  # §5.2.1.2
-        return too_old is not None and -remaining <= too_old
+            return True
+        most = wishes.limit("max-stale")  # §5.2.1.2
+        return most is not None and -remaining <= most and not held.never_stale()
 
     def may_serve_while_asking(self, held: Stored, wishes: Directives, now: float) -> bool:
         """stale-while-revalidate (RFC 5861 §3)."""
@@ -134,6 +130,35 @@ class Cache:
         if any(map(wishes.restricts, ("no-cache", "max-age", "min-fresh"))):
             return False
         return 0 <= held.age_s(now) - held.lifetime_s < window
+
+    def refreshes(self, request: Request) -> bool:
+        """Whether the request has what it was served stale fetched anew (RFC 5861 §3)."""
+        return request.method == "GET" or not self.rules.departs.head_never_refreshes
+
+    # From a part
+
+    def part(self, request: Request, now: float) -> Part | None:
+        """The stored part that has all that the request asks for, if it may be given that."""
+        if request.method != "GET":
+            return None
+        part = self.keeper.parts.find(request)
+        if part is None or not part.covers(request, now) or not self.is_for(part.stored, request):
+            return None
+        return part
+
+    def from_part(self, part: Part, request: Request, wishes: Directives, app: App) -> Reply:
+        """As from a whole response, but that a part is not asked about (house)."""
+        now = self.clock()
+        if self.may_serve(part.stored, wishes, now):
+            return served_part(part, request, now, self.rules)
+        only_cached = wishes.permits("only-if-cached")
+        if self.may_serve_while_asking(part.stored, wishes, now):
+            if not only_cached:
+                self.refresh(part.stored, request, app)
+            return served_part(part, request, now, self.rules)
+        return (
+            Reply("gateway-timeout", 504) if only_cached else self.fetch(request, None, wishes, app)
+        )
 
     # With the app
 
@@ -146,39 +171,80 @@ class Cache:
             return Answer(None, asked_at, self.clock())
         return Answer(response, asked_at, self.clock())
 
+    def came(self, request: Request, response: Response, answer: Answer) -> Arrival:
+        """The answer as it is read for storing."""
+        return arrival(request, response, answer.asked_at, answer.received_at, self.rules)
+
     def pass_on(self, request: Request, app: App) -> Reply:
         """Round the cache; a write that succeeds makes what is stored void (RFC 9111 §4.4)."""
         answer = self.ask(request, app)
-        if answer.response is None:
+        response = answer.response
+        if response is None:
             return Reply("failed")
-        if request.method not in SAFE and 200 <= answer.response.status < 400:
-            self.invalidate(request, answer.response)
-        return passed(answer.response)
+        if request.method not in SAFE and 200 <= response.status < 400:
+            self.keeper.invalidate(request, response)
+            self.adopt(request, response, answer)
+        return self.passed(response)
+
+    def adopt(self, request: Request, response: Response, answer: Answer) -> None:
+        """Store what a POST gave as what a GET would get, if it says so (RFC 9110 §9.3.3)."""
+        if not self.rules.can.adopts_posts or request.method != "POST" or response.status != 200:
+            return
+        if self.goes_round(replace(request.without("content-length"), body=b"")):
+            return
+        came = self.came(replace(request, method="GET"), response, answer)
+        explicit = explicit_lifetime_s(came) is not None
+        if explicit and self.keeper.is_located(request, response) and self.keeper.fresh(came):
+            self.keeper.keep(came, NO_WISHES)
 
     def fetch(self, request: Request, held: Stored | None, wishes: Directives, app: App) -> Reply:
         """The app's answer, or what is stored where the app says or fails."""
-        alone = request.method == "HEAD" or request.has("range")
-        validates = held is not None and not alone and self.validates(held)
-        sent = conditional(request, held) if held is not None and validates else request
-        answer = self.ask(sent, app)
-        if held is not None and answer.failed() and self.may_stand_in(held, answer.received_at):
+        is_get = request.method == "GET"
+        asks = held is not None and is_get and self.rules.can.revalidates
+        asks = asks and held is not None and has_validators(held.response)
+        answer = self.ask(conditional(request, held) if held and asks else request, app)
+        if held and is_get and answer.failed() and self.may_stand_in(held, answer.received_at):
             return served(held, request, answer.received_at, self.rules)
         if answer.response is None:
             return Reply("failed")
-        if request.method == "HEAD" and held is not None:
+        if held and not is_get:
             self.freshen_by_head(held, request, answer)
-        if held is not None and validates and answer.response.status == 304:
-            if not identifies(answer.response, held):
-                self.shelf.drop(held)
-                return self.fetch(request, None, wishes, app)
-            renewed = self.renew(held, request, answer)
-            return served(renewed, request, answer.received_at, self.rules)
-        came = arrival(request, answer.response, answer.asked_at, answer.received_at, self.rules)
-        return replace(passed(answer.response), stored=not alone and self.keep(came, wishes))
+        about_ours = asks or (is_get and self.rules.departs.takes_clients_304)
+        if held and about_ours and answer.response.status == 304:
+            return self.validated(held, request, answer, wishes, app)
+        return self.take_in(request, answer, wishes)
 
-    def validates(self, held: Stored) -> bool:
-        """Whether a stale response is asked about (RFC 9111 §4.3.1)."""
-        return self.rules.can.revalidates and held.validators() and held.response.status == 200
+    def validated(
+        self, held: Stored, request: Request, answer: Answer, wishes: Directives, app: App
+    ) -> Reply:
+        """The app says that what is stored is still good (RFC 9111 §4.3.3, §4.3.4)."""
+        assert answer.response is not None
+        if not self.rules.departs.trusts_any_304 and not identifies(answer.response, held):
+            self.keeper.shelf.drop(held)
+            return self.fetch(request, None, wishes, app)
+        timing = (answer.asked_at, answer.received_at)
+        renewed, kept = self.keeper.renew(held, request, answer.response, timing)
+        return replace(served(renewed, request, answer.received_at, self.rules), stored=kept)
+
+    def take_in(self, request: Request, answer: Answer, wishes: Directives) -> Reply:
+        """Pass the app's response on, and store it if it may be."""
+        assert answer.response is not None
+        ranged = request.has("range") and not self.rules.can.keeps_parts
+        if request.method == "HEAD" or ranged:
+            return self.passed(answer.response)
+        came = self.came(request, answer.response, answer)
+        kept = self.keeper.keep(came, wishes)
+        reply = replace(self.passed(answer.response), stored=kept)
+        if kept and self.rules.can.writes_rules and self.is_ruled(came):
+            control = ("Cache-Control", f"max-age={int(lifetime_s(came))}")
+            reply = replace(reply, fields=(*reply.fields, control))
+        return reply
+
+    def is_ruled(self, came: Arrival) -> bool:
+        """Whether the route's rule alone gives the lifetime."""
+        explicit = explicit_lifetime_s(came) is not None
+        said = came.response.lines("cache-control") or came.response.lines("expires")
+        return came.response.rule_s is not None and not said and not explicit
 
     def may_stand_in(self, held: Stored, now: float) -> bool:
         """stale-if-error, or the setting for responses without it (RFC 5861 §4)."""
@@ -194,73 +260,49 @@ class Cache:
         names = {"host", *held.vary} - {"cookie", "authorization", "range", *CONDITIONS}
         fields = tuple(field for field in request.fields if field[0].lower() in names)
         bare = Request("GET", request.target, fields, scheme=request.scheme)
-        sent = conditional(bare, held) if self.validates(held) else bare
-        answer = self.ask(sent, app)
-        if answer.response is None or answer.failed():
+        asks = self.rules.can.revalidates and has_validators(held.response)
+        answer = self.ask(conditional(bare, held) if asks else bare, app)
+        if answer.response is None:
             return
-        if answer.response.status == 304 and sent != bare:
-            if identifies(answer.response, held):
-                self.renew(held, bare, answer)
+        if answer.failed() and self.may_stand_in(held, answer.received_at):
             return
-        came = arrival(bare, answer.response, answer.asked_at, answer.received_at, self.rules)
-        self.keep(came, Directives())
-
-    # After the app
-
-    def keep(self, came: Arrival, wishes: Directives) -> bool:
-        """Whether the head says that the response is stored; a body that breaks off is not."""
-        if not storable(came) or wishes.restricts("no-store"):  # RFC 9111 §5.2.1.5
-            return False
-        if whole(came):
-            self.shelf.put(stored(came))
-        return True
-
-    def renew(self, held: Stored, request: Request, answer: Answer) -> Stored:
-        """What is stored, with the fields and the age that the 304 gives it (§4.3.4)."""
-        assert answer.response is not None
-        news = refreshed(held, answer.response)
-        # Age and Date are this answer's: what was stored of them is over.
-        timed = replace(news, fields=(*undated(news, answer.response), *ages(answer.response)))
-        came = arrival(request, timed, answer.asked_at, answer.received_at, self.rules)
-        renewed = stored(came)
-        renewed = replace(renewed, response=news)
-        self.shelf.drop(held)
-        if storable(came):
-            self.shelf.put(renewed)
-        return renewed
+        if asks and answer.response.status == 304:
+            if held.response.status != 206 and identifies(answer.response, held):
+                timing = (answer.asked_at, answer.received_at)
+                self.keeper.renew(held, bare, answer.response, timing)
+            return
+        self.take_in(bare, answer, NO_WISHES)
 
     def freshen_by_head(self, held: Stored, request: Request, answer: Answer) -> None:
         """RFC 9111 §4.3.5: the same validators renew, others make it stale."""
         response = answer.response
         if not self.rules.can.freshens_by_head or response is None or response.status != 200:
             return
-        lengths = response.lines("content-length")
-        same = lengths in ([], [str(len(held.response.body))]) and all(
-            response.lines(name) in ([], held.response.lines(name))
-            for name in ("etag", "last-modified")
-        )
-        if same:
-            self.renew(held, replace(request, method="GET"), answer)
-        else:
-            self.shelf.drop(held)
+        if self.keeper.is_same(response, held):
+            timing = (answer.asked_at, answer.received_at)
+            self.keeper.renew(held, replace(request, method="GET"), response, timing)
+        elif self.rules.departs.head_forgets:
+            self.keeper.erase(request)
 
-    def invalidate(self, request: Request, response: Response) -> None:
-        """The target URI, and others of the same origin that the response names (§4.4)."""
-        self.shelf.erase(key_of(request))
-        if not self.rules.can.invalidates_locations:
-            return
-        scheme, host, _ = key_of(request)
-        for name in ("location", "content-location"):
-            for value in response.lines(name):
-                origin = f"{scheme}://{host}"
-                target = value.removeprefix(origin) if value.startswith(origin + "/") else value
-                if target.startswith("/") and not target.startswith("//"):
-                    self.shelf.erase((scheme, host, target.partition("#")[0]))
+    def passed(self, response: Response) -> Reply:
+        """The app's response as it is."""
+        fields = told(response.fields, self.rules.can)
+        return Reply("app", response.status, fields, response.body)
 
 
-def passed(response: Response) -> Reply:
-    """The app's response as it is."""
-    return Reply("app", response.status, response.fields, response.body)
+def has_body(request: Request) -> bool:
+    """Whether the request says that it has content (RFC 9110 §6.4, RFC 9112 §6)."""
+    lengths = request.lines("content-length")
+    return request.has("transfer-encoding") or any(length != "0" for length in lengths)
+
+
+def too_old(held: Stored, wishes: Directives, now: float) -> bool:
+    """Whether the client's max-age asks for younger; max-age=0 is a reload, which an immutable
+    response need not heed while it is fresh (RFC 8246 §2)."""
+    most = wishes.seconds("max-age")
+    if most == 0 and held.directives.permits("immutable"):
+        return not held.fresh(now)
+    return most is not None and held.age_s(now) > most
 
 
 def conditional(request: Request, held: Stored) -> Request:
@@ -268,26 +310,3 @@ def conditional(request: Request, held: Stored) -> Request:
     etag, modified = held.response.first("etag"), held.response.first("last-modified")
     own = [("if-none-match", etag), ("if-modified-since", modified)]
     return request.without(*CONDITIONS).with_fields(*[(n, v) for n, v in own if v is not None])
-
-
-def identifies(response: Response, held: Stored) -> bool:
-    """Whether the 304 is about what is stored (RFC 9111 §4.3.4).
-
-    One without validators answers the only ones that we sent: by the letter it would say nothing.
-    """
-    etag = response.first("etag")
-    if etag is not None:
-        return names_tag([etag], held.response.first("etag"))
-    modified = response.first("last-modified")
-    return modified is None or modified == held.response.first("last-modified")
-
-
-def undated(news: Response, given: Response) -> list[tuple[str, str]]:
-    """The fields to reckon with: a stored Date that the 304 does not repeat is too old."""
-    dated = given.lines("date") != []
-    return [field for field in news.fields if dated or field[0].lower() != "date"]
-
-
-def ages(given: Response) -> list[tuple[str, str]]:
-    """The Age lines of a response."""
-    return [field for field in given.fields if field[0].lower() == "age"]

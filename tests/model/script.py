@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.model.messages import Fields, Request, Response
+from tests.model.spans import parse_ranges
 from tests.model.times import write_date
 
 START = 1_800_000_000
@@ -59,8 +60,9 @@ def answer_to(request: Request, answer: Answer, serial: int, now: float) -> Resp
         return Response(304, fields, b"", answer.rule_s, answer.shared)
     body = (b"%03d-" % serial + LETTERS)[: answer.size]
     if answer.says_206 and request.has("range") and status == 200:
-        status, fields = 206, (*fields, ("Content-Range", f"bytes 0-3/{len(body)}"))
-        body = body[:4]
+        first, last = (parse_ranges(request.lines("range"), len(body)) or [(0, 3)])[0]
+        status, fields = 206, (*fields, ("Content-Range", f"bytes {first}-{last}/{len(body)}"))
+        body = body[first : last + 1]
     if status in {204, 304}:
         body = b""
     elif answer.length:

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from tests.model.grammar import names_tag
 from tests.model.messages import Fields, Reply, Request
+from tests.model.parts import OWN, Part
 from tests.model.spans import Span, parse_ranges, range_counts
-from tests.model.storing import Rules, Stored
+from tests.model.storing import Rules, Stored, told
 from tests.model.times import parse_date
-
-BOUNDARY = "part"
 
 
 def served(held: Stored, request: Request, now: float, rules: Rules) -> Reply:
     """What the client gets; preconditions go before ranges (RFC 9110 §13.2.2)."""
-    fields = (*held.response.fields, ("Age", str(int(held.age_s(now)))))  # RFC 9111 §5.1
+    fields = fields_now(held, now, rules)
     if not_modified(held, request, now, rules):
         return Reply("not-modified", 304, fields)
     spans = selected_spans(held, request, now, rules)
     if spans is None:
         body = b"" if request.method == "HEAD" else held.response.body
         return Reply("served", held.response.status, fields, body)
-    return part(held, spans, fields)
+    return cut(held.response.body, spans, fields)
+
+
+def served_part(part: Part, request: Request, now: float, rules: Rules) -> Reply:
+    """What the client gets of a stored part that covers what it asks for."""
+    fields = fields_now(part.stored, now, rules)
+    if not_modified(part.stored, request, now, rules):
+        return Reply("not-modified", 304, fields)
+    whole = bytes(part.first) + part.stored.response.body  # zeros stand for what is not here
+    spans = parse_ranges(request.lines("range"), part.size) or []
+    return cut(whole, spans, fields, part.size)
+
+
+def fields_now(held: Stored, now: float, rules: Rules) -> Fields:
+    """The stored fields that are for the client, and the age (RFC 9111 §5.1)."""
+    return (*told(held.response.fields, rules.can), ("Age", str(int(held.age_s(now)))))
 
 
 def not_modified(held: Stored, request: Request, now: float, rules: Rules) -> bool:
@@ -57,15 +71,14 @@ def selected_spans(held: Stored, request: Request, now: float, rules: Rules) -> 
     return parse_ranges(lines, len(response.body))
 
 
-def part(held: Stored, spans: list[Span], fields: Fields) -> Reply:
+def cut(whole: bytes, spans: list[Span], fields: Fields, size: int | None = None) -> Reply:
     """206 with one part or several, or 416 with none (RFC 9110 §15.3.7, §15.5.17)."""
-    whole = held.response.body
+    size = len(whole) if size is None else size
+    fields = tuple(field for field in fields if field[0].lower() not in OWN)
     if not spans:
-        fields = (("Content-Range", f"bytes */{len(whole)}"),)
-        return Reply("unsatisfiable", 416, fields)
+        return Reply("unsatisfiable", 416, (("Content-Range", f"bytes */{size}"),))
+    body = b"".join(whole[first : last + 1] for first, last in spans)
     if len(spans) == 1:
         first, last = spans[0]
-        line = ("Content-Range", f"bytes {first}-{last}/{len(whole)}")
-        return Reply("part", 206, (*fields, line), whole[first : last + 1], whole=whole)
-    body = b"".join(whole[first : last + 1] for first, last in spans)
-    return Reply("part", 206, fields, body, whole=whole)
+        fields = (*fields, ("Content-Range", f"bytes {first}-{last}/{size}"))
+    return Reply("part", 206, fields, body, whole=whole, size=size)

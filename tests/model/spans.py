@@ -12,6 +12,19 @@ ENOUGH_S = 60  # between Last-Modified and Date, so that the first is strong (§
 Span = tuple[int, int]
 
 
+def parse_content_range(lines: list[str]) -> tuple[int, int, int] | None:
+    """First and last byte and the size of the whole; None where one is not told (§14.4)."""
+    value = lines[0].strip(OWS) if len(lines) == 1 else ""
+    unit, space, told = value.partition(" ")
+    span, slash, size = told.partition("/")
+    first, dash, last = span.partition("-")
+    signs = space and slash and dash
+    if lower(unit) != "bytes" or not signs or not all(map(is_number, (first, last, size))):
+        return None
+    found = int(first), int(last), int(size)
+    return found if found[0] <= found[1] < found[2] else None
+
+
 def is_number(text: str) -> bool:
     """1*DIGIT, short enough to be a position."""
     return 0 < len(text) <= 18 and all(char in DIGITS for char in text)

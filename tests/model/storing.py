@@ -15,6 +15,7 @@ from tests.model.grammar import (
     parse_vary,
 )
 from tests.model.messages import Abilities, Departures, Fields, House, Request, Response
+from tests.model.spans import parse_content_range
 from tests.model.times import parse_date
 
 # RFC 9110 §15: final codes that stand alone. 206 and 304 belong to another response.
@@ -25,6 +26,8 @@ UNDERSTOOD = {
 }
 HEURISTICALLY_CACHEABLE = {200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501}  # §15.1
 RULED = {200, 203, 204, 300, 301, 308}  # what a route's rule speaks of: a house rule
+NEGATIVE = {404, 410}  # what a rule keeps for a time of its own: a house rule
+OURS = "apsperf-cache-control"  # for this cache alone
 
 # RFC 9111 §3.1, RFC 9110 §7.6.1: not stored. Trailer: no trailers are stored. Age is counted anew.
 UNSTORED = {
@@ -71,10 +74,6 @@ class Stored:
         date = parse_date(self.response.first("date") or "", self.received_at)
         return self.received_at if date is None else date
 
-    def validators(self) -> bool:
-        """Whether the app can be asked if it is still good."""
-        return bool(self.response.lines("etag") or self.response.lines("last-modified"))
-
     def never_stale(self) -> bool:
         """Whether the response forbids serving it stale (RFC 9111 §4.2.4)."""
         names = ("must-revalidate", "proxy-revalidate", "s-maxage", "no-cache")
@@ -111,13 +110,10 @@ def arrival(
 
 def lifetime_s(came: Arrival) -> float:
     """The freshness lifetime; a passing error has little of it (a house rule)."""
+    status = came.response.status
     found = explicit_lifetime_s(came)
     if found is None:
-        found = heuristic_lifetime_s(came)
-    if found is None:
-        ruled = came.response.status in RULED
-        found = came.response.rule_s if ruled and came.response.rule_s else 0.0
-    status = came.response.status
+        found = ruled_lifetime_s(came) or heuristic_lifetime_s(came)
     if status >= 400 and status not in HEURISTICALLY_CACHEABLE:
         found = min(found, came.rules.house.error_ttl_s)
     return found
@@ -138,22 +134,31 @@ def explicit_lifetime_s(came: Arrival) -> float | None:
     return until - made_at(came)
 
 
+def ruled_lifetime_s(came: Arrival) -> float:
+    """What the route's rule gives responses that say nothing: a house rule."""
+    if came.response.rule_s is None:
+        return 0.0
+    if came.response.status in NEGATIVE and came.rules.can.writes_rules:
+        return came.rules.house.negative_s
+    return came.response.rule_s if came.response.status in RULED else 0.0
+
+
 def made_at(came: Arrival) -> float:
     """The response's Date, or when it came where it has none that can be read."""
     date = parse_date(came.response.first("date") or "", came.received_at)
     return came.received_at if date is None else date
 
 
-def heuristic_lifetime_s(came: Arrival) -> float | None:
+def heuristic_lifetime_s(came: Arrival) -> float:
     """A tenth of the time since Last-Modified, with a cap (RFC 9111 §4.2.2)."""
     if not (came.rules.can.heuristic and came.rules.house.heuristic):
-        return None
+        return 0.0
     cacheable = came.response.status in HEURISTICALLY_CACHEABLE
     modified = parse_date(came.response.first("last-modified") or "", came.received_at)
     if modified is None or not (cacheable or came.directives.permits("public")):
-        return None
+        return 0.0
     unchanged_s = max(made_at(came) - modified, 0)
-    return min(unchanged_s / 10, came.rules.house.heuristic_most_s)
+    return min(unchanged_s / 10, came.rules.house.heuristic_max_s)
 
 
 def initial_age_s(came: Arrival) -> float:
@@ -196,11 +201,14 @@ def storable(came: Arrival) -> bool:
     refusals = (
         came.request.method != "GET",  # §3: others have no cache semantics here
         response.status < 200,  # §3: not final
-        response.status in {206, 304},  # §3.3, §4.3.3
+        response.status == 304,  # §4.3.3
+        response.status == 206 and not keepable_part(came),  # §3.3
+        response.status == 416 and came.request.has("range"),  # it speaks of the Range: house
         not_storing(came),
         directives.restricts("private"),  # §5.2.2.7; a qualified one counts in full: house
         response.lines("set-cookie") != [] and not came.rules.house.store_set_cookie,  # house
-        response.lines("content-range") != [],  # a part, whatever its status says: house
+        # RFC 9110 §14.4 gives it no meaning here; without parts the house takes no chances.
+        response.lines("content-range") != [] and not came.rules.can.keeps_parts,
         parse_vary(response.lines("vary")) is None,  # §4.1: it would never match
         has_cookies(came.request, came.rules.house) and not for_cookies(came),  # house
         came.request.has("authorization") and not for_authorized(came),  # §3.5
@@ -226,6 +234,15 @@ def one_origin(response: Response) -> bool:
     return any(origin != "*" for origin in allowed) and not varies
 
 
+def keepable_part(came: Arrival) -> bool:
+    """Whether a 206 says clearly what it is a part of, and for whom (RFC 9111 §3.3; house)."""
+    response = came.response
+    asked = came.rules.can.keeps_parts and came.request.has("range")
+    clear = parse_content_range(response.lines("content-range")) is not None
+    plain = not response.lines("vary") and not came.directives.restricts("no-cache")
+    return asked and clear and plain
+
+
 def can_be_whole(came: Arrival) -> bool:
     """Whether its length is unknown, or known and not too long to keep."""
     length = parse_content_length(came.response.lines("content-length"))
@@ -240,13 +257,24 @@ def whole(came: Arrival) -> bool:
 
 
 def worth_it(came: Arrival) -> bool:
-    """Whether it can be used: fresh now, or able to be validated (house; the RFC lets us keep)."""
-    fresh = lifetime_s(came) > initial_age_s(came)
-    if not came.directives.restricts("no-cache") and fresh:
+    """Whether it can be used: fresh now, or of use when stale (house; the RFC lets us keep it)."""
+    if came.directives.restricts("no-cache"):
+        return came.rules.can.keeps_no_cache and has_validators(came.response)
+    lifetime, age = lifetime_s(came), initial_age_s(came)
+    if lifetime > age:
         return True
-    named = came.response.lines("etag") or came.response.lines("last-modified")
-    said = came.directives.restricts("no-cache") or explicit_lifetime_s(came) is not None
-    return came.rules.can.keeps_no_cache and bool(named) and said
+    if not came.rules.can.keeps_no_cache:
+        return False
+    if has_validators(came.response) and explicit_lifetime_s(came) is not None:
+        return True
+    names = ("stale-while-revalidate", "stale-if-error")
+    window = max(came.directives.seconds(name) or 0 for name in names)
+    return lifetime > 0 and age < lifetime + window and not stored(came).never_stale()
+
+
+def has_validators(response: Response) -> bool:
+    """Whether the app can be asked if it is still good."""
+    return bool(response.lines("etag") or response.lines("last-modified"))
 
 
 def stored(came: Arrival) -> Stored:
@@ -270,6 +298,11 @@ def kept_fields(fields: Fields) -> Fields:
     named = [value for name, value in fields if name.lower() == "connection"]
     dropped = UNSTORED | set(names_in(",".join(named)))
     return tuple(field for field in fields if field[0].lower() not in dropped)
+
+
+def told(fields: Fields, can: Abilities) -> Fields:
+    """The fields that the client gets to see."""
+    return tuple(f for f in fields if not (can.strips_target and f[0].lower() == OURS))
 
 
 def refreshed(old: Stored, news: Response) -> Response:

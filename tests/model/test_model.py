@@ -9,17 +9,21 @@ from hypothesis import given, note
 
 from tests.model.comparing import differences
 from tests.model.drawing import houses, programs
-from tests.model.messages import Abilities, Departures, House
+from tests.model.messages import ALL, Departures, House
 from tests.model.script import Step
 from tests.model.world import Trace, on_package, on_reference
 
 # What the package can do today, and where it is known not to follow the RFC to the letter.
-CAN = Abilities()
+CAN = ALL
 DEPARTS = Departures(
     selects_by_union=True,
     ignores_delay=True,
     validates_200_only=True,
     needs_last_modified=True,
+    trusts_any_304=True,
+    takes_clients_304=True,
+    head_never_refreshes=True,
+    head_forgets=True,
 )
 
 

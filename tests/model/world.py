@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time as wall
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import pytest
@@ -40,6 +41,12 @@ QUIET: dict[str, dict[str, object]] = {
     "tracing": {"enabled": False},
     "exporter": {"kind": "none"},
 }
+
+
+# Of the house what is no setting of its own.
+OWN = ("negative_s", "credentials", "forwarding")
+# How Cache-Status tells that a stored response stood in for the app's (RFC 9211 §2.3).
+INSTEAD = re.compile(r'fwd-status=|detail="AppFailed"')
 
 
 class Clock:
@@ -133,15 +140,11 @@ def on_package(shell: str, program: list[Step], house: House, calls: list[int]) 
 
 
 def settings_of(house: House) -> dict[str, object]:
-    """The settings; those that the package does not have yet only where they differ."""
-    names = ("share_with_cookie", "ignore_cookies", "error_ttl_s", "max_entry_bytes")
-    more = ("store_set_cookie", "request_directives", "heuristic", "stale_on_error")
+    """The settings that differ from the defaults."""
     default = House()
-    given = {name: getattr(house, name) for name in (*names, "max_variants")}
-    return given | {
-        name: getattr(house, name)
-        for name in more
-        if getattr(house, name) != getattr(default, name)
+    names = [field.name for field in fields(House) if field.name not in OWN]
+    return {
+        name: value for name in names if (value := getattr(house, name)) != getattr(default, name)
     }
 
 
@@ -220,14 +223,15 @@ def write(response: Response) -> package.Response:
 
 def read_reply(got: package.Reply) -> Reply:
     """The package's reply as the reference has it; Cache-Status tells whence it came."""
-    fields = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in got.headers)
+    head = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in got.headers)
     kind = "app"
-    if got.cache.hit:
+    said = got.lines("cache-status")
+    if got.cache.hit or (said and INSTEAD.search(said[-1])):
         kinds = {206: "part", 304: "not-modified", 416: "unsatisfiable"}
         kind = kinds.get(got.status, "served")
     elif got.status == 504 and got.cache.detail == "only-if-cached":
         kind = "gateway-timeout"
-    return Reply(kind, got.status, without_status(fields), got.body, got.cache.stored)
+    return Reply(kind, got.status, without_status(head), got.body, got.cache.stored)
 
 
 def without_status(fields: Fields) -> Fields:

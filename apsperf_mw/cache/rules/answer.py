@@ -30,7 +30,7 @@ FIELDS: dict[bytes, int] = {
     b"cache-control": KEPT | POLICY | VALUE,
     b"cdn-cache-control": KEPT | POLICY | VALUE,
     b"vary": KEPT | POLICY | VALUE,
-    b"apsperf-cache-control": POLICY | VALUE,  # it was for us alone
+    b"apsperf-cache-control": KEPT | POLICY | VALUE,
     b"connection": POLICY | VALUE,
     b"set-cookie": KEPT | POLICY,
     b"content-range": KEPT | NOTED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.rules.answer import Head, read
+from apsperf_mw.http.fields import connection_names
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
@@ -46,6 +47,7 @@ def merged(entry: Entry, said: Head) -> Head:
     A 304 answers the one question that was asked, so it cannot speak of another response, and
     the tag that it was asked about stays.
     """
-    newer = [field for field in said.kept if field[0].lower() not in NOT_UPDATED]
+    hop = connection_names([value for name, value in said.policy if name == b"connection"])
+    newer = [field for field in said.kept if field[0].lower() not in NOT_UPDATED | hop]
     names = {name.lower() for name, _ in newer}
     return read([*(field for field in entry.headers if field[0].lower() not in names), *newer])

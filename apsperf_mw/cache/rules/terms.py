@@ -249,22 +249,24 @@ def not_final(policy: Policy) -> bool:
     return status < 200 or status in NEVER
 
 
-REFUSALS: tuple[tuple[str, Callable[[Policy], bool]], ...] = (
-    ("no-store", no_store),
-    ("must-understand", not_understood),
-    ("private", lambda p: private(p) or p.asked.private),
-    ("set-cookie", sets_cookie),
-    ("method", lambda p: p.asked.method != "GET"),
-    ("status", not_final),
-    ("cors", reflects_origin),
-    ("vary", lambda p: p.vary is None),  # the settings' key_headers may be too many as well
-    ("guarded", guarded),
+# Each with where it is written.
+REFUSALS: tuple[tuple[str, Callable[[Policy], bool], str], ...] = (
+    ("no-store", no_store, "RFC 9111 §5.2.2.5"),
+    ("must-understand", not_understood, "RFC 9111 §5.2.2.3"),
+    ("private", lambda p: private(p) or p.asked.private, "RFC 9111 §5.2.2.7"),
+    ("set-cookie", sets_cookie, "house rule; RFC 9111 §7.3"),
+    ("method", lambda p: p.asked.method != "GET", "RFC 9111 §3"),
+    ("status", not_final, "RFC 9111 §3"),
+    ("cors", reflects_origin, "house rule; Fetch, CORS protocol and HTTP caches"),
+    # The settings' key_headers may be too many as well.
+    ("vary", lambda p: p.vary is None, "RFC 9111 §4.1"),
+    ("guarded", guarded, "RFC 9111 §3.5; house rule for cookies"),
 )
 
 # Refusals that tell of this one request or moment, not of what the URL gives at other times.
-PASSING = frozenset({"method", "status", "purged", "uses"})
+PASSING = frozenset({"method", "status", "request", "uses"})
 
 
 def refusal(policy: Policy) -> str:
     """Why the response is not stored, or an empty string where it may be."""
-    return next((reason for reason, refuses in REFUSALS if refuses(policy)), "")
+    return next((reason for reason, refuses, _ in REFUSALS if refuses(policy)), "")
