@@ -45,6 +45,8 @@ fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=ran
 
 soak: ## every bar at full size; takes hours
 	@$(MAKE) --no-print-directory fuzz N=$(SOAK_N)
+	@$(MAKE) --no-print-directory fuzz N=250000 ARGS=tests/fuzz/test_mutations.py
+	@$(MAKE) --no-print-directory fuzz N=500000 ARGS=tests/fuzz/test_keys_apart.py
 	@$(MAKE) --no-print-directory bench
 
 format: $(VENV)/.dev ## mend what ruff can mend

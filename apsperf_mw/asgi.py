@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
+    from apsperf_mw.shell import Entered
     from apsperf_mw.suite import Suite
 
     Scope = MutableMapping[str, Any]
@@ -179,10 +180,11 @@ class ASGIShell(ASGIGate):
         if asked:
             scope = asking_scope(scope, asked)
         push = Push(self, x, scope, send)
-        x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
-        entered = hooks.enter(x)
+        entered: Entered = []
         failure: BaseException | None = None
         try:
+            x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
+            entered = hooks.enter(x)
             await self.app(scope, receive, push.send)
         except BaseException as error:
             failure = error

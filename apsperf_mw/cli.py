@@ -10,6 +10,7 @@ import click
 from msgspec import to_builtins
 
 from apsperf_mw.__about__ import __version__
+from apsperf_mw.cli_admin import cache, explain, purge
 from apsperf_mw.cli_warm import warm
 from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import catalogue, flatten, load, mask
@@ -33,7 +34,8 @@ def main() -> None:
     """Performance suite for Python web apps."""
 
 
-main.add_command(warm)
+for command in (warm, purge, explain, cache):
+    main.add_command(command)
 
 
 @main.command()

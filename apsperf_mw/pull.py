@@ -72,7 +72,7 @@ class Head:
         """Whether a stale entry stands in for an exception; only where nothing is out yet."""
         if self.started or not isinstance(error, Exception):
             return False
-        entry = fallback(self._x, type(error).__qualname__)
+        entry = fallback(self._shell.cache, self._x, type(error).__qualname__)
         if entry is None:
             return False
         self._shell.hooks.faults.note("the app, for which a stale response stood in", error)

@@ -56,7 +56,9 @@ class Push:
 
     async def rescue(self, error: Exception) -> bool:
         """Serve a stale entry in place of an exception, where nothing is out yet and it may."""
-        entry = None if self._started else fallback(self._x, type(error).__qualname__)
+        entry = None
+        if not self._started:
+            entry = fallback(self._shell.cache, self._x, type(error).__qualname__)
         if entry is None:
             return False
         self._hooks.faults.note("the app, for which a stale response stood in", error)

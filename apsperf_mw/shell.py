@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
 
+    Entered = list[tuple[Callable[..., None], object]]
+
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -37,6 +39,7 @@ class Gate:
         self.face = face
         self.ours = stripped_names(settings)
         self.routes = suite.routes
+        self._ruled = bool(suite.routes)
         self.query_form = QueryForm(
             sort=settings.sort_query, ignore=settings.ignore_params, only=settings.only_params
         )
@@ -117,12 +120,12 @@ class Gate:
 
     def told(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> list[Header]:
         """The app's head with what we say, and without what was said to us alone."""
-        if self.routes and x.plan is not None and x.plan.rule is None and x.key is not None:
+        if self._ruled and x.plan is not None and x.plan.rule is None and x.key is not None:
             x.plan.rule = self.routes.rule(x.key, headers)
         stored = self.cache.begin(x, headers)
         out: list[Any] = [field for field in headers if field[0].lower() not in self.ours]
-        if stored and x.tape is not None and (control := written(x.tape.answer)) is not None:
-            out.append(control)
+        if stored and x.tape is not None:
+            out += written(x.tape.answer)
         if self.say:
             said = app_status(x, stored=stored)
             out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
@@ -169,9 +172,9 @@ class Hooks:
         except Exception as fault:
             self.faults.note("an observer's start", fault)
 
-    def enter(self, x: Exchange) -> list[tuple[Callable[..., None], object]]:
+    def enter(self, x: Exchange) -> Entered:
         """The app is about to run in this context; the result goes to `leave`."""
-        entered = []
+        entered: Entered = []
         try:
             for enter, leave in self._scopes:
                 entered.append((leave, enter(x)))
@@ -179,7 +182,7 @@ class Hooks:
             self.faults.note("an observer's enter", fault)
         return entered
 
-    def leave(self, x: Exchange, entered: list[tuple[Callable[..., None], object]]) -> None:
+    def leave(self, x: Exchange, entered: Entered) -> None:
         """The app has returned."""
         try:
             while entered:

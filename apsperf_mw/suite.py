@@ -121,25 +121,29 @@ class Suite:
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
-        from apsperf_mw.asgi import ASGIShell
+        shell: ASGIShell
+        if self.door is None:
+            from apsperf_mw.asgi import ASGIShell
 
-        kind = ASGIShell
-        if self.door is not None:
-            from apsperf_mw.admin.shells import AdminASGIShell as kind
+            shell = ASGIShell(self, app, describe)
+        else:
+            from apsperf_mw.admin.shells import AdminASGIShell
 
-        shell = kind(self, app, describe)
+            shell = AdminASGIShell(self, app, describe)
         self._shells.add(shell)
         return shell
 
     def wsgi(self, app: WSGIApp) -> WSGIShell:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
-        from apsperf_mw.wsgi import WSGIShell
+        shell: WSGIShell
+        if self.door is None:
+            from apsperf_mw.wsgi import WSGIShell
 
-        kind = WSGIShell
-        if self.door is not None:
-            from apsperf_mw.admin.shells import AdminWSGIShell as kind
+            shell = WSGIShell(self, app)
+        else:
+            from apsperf_mw.admin.shells import AdminWSGIShell
 
-        shell = kind(self, app)
+            shell = AdminWSGIShell(self, app)
         self._shells.add(shell)
         return shell
 

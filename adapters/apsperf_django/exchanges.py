@@ -41,6 +41,7 @@ class Gates:
 
     def __init__(self, suite: Suite, *, is_async: bool) -> None:
         face = suite.face(loop_face if is_async else thread_face)
+        self.kind = Relay
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
         self._steps = isinstance(face, LocalFace) or not is_async
@@ -50,9 +51,10 @@ class Gates:
         method, now = request.method or "", monotonic()
         scope = getattr(request, "scope", None)
         if scope is not None:
-            return Relay(self._asgi, request, ASGIExchange(scope, method, now), steps=self._steps)
+            x: Exchange = ASGIExchange(scope, method, now)
+            return self.kind(self._asgi, request, x, steps=self._steps)
         x = WSGIExchange(request.META, method, now)
-        return Relay(self._wsgi, request, x, steps=self._steps)
+        return self.kind(self._wsgi, request, x, steps=self._steps)
 
 
 class Relay:
@@ -153,7 +155,7 @@ class Relay:
 
     async def rescue(self, error: Exception) -> HttpResponse | None:
         """A stale entry in place of an exception, where it may."""
-        entry = fallback(self.x, type(error).__qualname__)
+        entry = fallback(self.gate.cache, self.x, type(error).__qualname__)
         if entry is None:
             return None
         self.gate.hooks.faults.note("the app, for which a stale response stood in", error)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from apsperf_django.admin import Admin
     from apsperf_django.exchanges import Relay
 
 
@@ -29,13 +30,24 @@ class SuiteMiddleware:
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         suite = get_suite()
-        self._gates = Gates(suite, is_async=self._is_async)
+        self._admin: Admin | None = None
+        if suite.door is None:
+            self._gates = Gates(suite, is_async=self._is_async)
+        else:
+            from apsperf_django.admin import Admin, AdminGates
+
+            self._gates = AdminGates(suite, is_async=self._is_async)
+            serve = self._serve_async if self._is_async else self._serve
+            self._admin = Admin(suite, self._gates, serve)
         self._background = suite.background
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve a request: a response, or its awaitable where the chain is async."""
+        if self._admin is not None and self._admin.concerns(request):
+            answer = self._admin.answer(request)
+            return answer if self._is_async else step(answer)
         return self._serve_async(request) if self._is_async else self._serve(request)
 
     def _serve(self, request: HttpRequest) -> HttpResponseBase:

@@ -64,6 +64,7 @@ class House(Protocol):
 
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""
+        ...
 
 
 async def answer(house: House, request: Request) -> Reply:
@@ -127,8 +128,8 @@ def stats(suite: Suite) -> dict[str, object]:
     }
 
 
-def said(status: int, *more: Header, **fields: object) -> Reply:
+def said(code: int, /, *more: Header, **fields: object) -> Reply:
     """A response of these fields."""
     body = json.encode(fields) + b"\n"
     length = (b"content-length", b"%d" % len(body))
-    return Reply(status, (*HEADERS, length, *more), body)
+    return Reply(code, (*HEADERS, length, *more), body)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.admin.api import MOST_BODY_BYTES, Reply, Request, answer
 from apsperf_mw.admin.forms import environ_like, scope_like
 from apsperf_mw.admin.gates import NAME, TELLING, ExplainingASGIGate, ExplainingWSGIGate, Telling
-from apsperf_mw.admin.purging import purge_url, purges
+from apsperf_mw.admin.purging import purge_url
 from apsperf_mw.asgi import ASGIExchange, ASGIShell
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.wire import as_text
 from apsperf_mw.explain.requests import foreseen
 from apsperf_mw.explain.steps import Explanation
-from apsperf_mw.push import silent, swallow
 from apsperf_mw.pull import swallow as swallow_head
+from apsperf_mw.push import silent, swallow
 from apsperf_mw.runtime.step import step
 from apsperf_mw.wsgi import STATUS_LINES, WSGIExchange, WSGIShell, as_bytes, status_line
 

@@ -44,7 +44,7 @@ class Intake:
         self.tags = Tags()
         self.flights = Flights()
         self.maker = Maker(settings)
-        self.shelf = Shelf(settings.cache)
+        self.shelf = Shelf(settings.cache, self.tags.spares)
         self._unstorable: dict[tuple[Key, int], float] = {}
         self._uses: dict[int, int] = {}
 

@@ -19,7 +19,7 @@ from apsperf_mw.cache.rules.answer import (
 from apsperf_mw.cache.rules.renewal import merged
 from apsperf_mw.cache.rules.terms import NO_NAMES, Asked, Terms, terms_of
 from apsperf_mw.cache.screen import GUARDED, RANGE
-from apsperf_mw.http.fields import clean_headers, parse_content_length
+from apsperf_mw.http.fields import clean_headers, parse_content_length, parse_vary
 from apsperf_mw.http.ranges import parse_content_range
 from apsperf_mw.http.targeted import OURS_ALONE, TARGETS
 
@@ -169,14 +169,24 @@ def _worth_keeping(head: Head, terms: Terms, ttl_s: float, age_s: float, wall_no
     return stale_s < math.inf and age_s < ttl_s + stale_s
 
 
-def written(answer: Answer) -> Header | None:
-    """The Cache-Control that a rule gives a response which has none of its own."""
-    if not answer.terms.ruled_s or any(name in SAID for name, _ in answer.head.policy):
-        return None
+def written(answer: Answer) -> tuple[Header, ...]:
+    """The Cache-Control that a rule gives a response which has none of its own.
+
+    With Vary, so that no cache between here and the client mixes up what the rule keeps apart.
+    Nothing where a function of the rule does: Vary cannot say that.
+    """
+    terms, said = answer.terms, answer.head.policy
+    if not terms.ruled_s or any(name in SAID for name, _ in said):
+        return ()
+    if any(b":" in name for name in terms.vary):
+        return ()
     control = b"max-age=%d" % answer.ttl_s
-    if answer.terms.stale_while_revalidate_s:
-        control += b", stale-while-revalidate=%d" % answer.terms.stale_while_revalidate_s
-    return (b"cache-control", control)
+    if terms.stale_while_revalidate_s:
+        control += b", stale-while-revalidate=%d" % terms.stale_while_revalidate_s
+    names = parse_vary([value for name, value in said if name == b"vary"]) or ()
+    unsaid = [name for name in terms.vary if name not in names]
+    vary = ((b"vary", b", ".join(unsaid)),) if unsaid else ()
+    return ((b"cache-control", control), *vary)
 
 
 def entry_of(x: Exchange, tape: Tape, stripped: frozenset[bytes], began: int, now: float) -> Entry:
@@ -185,8 +195,8 @@ def entry_of(x: Exchange, tape: Tape, stripped: frozenset[bytes], began: int, no
     body = tape.body()
     named = not TAG_FIELDS.isdisjoint(answer.head.noted)
     headers = stored_headers(answer, stripped if named else NO_NAMES)
-    if answer.terms.ruled_s and (control := written(answer)) is not None:
-        headers = (*headers, control)
+    if answer.terms.ruled_s:
+        headers = (*headers, *written(answer))
     if answer.length is None and answer.status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
     return made(x, answer, headers, body, began, now)

@@ -44,23 +44,26 @@ def trimmed(entry: Entry) -> Entry | None:
     return replace(entry, span=(first, last - missing, size)) if short else None
 
 
-def combined(held: Entry, came: Entry) -> Entry:
+def combined(held: Entry | None, came: Entry) -> Entry:
     """Two parts as one, where they are surely of the same body (RFC 9111 §3.4); else the new one.
 
-    A part that has become the whole is a 200.
+    A part that has become the whole is a 200. What guards and names either part does so for both.
     """
-    if not (_same_body(held, came) and held.span and came.span):
-        return came
+    assert came.span is not None
+    if held is None or not _same_body(held, came):
+        return _spanning(came, came.body, *came.span)
     low, high = sorted((held, came), key=_first)
     assert low.span is not None
     assert high.span is not None
     if high.span[0] > low.span[1] + 1:
-        return came  # a gap is between them
+        return _spanning(came, came.body, *came.span)  # a gap is between them
     body = low.body[: high.span[0] - low.span[0]] + high.body
     last = max(low.span[1], high.span[1])
     if high.span[1] < last:
         body += low.body[high.span[1] + 1 - low.span[0] :]
-    return _spanning(came, body, low.span[0], last, came.span[2])
+    tags = tuple(dict.fromkeys((*held.tags, *came.tags)))
+    came = replace(came, tags=tags, open_to=held.open_to & came.open_to)
+    return _spanning(came, body, low.span[0], last, high.span[2])
 
 
 def _same_body(held: Entry, came: Entry) -> bool:

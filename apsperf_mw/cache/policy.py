@@ -135,7 +135,7 @@ def selector(select: Callable[[Exchange], str | bytes]) -> str:
 
 def selected(name: bytes, x: Exchange) -> bytes | None:
     """What the function of this name says of the request; None where it is not there."""
-    select = _selectors.get(name.decode("latin-1"))
+    select = _selectors.get(name.decode("utf-8", "replace"))
     if select is None:
         return None
     value = select(x)

@@ -50,14 +50,16 @@ def revive(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Ent
     if x.status == 304:
         # Where there was nothing to ask by, the client asked, and of what it holds itself.
         return _renewed(cache, x, entry, read(headers)) if validators(entry) else None
-    return fallback(x, f"error {x.status}") if x.status in STALE_STATUSES else None
+    return fallback(cache, x, f"error {x.status}") if x.status in STALE_STATUSES else None
 
 
-def fallback(x: Exchange, detail: str) -> Entry | None:
+def fallback(cache: Cache, x: Exchange, detail: str) -> Entry | None:
     """The stale entry in place of a failure of the app, if it may (RFC 5861 §4)."""
-    entry = x.stale
-    if entry is None or x.flight is None or not stands_in(entry, monotonic()):
+    entry, flight = x.stale, x.flight
+    if entry is None or flight is None or not stands_in(entry, monotonic()):
         return None
+    if not cache.good(flight.key, entry):
+        return None  # purged meanwhile
     x.result, x.detail, x.template = "stale", detail, entry.route
     return entry
 

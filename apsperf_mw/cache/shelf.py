@@ -14,6 +14,8 @@ from apsperf_mw.cache.parts import combined
 from apsperf_mw.http.normal import first_choice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apsperf_mw.cache.entry import Values
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
@@ -36,7 +38,8 @@ class Shelf:
     responses varied on, so that a variant found by them matches its own Vary too.
     """
 
-    def __init__(self, settings: CacheSettings) -> None:
+    def __init__(self, settings: CacheSettings, good: Callable[[Key, Entry], bool]) -> None:
+        self._good = good
         self._max_variants = settings.max_variants
         self._keep_stale_s = settings.keep_stale_s
         self._learned: dict[Key, tuple[bytes, ...]] = {}
@@ -73,7 +76,9 @@ class Shelf:
         ttl_s = kept_s(entry, self._keep_stale_s)
         if entry.span is not None:
             held = await self.find_part(face, key)
-            entry = entry if held is None else combined(held, entry)
+            if held is not None and not self._good(key, held):
+                held = None
+            entry = combined(held, entry)
             if entry.span is not None:
                 await face.write(part_key(key), entry, ttl_s)
                 return

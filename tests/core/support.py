@@ -95,13 +95,19 @@ class Script:
 
 
 def once(condition: Callable[[], bool], then: Callable[[], object] = bool) -> Callable[[], bool]:
-    """For `meanwhile`: do `then` as soon as the condition holds, or when nobody should wait on."""
+    """For `meanwhile`: do `then` as soon as the condition has held; a `TimeoutError` if never."""
     until = monotonic() + LONGEST_WAIT_S
+    held = False
 
     def meanwhile() -> bool:
-        if not condition() and monotonic() < until:
-            return False
-        then()
+        nonlocal held
+        if not held:
+            held = condition()
+            if not held and monotonic() < until:
+                return False
+            then()
+            if not held:
+                raise TimeoutError("what the test waited for never came")
         return True
 
     return meanwhile

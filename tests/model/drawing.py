@@ -99,6 +99,10 @@ houses = st.sampled_from(
         House(),
         House(max_entry_bytes=20, max_variants=2),
         House(ignore_cookies=("theme",), error_ttl_s=2.0),
-        House(share_with_cookie=True),
+        House(share_with_cookie=True, store_set_cookie=True),
+        House(request_directives="honour"),
+        House(request_directives="honour", stale_on_error=True),
+        House(heuristic=True, stale_on_error=True),
+        House(heuristic=True, heuristic_max_s=20),
     ]
 )

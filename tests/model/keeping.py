@@ -12,13 +12,16 @@ from tests.model.storing import (
     Arrival,
     Rules,
     Stored,
+    allowed,
     arrival,
+    has_validators,
     initial_age_s,
     lifetime_s,
     refreshed,
     storable,
     stored,
     whole,
+    worth_it,
 )
 
 Timing = tuple[float, float]
@@ -43,7 +46,8 @@ class Keeper:
 
     def keep(self, came: Arrival, wishes: Directives) -> bool:
         """Whether the head says that the response is stored; a body that breaks off is not."""
-        if not storable(came) or wishes.restricts("no-store"):  # RFC 9111 §5.2.1.5
+        heeds = not self.rules.departs.stores_against_wish
+        if not storable(came) or (heeds and wishes.restricts("no-store")):  # RFC 9111 §5.2.1.5
             return False
         if whole(came):
             self.put(stored(came))
@@ -65,11 +69,19 @@ class Keeper:
         timed = replace(response, fields=(*undated(response, news), *ages(news)))
         came = arrival(request, timed, *timing, self.rules)
         renewed = replace(stored(came), response=response)
-        self.shelf.drop(held)
-        kept = storable(came)
-        if kept:
+        if allowed(came) and (worth_it(came) or has_validators(response)):
+            self.shelf.drop(held)
             self.shelf.put(renewed)
-        return renewed, kept
+            return renewed, True
+        if self.rules.departs.keeps_what_304_forbids:
+            return renewed if allowed(came) else held, False
+        self.shelf.drop(held)
+        return renewed, False
+
+    def outdate(self, held: Stored) -> None:
+        """Take what is stored as stale from now on."""
+        self.shelf.drop(held)
+        self.shelf.put(replace(held, lifetime_s=0))
 
     def erase(self, request: Request) -> None:
         """Keep nothing of the request's URL."""
@@ -96,9 +108,8 @@ class Keeper:
         if response.lines("content-length") not in ([], [str(len(held.response.body))]):
             return False
         for name in ("etag", "last-modified"):
-            have, got = held.response.first(name), response.first(name)
-            absent_is_other = self.rules.departs.head_forgets
-            if have != got and (got is not None or absent_is_other):
+            got = response.first(name)
+            if got not in (None, held.response.first(name)):
                 return False
         return True
 

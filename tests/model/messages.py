@@ -70,6 +70,10 @@ class Response:
         return lines[0] if lines else None
 
 
+class Unclear(Exception):
+    """What the package does from here on follows from a departure, and is not compared."""
+
+
 class AppFailed(Exception):
     """The app raised before its response began."""
 
@@ -150,12 +154,21 @@ class Departures:
     """RFC 9111 §4.3.4: a 304 with another strong validator updates what is stored all the same."""
     takes_clients_304: bool = False
     """RFC 9111 §4.3.3: a 304 to the client's own condition renews a stale response that has no
-    validators, about which nothing was asked."""
+    validators, about which nothing was asked. What comes then is not compared."""
+    stores_against_wish: bool = False
+    """RFC 9111 §5.2.1.5: no-store of a request, where honoured, does not forbid storing."""
+    keeps_what_304_forbids: bool = False
+    """RFC 9111 §4.3.4, §3.2: where a 304's fields forbid storing, the response goes out with the
+    old fields and age, and stays stored."""
     head_never_refreshes: bool = False
     """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
     head_forgets: bool = False
-    """RFC 9111 §4.3.5: what a HEAD does not confirm in each validator is erased with all of its
-    URL, rather than taken as stale."""
+    """RFC 9111 §4.3.5: whatever a HEAD that goes to the app says, all of its URL is erased."""
+    writes_targeted: bool = False
+    """House: where a targeted field gives the lifetime, a route's rule writes it into the
+    Cache-Control that clients see."""
+    opens_targeted: bool = False
+    """RFC 9111 §3.5: any targeted field opens a response to requests with Authorization."""
 
 
 @dataclass(frozen=True)

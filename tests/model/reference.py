@@ -20,6 +20,7 @@ from tests.model.messages import (
     Reply,
     Request,
     Response,
+    Unclear,
 )
 from tests.model.parts import Part
 from tests.model.serving import served, served_part
@@ -115,8 +116,9 @@ class Cache:
         if held.directives.restricts("no-cache") or wishes.restricts("no-cache"):  # §5.2.2.4
             return False
         remaining = held.lifetime_s - held.age_s(now)
-        if too_old(held, wishes, now) or remaining < (wishes.seconds("min-fresh") or 0):
-            return False  # §5.2.1.1, §5.2.1.3
+        fresh_for = wishes.seconds("min-fresh")  # §5.2.1.3
+        if too_old(held, wishes, now) or (fresh_for is not None and remaining < fresh_for):
+            return False
         if remaining > 0:
             return True
         most = wishes.limit("max-stale")  # §5.2.1.2
@@ -209,22 +211,32 @@ class Cache:
             return Reply("failed")
         if held and not is_get:
             self.freshen_by_head(held, request, answer)
-        about_ours = asks or (is_get and self.rules.departs.takes_clients_304)
-        if held and about_ours and answer.response.status == 304:
+        if held and is_get and not asks and answer.response.status == 304:
+            self.doubt()
+        if held and asks and answer.response.status == 304:
             return self.validated(held, request, answer, wishes, app)
         return self.take_in(request, answer, wishes)
+
+    def doubt(self) -> None:
+        """Here the departure begins."""
+        if self.rules.departs.takes_clients_304:
+            raise Unclear
 
     def validated(
         self, held: Stored, request: Request, answer: Answer, wishes: Directives, app: App
     ) -> Reply:
         """The app says that what is stored is still good (RFC 9111 §4.3.3, §4.3.4)."""
         assert answer.response is not None
-        if not self.rules.departs.trusts_any_304 and not identifies(answer.response, held):
+        if not self.accepts(answer.response, held):
             self.keeper.shelf.drop(held)
             return self.fetch(request, None, wishes, app)
         timing = (answer.asked_at, answer.received_at)
         renewed, kept = self.keeper.renew(held, request, answer.response, timing)
         return replace(served(renewed, request, answer.received_at, self.rules), stored=kept)
+
+    def accepts(self, response: Response, held: Stored) -> bool:
+        """Whether the 304 is about what is stored (RFC 9111 §4.3.4)."""
+        return self.rules.departs.trusts_any_304 or identifies(response, held)
 
     def take_in(self, request: Request, answer: Answer, wishes: Directives) -> Reply:
         """Pass the app's response on, and store it if it may be."""
@@ -244,7 +256,9 @@ class Cache:
         """Whether the route's rule alone gives the lifetime."""
         explicit = explicit_lifetime_s(came) is not None
         said = came.response.lines("cache-control") or came.response.lines("expires")
-        return came.response.rule_s is not None and not said and not explicit
+        if said or came.response.rule_s is None:
+            return False
+        return not explicit or self.rules.departs.writes_targeted
 
     def may_stand_in(self, held: Stored, now: float) -> bool:
         """stale-if-error, or the setting for responses without it (RFC 5861 §4)."""
@@ -267,7 +281,7 @@ class Cache:
         if answer.failed() and self.may_stand_in(held, answer.received_at):
             return
         if asks and answer.response.status == 304:
-            if held.response.status != 206 and identifies(answer.response, held):
+            if held.response.status != 206 and self.accepts(answer.response, held):
                 timing = (answer.asked_at, answer.received_at)
                 self.keeper.renew(held, bare, answer.response, timing)
             return
@@ -278,11 +292,13 @@ class Cache:
         response = answer.response
         if not self.rules.can.freshens_by_head or response is None or response.status != 200:
             return
-        if self.keeper.is_same(response, held):
+        if self.rules.departs.head_forgets:
+            self.keeper.erase(request)
+        elif self.keeper.is_same(response, held):
             timing = (answer.asked_at, answer.received_at)
             self.keeper.renew(held, replace(request, method="GET"), response, timing)
-        elif self.rules.departs.head_forgets:
-            self.keeper.erase(request)
+        else:
+            self.keeper.outdate(held)
 
     def passed(self, response: Response) -> Reply:
         """The app's response as it is."""

@@ -185,7 +185,9 @@ def for_cookies(came: Arrival) -> bool:
 def for_authorized(came: Arrival) -> bool:
     """RFC 9111 §3.5; what came without Authorization needs more than must-revalidate: house."""
     asked_with = came.request.has("authorization")
-    return for_all(came) or (asked_with and came.directives.restricts("must-revalidate"))
+    opened = came.targeted and came.rules.departs.opens_targeted
+    revalidated = asked_with and came.directives.restricts("must-revalidate")
+    return for_all(came) or opened or revalidated
 
 
 def has_cookies(request: Request, house: House) -> bool:
@@ -196,7 +198,12 @@ def has_cookies(request: Request, house: House) -> bool:
 
 
 def storable(came: Arrival) -> bool:
-    """Whether the response is stored if its body comes whole: RFC 9111 §3, and the house rules."""
+    """Whether the response is stored if its body comes whole."""
+    return allowed(came) and worth_it(came)
+
+
+def allowed(came: Arrival) -> bool:
+    """Whether the response may be stored: RFC 9111 §3, and the house rules."""
     response, directives = came.response, came.directives
     refusals = (
         came.request.method != "GET",  # §3: others have no cache semantics here
@@ -214,7 +221,6 @@ def storable(came: Arrival) -> bool:
         came.request.has("authorization") and not for_authorized(came),  # §3.5
         one_origin(response),  # house
         not can_be_whole(came),  # §3.3
-        not worth_it(came),
     )
     return not any(refusals)
 

@@ -22,8 +22,12 @@ DEPARTS = Departures(
     needs_last_modified=True,
     trusts_any_304=True,
     takes_clients_304=True,
+    stores_against_wish=True,
+    keeps_what_304_forbids=True,
     head_never_refreshes=True,
     head_forgets=True,
+    writes_targeted=True,
+    opens_targeted=True,
 )
 
 
@@ -31,6 +35,7 @@ DEPARTS = Departures(
 @given(program=programs, house=houses)
 def test_the_package_does_as_the_reference(shell: str, program: list[Step], house: House) -> None:
     expected = on_reference(program, CAN, house, DEPARTS)
+    program = program[: len(expected)]
     calls = list(accumulate(len(trace.seen) for trace in expected))
     got = on_package(shell, program, house, calls)
     for number, (step, want, have) in enumerate(zip(program, expected, got, strict=True), 1):

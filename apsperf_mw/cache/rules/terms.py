@@ -125,9 +125,15 @@ def policy_of(asked: Asked, fields: Sequence[Header], settings: Settings) -> Pol
 def varied_names(
     lines: Sequence[bytes], rule: Rule | None, settings: Settings
 ) -> tuple[bytes, ...] | None:
-    """What the response varies on, with the fields that rule and settings add; None for all."""
-    more = (*settings.cache.key_headers, *(rule.vary if rule is not None else ()))
-    return parse_vary((*lines, *map(str.encode, more))) if lines or more else ()
+    """What the response varies on, with what rule and settings add; None for all.
+
+    A name with a colon is a rule's own selector, and no field.
+    """
+    ruled = rule.vary if rule is not None else ()
+    fields = [name.encode() for name in (*settings.cache.key_headers, *ruled) if ":" not in name]
+    names = parse_vary((*lines, *fields)) if lines or fields else ()
+    selectors = [name.encode() for name in ruled if ":" in name]
+    return tuple(sorted({*names, *selectors})) if selectors and names is not None else names
 
 
 def explicit_s(control: CacheControl) -> float | None:

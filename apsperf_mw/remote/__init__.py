@@ -1,0 +1,1 @@
+"""How a command reaches the store of an app: over HTTP, in this process, or by the purge file."""

@@ -1,0 +1,105 @@
+"""An app in this process: its admin endpoint, switched on for the purpose, and its purge file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apsperf_mw.asgi import ASGIGate
+from apsperf_mw.remote.server import Unreached, checked
+from apsperf_mw.warm.apps import AppError, interface, layers, load_app, within_lifespan
+from apsperf_mw.warm.origin import Origin
+from apsperf_mw.warm.start import BASE, in_process
+from apsperf_mw.wsgi import WSGIGate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+
+    from apsperf_mw.shell import Gate
+    from apsperf_mw.warm.asking import Asker
+
+    Work = Callable[[Gate, Asker], Awaitable["T"]]
+
+T = TypeVar("T")
+
+ENABLED, TOKEN = "APSPERF_ADMIN__ENABLED", "APSPERF_ADMIN__TOKEN"
+MOST_ANSWER_BYTES = 2**22
+IN_MEMORY = (
+    "--app: the cache is in the memory of the server's processes, and importing the app makes a"
+    " new and empty one; ask a server by --server"
+)
+
+
+def explained(name: str, query: str, *, factory: bool) -> dict[str, Any]:
+    """What the app's endpoint says to `explain`."""
+
+    async def ask(gate: Gate, asker: Asker) -> dict[str, Any]:
+        admin = gate.cache.settings.admin
+        if not admin.enabled:
+            raise Unreached("--app: its own code switches admin.enabled off")
+        headers = [("Authorization", f"Bearer {admin.token}")]
+        target = f"{admin.path}/explain?{query}"
+        answer = await asker.ask(target, headers, MOST_ANSWER_BYTES)
+        return checked(answer.status, answer.body)
+
+    with _endpoint():
+        return within(name, ask, factory=factory)
+
+
+def channel_file(name: str, *, factory: bool) -> Any:
+    """The app's channel to the workers of this host, or None."""
+
+    async def find(gate: Gate, asker: Asker) -> Any:  # noqa: ARG001
+        return gate.channel
+
+    return within(name, find, factory=factory)
+
+
+def within(name: str, work: Work[T], *, factory: bool) -> T:
+    """What `work` gives, between the app's start-up and shutdown."""
+    import anyio
+
+    got: list[T] = []
+    try:
+        app = load_app(name, factory=factory)
+
+        async def inside(state: MutableMapping[str, Any]) -> None:
+            asker = in_process(app, Origin.parse(BASE), 1, state)
+            got.append(await work(_gate(app), asker))
+
+        async def run() -> None:
+            if interface(app) == "asgi":
+                await within_lifespan(app, inside)
+            else:
+                await inside({})
+
+        anyio.run(run)
+    except AppError as error:
+        raise Unreached(f"--app: {error}") from None
+    return got[0]
+
+
+def _gate(app: object) -> Gate:
+    for layer in layers(app):
+        if isinstance(layer, ASGIGate | WSGIGate):
+            return layer
+    raise Unreached("--app: there is no suite round it that can be seen")
+
+
+@contextmanager
+def _endpoint() -> Iterator[None]:
+    """Have the suite of an app that is loaded meanwhile open its endpoint to us."""
+    from secrets import token_urlsafe
+
+    before = {name: os.environ.get(name) for name in (ENABLED, TOKEN)}
+    os.environ[ENABLED] = "true"
+    os.environ.setdefault(TOKEN, token_urlsafe(32))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
