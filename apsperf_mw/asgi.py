@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
+    from apsperf_mw.exchange import Header
     from apsperf_mw.shell import Entered
     from apsperf_mw.suite import Suite
 
@@ -168,7 +169,7 @@ class ASGIShell(ASGIGate):
                 return entry
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
-        out = self.told(x, headers) if self.enabled else list(headers)
+        out: list[Header] = self.told(x, headers) if self.enabled else [*headers]
         if self.hooks.heads:
             self.hooks.head(x, out)
         return {**message, "headers": out}

@@ -11,7 +11,6 @@ from apsperf_mw.cache.making import stripped_names, written
 from apsperf_mw.cache.policy import Current
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
 from apsperf_mw.cache.wire import app_status, with_key
-from apsperf_mw.http.queries import QueryForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,9 +39,7 @@ class Gate:
         self.ours = stripped_names(settings)
         self.routes = suite.routes
         self._ruled = bool(suite.routes)
-        self.query_form = QueryForm(
-            sort=settings.sort_query, ignore=settings.ignore_params, only=settings.only_params
-        )
+        self.query_form = suite.query_form
         self._hosts = frozenset(settings.hosts)
         self.narrows = bool(self._hosts or self.query_form)
         self.trusted = frozenset(name.lower().encode() for name in settings.trusted_headers)

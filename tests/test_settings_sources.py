@@ -178,8 +178,18 @@ def test_any_code_and_framework_values_are_read_or_refused(
     assert is_sound(outcome(code=code, framework=framework, environ={}))
 
 
+# Settings with a form of their own.
+FORMS: dict[str, st.SearchStrategy[Any]] = {
+    "admin.path": st.sampled_from(["/-/apsperf", "/ops"]),
+    "admin.token": st.sampled_from(["", "0123456789abcdef"]),
+    "cache.routes": st.just([]),
+}
+
+
 def good_values(setting: Setting) -> st.SearchStrategy[Any]:
     """Values within the bounds of every setting of this kind."""
+    if setting.path in FORMS:
+        return FORMS[setting.path]
     if get_origin(setting.kind) is tuple:
         return st.lists(st.from_regex(r"[a-z][a-z-]{0,8}", fullmatch=True), max_size=3)
     if get_args(setting.kind):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from io import BytesIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -122,7 +122,10 @@ class House:
 
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
-        self.suite.purge(*what.tags, **named(what))
+        if iscoroutinefunction(self._admin.serve):
+            await self.suite.apurge(*what.tags, **named(what))
+        else:
+            self.suite.purge(*what.tags, **named(what))
 
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""

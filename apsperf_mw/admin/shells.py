@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.tags import Purge
     from apsperf_mw.wsgi import Environ, StartResponse
 
+# On the way of every request `super()` is spared: it costs as much as the rest of what is added.
+
 # A response that is made to be explained is read for so long at most.
 FETCH_S = 30.0
 
@@ -43,7 +45,7 @@ class AdminASGIShell(ExplainingASGIGate, ASGIShell):
             if reply is not None:
                 await _send(reply, send)
                 return
-        await super().__call__(scope, receive, send)
+        await ASGIShell.__call__(self, scope, receive, send)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Reply | None:
         """The answer to a request with the token; None for one that is the app's."""
@@ -63,7 +65,7 @@ class AdminASGIShell(ExplainingASGIGate, ASGIShell):
 
     def reply(self, x: ASGIExchange, entry: Entry) -> tuple[Message, bytes]:
         """As the shell does, with an explanation where one is asked for."""
-        start, body = super().reply(x, entry)
+        start, body = ASGIShell.reply(self, x, entry)
         if TELLING in x.raw and (line := self.tell_served(x, entry)) is not None:
             start["headers"].append((NAME, line))
         return start, body
@@ -123,7 +125,7 @@ class AdminWSGIShell(ExplainingWSGIGate, WSGIShell):
                 line = STATUS_LINES.get(reply.status) or status_line(reply.status)
                 start_response(line, list(as_text(reply.headers)))
                 return [reply.body]
-        return super().__call__(environ, start_response)
+        return WSGIShell.__call__(self, environ, start_response)
 
     def _admit(self, environ: Environ, path: str) -> Reply | None:
         """The answer to a request with the token; None for one that is the app's."""
@@ -140,7 +142,7 @@ class AdminWSGIShell(ExplainingWSGIGate, WSGIShell):
 
     def reply(self, x: WSGIExchange, entry: Entry) -> tuple[str, list[tuple[str, str]], bytes]:
         """As the shell does, with an explanation where one is asked for."""
-        line, out, body = super().reply(x, entry)
+        line, out, body = WSGIShell.reply(self, x, entry)
         if TELLING in x.raw and (told := self.tell_served(x, entry)) is not None:
             out += as_text(((NAME, told),))
         return line, out, body

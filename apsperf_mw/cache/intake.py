@@ -13,7 +13,7 @@ from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.rules.terms import PASSING
-from apsperf_mw.cache.screen import BODY, DETOUR, GUARDED, RANGE
+from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
@@ -56,9 +56,7 @@ class Intake:
         flight = x.flight
         if flight is None:
             return False
-        answer = self._refusal(x, flight) or self.maker.answer(
-            x, headers, x.plan or Plan(), time()
-        )
+        answer = self._refusal(x, flight) or self.maker.answer(x, headers, x.plan or Plan(), time())
         if isinstance(answer, str):
             self._refuse(x, flight, answer)
             return False
@@ -68,8 +66,8 @@ class Intake:
     def adopt(self, x: Exchange, headers: Sequence[Header]) -> None:
         """Store the answer to a POST where it says that a GET would get it (RFC 9110 §9.3.3)."""
         assert x.key is not None
-        if x.method != "POST" or x.status != 200 or x.flags & DETOUR & ~BODY:
-            return
+        if x.method != "POST" or x.status != 200 or x.flags & (DETOUR & ~BODY | DIRECTIVES):
+            return  # a client's directives may forbid it
         if not any(x.key in neighbours(x.key, value) for value in located(headers)):
             return
         answer = self.maker.answer(x, headers, Plan(), time(), method="GET")

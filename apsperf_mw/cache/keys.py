@@ -91,7 +91,7 @@ def neighbours(key: Key, reference: bytes) -> list[Key]:
 
     if len(key) != 6 or len(reference) > LONGEST:
         return []
-    scheme, host, root, path, raw, _ = (str(part) for part in key)
+    scheme, host, root, _, raw, _ = (str(part) for part in key)
     base_path = raw if raw.startswith("/") else "/"
     try:
         url = urlsplit(urljoin(f"{scheme}://{host}{base_path}", reference.decode("latin-1")))
@@ -101,9 +101,12 @@ def neighbours(key: Key, reference: bytes) -> list[Key]:
     if (url.scheme, authority) != (scheme, host):
         return []
     plain = unquote(url.path, errors="replace")
-    paths = {plain, plain.removeprefix(root)} if root else {plain}
-    raws = {url.path, plain} if raw == path else {url.path}
-    return [(scheme, host, root, p, r, url.query) for p in paths for r in raws]
+    found: list[Key] = []
+    for path in {plain, plain.removeprefix(root)}:
+        # As escaped, as decoded, and as a WSGI server decodes it.
+        wsgi = path.encode("utf-8", "surrogateescape").decode("latin-1")
+        found += [(scheme, host, root, path, shown, url.query) for shown in {url.path, path, wsgi}]
+    return found
 
 
 def completed(environ: dict[str, Any]) -> dict[str, Any]:

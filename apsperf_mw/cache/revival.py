@@ -86,9 +86,7 @@ def heed_head(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]], fac
     return _heed(cache, x, x.key, entry, read(headers), face)
 
 
-async def _heed(
-    cache: Cache, x: Exchange, key: Key, entry: Entry, said: Head, face: Face
-) -> None:
+async def _heed(cache: Cache, x: Exchange, key: Key, entry: Entry, said: Head, face: Face) -> None:
     found = await cache.shelf.find(x, face, key)
     if found is None or found.body != entry.body or abs(found.born - entry.born) > 1:
         return  # void or replaced since it was looked up

@@ -172,15 +172,26 @@ class Tags:
     def _of_place(self, key: Key) -> Iterable[Stamp]:
         if len(key) != 6:  # too long to be kept as text: every prefix might be its own
             return (self._stamps.get(LONG, NEVER), *self._prefixes.values())
-        scheme, host, _, path, raw, query = (str(part) for part in key)
+        scheme, host, root, path, raw, query = (str(part) for part in key)
         found = []
-        for way in {raw, path}:
+        ways = _ways(root, path, raw)
+        for way in ways:
             for place in ((scheme, host), ("", "")):
                 stamp = self._stamps.get(Place(*place, way, query))
                 if stamp is not None:
                     found.append(stamp)
         for prefix, stamp in list(self._prefixes.items()):
             here = (prefix.scheme, prefix.host) in ((scheme, host), ("", ""))
-            if here and (raw.startswith(prefix.path) or path.startswith(prefix.path)):
+            if here and any(way.startswith(prefix.path) for way in ways):
                 found.append(stamp)
         return found
+
+
+def _ways(root: str, path: str, raw: str) -> set[str]:
+    """The forms in which a path may be named; a WSGI server shows it without its mount point."""
+    ways = {raw, path, root + path}
+    if not path.isascii():
+        from urllib.parse import quote
+
+        ways.add(quote(root + path, errors="surrogateescape"))
+    return ways

@@ -87,7 +87,7 @@ def with_key(status: Header, key: Key) -> Header:
 def shown(key: Key) -> bytes:
     """The key as Cache-Status shows it: readable, as the URL that it is of (RFC 9211 §2.8)."""
     if len(key) != 6:
-        return key_parameter(f"{key[0]}://{key[1]}, a long URL")
+        return key_parameter(f"{key[0]!s}://{key[1]!s}, a long URL")
     scheme, host, root, _, raw, query = map(str, key)
     way = raw if raw.startswith(root) else root + raw
     return key_parameter(f"{scheme}://{host}{way}" + (f"?{query}" if query else ""))

@@ -29,6 +29,11 @@ class QueryForm:
             parameters.sort(key=_name)
         return b"&".join(parameters)
 
+    def of_url(self, url: str) -> str:
+        """The URL with its query in this form."""
+        before, mark, query = url.partition("?")
+        return before + mark + self(query.encode("utf-8")).decode("utf-8") if query else url
+
     def _counts(self, name: bytes) -> bool:
         if any(self._only):
             return _is_among(name, self._only)

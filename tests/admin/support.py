@@ -51,6 +51,12 @@ def client_of(shell: str, app: Any = None, **settings: Any) -> Client:
     return kind(suite, Numbered() if app is None else app)
 
 
+def shell_of(client: Client) -> Any:
+    """What the client asks."""
+    assert isinstance(client, ASGIClient | WSGIClient)
+    return client.shell
+
+
 def told(reply: Reply, status: int = 200) -> dict[str, Any]:
     """The fields of an answer of the endpoint."""
     assert reply.status == status, reply.body

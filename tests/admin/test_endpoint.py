@@ -23,7 +23,17 @@ from apsperf_mw.testing.forms import scope_of
 from apsperf_mw.testing.harness import Client, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Response
 from apsperf_mw.wsgi import WSGIShell
-from tests.admin.support import ADMIN, BASE, BEARER, TOKEN, Numbered, client_of, purge, told
+from tests.admin.support import (
+    ADMIN,
+    BASE,
+    BEARER,
+    TOKEN,
+    Numbered,
+    client_of,
+    purge,
+    shell_of,
+    told,
+)
 from tests.core.support import replies
 
 WRONG = [
@@ -49,7 +59,7 @@ JSON = st.recursive(
 def test_it_is_off_unless_it_is_switched_on(shell: str) -> None:
     client = client_of(shell, admin={"token": TOKEN})
     assert client.suite.door is None
-    assert type(client.shell) in {ASGIShell, WSGIShell}
+    assert type(shell_of(client)) in {ASGIShell, WSGIShell}
     assert client.ask(f"{BASE}/health", BEARER).status == 404
     assert client.calls == 1
 
@@ -136,7 +146,7 @@ def test_it_is_below_the_mount_point() -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    anyio.run(client.shell, scope, receive, send)
+    anyio.run(shell_of(client), scope, receive, send)
     assert sent[0]["status"] == 200
 
 

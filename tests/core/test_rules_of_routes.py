@@ -21,7 +21,6 @@ from tests.core.support import (
     numbered,
     once,
     page,
-    parts,
     replies,
 )
 
@@ -124,14 +123,14 @@ def test_two_functions_of_one_name_are_two(wrap: Wrap) -> None:
 @pytest.mark.parametrize(
     ("status", "ttl_s"), [(200, 60), (301, 60), (404, 5), (410, 300), (418, 7), (503, 3), (403, None)]
 )
-def test_statuses_have_lifetimes_of_their_own(wrap: Wrap, status: int, ttl_s: int | None) -> None:
+def test_statuses_have_lifetimes_of_their_own(wrap: Wrap, clock: Clock, status: int, ttl_s: int | None) -> None:
     statuses = {404: 5, 410: "short", 418: 7, 503: 3}
     client = wrap(lambda _: ruled("page", status=status, statuses=statuses))
     client.ask()
     assert client.ask().cache.ttl_s == ttl_s
 
 
-def test_what_is_not_there_has_a_class_of_its_own(wrap: Wrap) -> None:
+def test_what_is_not_there_has_a_class_of_its_own(wrap: Wrap, clock: Clock) -> None:
     for negative, ttl_s in ((0, None), (15, 15)):
         for status in (404, 410):
             suite = Suite(ttl={"negative": negative})
@@ -140,7 +139,7 @@ def test_what_is_not_there_has_a_class_of_its_own(wrap: Wrap) -> None:
             assert client.ask().cache.ttl_s == ttl_s
 
 
-def test_a_function_gives_the_lifetime_by_status_and_fields(wrap: Wrap) -> None:
+def test_a_function_gives_the_lifetime_by_status_and_fields(wrap: Wrap, clock: Clock) -> None:
     def ttl(status: int, fields: Mapping[str, str]) -> float | str:
         return "long" if fields.get("x-kind") == "asset" else status / 10
 
@@ -226,13 +225,11 @@ def test_what_is_asked_for_too_rarely_is_not_stored(wrap: Wrap) -> None:
 
 def test_a_crowd_counts_one_by_one(crowd: Wrap) -> None:
     gate = Gate()
-    client = crowd(lambda _: fresh(body=parts(gate, b"page")) if not gate.arrivals else fresh(hold=gate), min_uses=5)
-    held = crowd(lambda _: fresh(hold=gate), Suite(cache={"min_uses": 5}))
-    opened = once(lambda: followers(held.suite) == 9, gate.open)
-    got = replies(held.send_all([make_request()] * 10, meanwhile=opened))
-    assert (held.calls, len(got)) == (1, 10)
-    assert held.ask().cache.hit
-    assert client.calls == 0
+    client = crowd(lambda _: fresh(hold=gate), min_uses=5)
+    opened = once(lambda: followers(client.suite) == 9, gate.open)
+    got = replies(client.send_all([make_request()] * 10, meanwhile=opened))
+    assert (client.calls, len(got)) == (1, 10)
+    assert client.ask().cache.hit
 
 
 def test_what_is_stored_already_is_renewed_whatever_the_count(wrap: Wrap, clock: Clock) -> None:

@@ -129,11 +129,13 @@ class Abilities:
     """Stores the answer to a POST that says what a GET would get (RFC 9110 §9.3.3)."""
     writes_rules: bool = False
     """Tells the client the lifetime that a route's rule gives (house)."""
+    negative_rules: bool = False
+    """Keeps a marked route's 404 and 410 for a time of their own (house)."""
     strips_target: bool = False
     """Keeps the field that is for this cache alone from the client (RFC 9213 §2.2; house)."""
 
 
-ALL = Abilities(*[True] * 14)
+ALL = Abilities(*[True] * 15)
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,9 @@ class Departures:
     writes_targeted: bool = False
     """House: where a targeted field gives the lifetime, a route's rule writes it into the
     Cache-Control that clients see."""
+    forgets_target: bool = False
+    """RFC 9213 §2.2: the field that is for this cache alone is not stored, so that another
+    policy counts once a 304 that does not repeat it has come."""
     opens_targeted: bool = False
     """RFC 9111 §3.5: any targeted field opens a response to requests with Authorization."""
 

@@ -261,9 +261,14 @@ class Cache:
         return not explicit or self.rules.departs.writes_targeted
 
     def may_stand_in(self, held: Stored, now: float) -> bool:
-        """stale-if-error, or the setting for responses without it (RFC 5861 §4)."""
+        """stale-if-error, or the setting for responses without it (RFC 5861 §4).
+
+        What is fresh may too, where only the client wanted the app asked (RFC 9111 §4.3.3).
+        """
         if not self.rules.can.sie or held.never_stale():
             return False
+        if held.fresh(now):
+            return True
         window = held.directives.seconds("stale-if-error")
         if window is None:
             return self.rules.house.stale_on_error

@@ -138,7 +138,7 @@ def ruled_lifetime_s(came: Arrival) -> float:
     """What the route's rule gives responses that say nothing: a house rule."""
     if came.response.rule_s is None:
         return 0.0
-    if came.response.status in NEGATIVE and came.rules.can.writes_rules:
+    if came.response.status in NEGATIVE and came.rules.can.negative_rules:
         return came.rules.house.negative_s
     return came.response.rule_s if came.response.status in RULED else 0.0
 
@@ -285,7 +285,10 @@ def has_validators(response: Response) -> bool:
 
 def stored(came: Arrival) -> Stored:
     """The response as it is kept."""
-    response = replace(came.response, fields=kept_fields(came.response.fields))
+    fields = kept_fields(came.response.fields)
+    if came.rules.departs.forgets_target:
+        fields = tuple(field for field in fields if field[0].lower() != OURS)
+    response = replace(came.response, fields=fields)
     return Stored(
         came.request,
         response,

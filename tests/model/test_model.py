@@ -27,6 +27,7 @@ DEPARTS = Departures(
     head_never_refreshes=True,
     head_forgets=True,
     writes_targeted=True,
+    forgets_target=True,
     opens_targeted=True,
 )
 
