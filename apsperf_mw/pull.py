@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback
+from apsperf_mw.cache.rules.reuse import STALE_STATUSES
 from apsperf_mw.cache.screen import environ_name
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Head:
         """Pass the head on with our fields; an error page in place of a head is not stored."""
         shell, x = self._shell, self._x
         try:
-            if exc_info is not None:
+            # What comes first may be a failure that a stale entry stands in for.
+            if exc_info is not None and (self.started or int(status[:3]) not in STALE_STATUSES):
                 shell.cache.drop(x, Outcome.UNCACHEABLE)
             out = shell.begin(x, status, headers)
         except Exception as fault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,10 @@ from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_text, environ_head, shown
+from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, shown
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
+from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
 from apsperf_mw.runtime.step import step
 from apsperf_mw.shell import Gate
@@ -293,16 +293,3 @@ class WSGIShell(WSGIGate):
             close = getattr(body, "close", None)
             if close is not None:
                 close()
-
-
-def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
-    """The fields as the cache reads them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
-def status_line(code: int) -> str:
-    """The status line for a code that has no phrase of its own."""
-    return f"{code} Unknown"
-
-
-STATUS_LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}

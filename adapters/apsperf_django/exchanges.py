@@ -11,6 +11,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
+from apsperf_django.environs import as_served
 from apsperf_mw.asgi import ASGIExchange, ASGIGate
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
@@ -18,11 +19,11 @@ from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land, ques
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_text, with_key
+from apsperf_mw.cache.wire import as_bytes, as_text, with_key
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
-from apsperf_mw.wsgi import WSGIExchange, WSGIGate, as_bytes
+from apsperf_mw.wsgi import WSGIExchange, WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -53,7 +54,7 @@ class Gates:
         if scope is not None:
             x: Exchange = ASGIExchange(scope, method, now)
             return self.kind(self._asgi, request, x, steps=self._steps)
-        x = WSGIExchange(request.META, method, now)
+        x = WSGIExchange(as_served(request.META), method, now)
         return self.kind(self._wsgi, request, x, steps=self._steps)
 
 
@@ -108,7 +109,7 @@ class Relay:
             assert isinstance(x, WSGIExchange)
             environ = renewing_environ(x, entry, self.gate.trusted)
             request = WSGIRequest(environ)
-            own = WSGIExchange(request.META, "GET", monotonic())
+            own = WSGIExchange(as_served(request.META), "GET", monotonic())
         if not self.gate.take_over(x, own, entry):
             return None
         return Relay(self.gate, request, own, steps=self._steps)

@@ -11,13 +11,14 @@ from apsperf_mw.admin.gates import NAME, TELLING, ExplainingASGIGate, Explaining
 from apsperf_mw.admin.purging import purge_url
 from apsperf_mw.asgi import ASGIExchange, ASGIShell
 from apsperf_mw.cache.entry import Entry
-from apsperf_mw.cache.wire import as_text
+from apsperf_mw.cache.wire import as_bytes, as_text
 from apsperf_mw.explain.requests import foreseen
 from apsperf_mw.explain.steps import Explanation
+from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import swallow as swallow_head
 from apsperf_mw.push import silent, swallow
 from apsperf_mw.runtime.step import step
-from apsperf_mw.wsgi import STATUS_LINES, WSGIExchange, WSGIShell, as_bytes, status_line
+from apsperf_mw.wsgi import WSGIExchange, WSGIShell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

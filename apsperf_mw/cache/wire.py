@@ -14,6 +14,8 @@ from apsperf_mw.http.status import forward_status, hit_status, key_parameter
 from apsperf_mw.http.targeted import OURS_ALONE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Exchange, Header
@@ -52,6 +54,11 @@ def environ_head(entry: Entry, now: float, *, say: bool) -> tuple[tuple[str, str
 def as_text(headers: tuple[Header, ...]) -> tuple[tuple[str, str], ...]:
     """The fields as WSGI wants them (PEP 3333): text of Latin-1."""
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+
+
+def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
+    """The fields as the cache reads them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def without_body(headers: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -26,8 +27,16 @@ UNDERSTOOD = frozenset(
     )
 )
 
+# WSGI wants the phrase too.
+STATUS_LINES = {code.value: f"{code.value} {code.phrase}" for code in HTTPStatus}
+
 _UNPRINTABLE = re.compile(rb"[^ -~]")
 _MAX_DETAIL_CHARS = 256
+
+
+def status_line(code: int) -> str:
+    """The status line for a code that has no phrase of its own."""
+    return f"{code} Unknown"
 
 
 def hit_status(ttl_s: int, detail: str = "") -> bytes:

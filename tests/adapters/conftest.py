@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.adapters.support import Site
+from tests.core.conftest import Clock, stop_clocks
 
 STACKS = ("starlette", "fastapi", "flask", "django-wsgi", "django-asgi")
 
@@ -50,6 +51,11 @@ class Maker:
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     with ExitStack() as opened:
         yield Maker(request.param, opened)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return stop_clocks(monkeypatch, "apsperf_django.exchanges")
 
 
 @pytest.fixture

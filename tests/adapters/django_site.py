@@ -99,7 +99,8 @@ def rules(pages: Pages) -> list[Any]:
 
     @cached("long")
     def etag(request: HttpRequest) -> HttpResponse:
-        return page("etag", headers={"ETag": '"v1"'})
+        held = request.META.get("HTTP_IF_NONE_MATCH") == '"v1"'
+        return page("etag", status=304 if held else 200, headers={"ETag": '"v1"'})
 
     @cached("long")
     def status(request: HttpRequest, code: int) -> HttpResponse:

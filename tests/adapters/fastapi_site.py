@@ -76,9 +76,11 @@ def rules(pages: Pages) -> APIRouter:
 
     @router.api_route("/etag", methods=["GET", "HEAD"])
     @cached("long")
-    def etag(response: Response) -> str:
-        response.headers["ETag"] = '"v1"'
-        return pages.turn("etag")
+    def etag(request: Request) -> Response:
+        held = request.headers.get("if-none-match") == '"v1"'
+        body = pages.turn("etag")
+        status = 304 if held else 200
+        return PlainTextResponse(body, status_code=status, headers={"ETag": '"v1"'})
 
     @router.get("/status/{code}")
     @cached("long")

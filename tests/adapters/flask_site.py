@@ -70,7 +70,10 @@ def rules(pages: Pages) -> Blueprint:
     @site.get("/etag")
     @cached("long")
     def etag() -> Any:
-        return pages.turn("etag"), {"ETag": '"v1"'}
+        page = pages.turn("etag")
+        if request.headers.get("If-None-Match") == '"v1"':
+            return "", 304, {"ETag": '"v1"'}
+        return page, {"ETag": '"v1"'}
 
     @site.get("/status/<int:code>")
     @cached("long")

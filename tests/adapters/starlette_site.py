@@ -62,7 +62,8 @@ def routes(pages: Pages) -> list[Route | Mount]:
 
     @cached("long")
     def etag(request: Request) -> Response:
-        return page("etag", headers={"ETag": '"v1"'})
+        held = request.headers.get("if-none-match") == '"v1"'
+        return page("etag", status_code=304 if held else 200, headers={"ETag": '"v1"'})
 
     @cached("long")
     def status(request: Request) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Self
@@ -30,10 +30,14 @@ from tests.adapters.support import CHUNKS, ROOT, ASGISite, Pages, Site, WSGISite
 
 @contextmanager
 def site_of(
-    *urls: Any, is_async: bool = False, bare: bool = False, **settings: Any
+    *urls: Any,
+    is_async: bool = False,
+    bare: bool = False,
+    middleware: Sequence[str] = (OURS,),
+    **settings: Any,
 ) -> Iterator[Site]:
-    """A site with no middleware but ours."""
-    middleware = [] if bare else [OURS]
+    """A site with no middleware but ours, unless others are named."""
+    middleware = [] if bare else middleware
     with project_with(urls, bare=bare, MIDDLEWARE=middleware, APSPERF=settings):
         suite = None if bare else get_suite()
         if is_async:

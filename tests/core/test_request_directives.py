@@ -27,9 +27,7 @@ ALL = [
 
 @pytest.mark.parametrize("name", ["Cache-Control", "Pragma"])
 @pytest.mark.parametrize("value", ALL)
-def test_by_default_they_count_for_nothing(
-    wrap: Wrap, clock: Clock, name: str, value: str
-) -> None:
+def test_by_default_they_count_for_nothing(wrap: Wrap, clock: Clock, name: str, value: str) -> None:
     app = Script(page("old", ("Cache-Control", "max-age=60")), fresh(body=(b"new",)))
     client = wrap(app)
     first = client.ask(headers={name: value})
@@ -179,7 +177,9 @@ def test_what_one_clients_directives_ask_for_makes_nobody_else_wait(
     assert (hit.cache.hit, hit.body) == (True, b"new")
 
 
-@pytest.mark.parametrize("value", ['max-age="', "=", ",", "max-age=" + "9" * 400, "\xff", "a" * 9000])
+@pytest.mark.parametrize(
+    "value", ['max-age="', "=", ",", "max-age=" + "9" * 400, "\xff", "a" * 9000]
+)
 def test_garbage_is_served(wrap: Wrap, value: str) -> None:
     client = wrap(Script(fresh()), **HONOUR)
     for _ in range(2):

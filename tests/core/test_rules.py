@@ -62,7 +62,8 @@ def ttl_of(
     """The lifetime, also of what would not be stored."""
     settings = load({"cache": cache})[0]
     head = answer.read(headers)
-    said = terms.terms_of(Asked(0, "GET", status, (plan or Plan()).rule, False), head.policy, settings)
+    asked = Asked(0, "GET", status, (plan or Plan()).rule, False)
+    said = terms.terms_of(asked, head.policy, settings)
     assert not said.refusal
     return answer.lifetime_s(head, said, status, NOW, settings.cache.heuristic_max_s)
 

@@ -1,4 +1,4 @@
-"""What `@cached(...)` says of a route's responses, and how requests that mean the same share one."""
+"""What `@cached(...)` says of a route, and how requests that mean the same share a response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from tests.core.support import (
 Wrap = Callable[..., Client]
 
 
-def ruled(body: str = "page", *headers: tuple[str, str], status: int = 200, **rules: Any) -> Response:
+def ruled(
+    body: str = "page", *headers: tuple[str, str], status: int = 200, **rules: Any
+) -> Response:
     """An answer of a route with these rules."""
     plan = Plan(rule=rule(**{"ttl": 60, **rules}))
     return page(body, *headers, status=status, plan=plan)
@@ -121,9 +123,12 @@ def test_two_functions_of_one_name_are_two(wrap: Wrap) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ttl_s"), [(200, 60), (301, 60), (404, 5), (410, 300), (418, 7), (503, 3), (403, None)]
+    ("status", "ttl_s"),
+    [(200, 60), (301, 60), (404, 5), (410, 300), (418, 7), (503, 3), (403, None)],
 )
-def test_statuses_have_lifetimes_of_their_own(wrap: Wrap, clock: Clock, status: int, ttl_s: int | None) -> None:
+def test_statuses_have_lifetimes_of_their_own(
+    wrap: Wrap, clock: Clock, status: int, ttl_s: int | None
+) -> None:
     statuses = {404: 5, 410: "short", 418: 7, 503: 3}
     client = wrap(lambda _: ruled("page", status=status, statuses=statuses))
     client.ask()
@@ -202,7 +207,9 @@ def test_requests_that_mean_the_same_share_a_variant(
 def test_the_first_choice_of_language_selects_a_variant_in_that_language(wrap: Wrap) -> None:
     def app(request: Request) -> Response:
         language = (request.header("accept-language") or "en")[:2].lower()
-        return fresh(("Vary", "Accept-Language"), ("Content-Language", language), body=[language.encode()])
+        return fresh(
+            ("Vary", "Accept-Language"), ("Content-Language", language), body=[language.encode()]
+        )
 
     client = wrap(app)
     client.ask(headers={"Accept-Language": "de, en;q=0.5"})
@@ -264,7 +271,13 @@ def test_counts_are_bounded_and_what_was_asked_for_often_is_remembered(wrap: Wra
 )
 def test_cache_status_says_the_key_where_it_is_asked_to(wrap: Wrap, target: str, key: str) -> None:
     client = wrap(Script(fresh(ETAG)), status_key=True)
-    for fields in ({}, {}, {"If-None-Match": '"v1"'}, {"Range": "bytes=0-1"}, {"Range": "bytes=9-"}):
+    for fields in (
+        {},
+        {},
+        {"If-None-Match": '"v1"'},
+        {"Range": "bytes=0-1"},
+        {"Range": "bytes=9-"},
+    ):
         lines = client.ask(target, fields).lines("cache-status")
         assert lines[0].endswith(f'; key="{key}"')
     assert client.ask(target, {"X-Api-Key": "x"}).cache.key == ""

@@ -14,7 +14,7 @@ from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.testing.harness import Client, make_request
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.conftest import Clock
-from tests.core.support import ETAG, MINUTE, Script, ask_and_wait, fresh, page
+from tests.core.support import ETAG, Script, ask_and_wait, fresh, page
 
 Wrap = Callable[..., Client]
 

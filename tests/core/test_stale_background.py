@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import anyio
@@ -138,9 +138,7 @@ def test_a_wsgi_app_gets_an_environ_of_its_own_and_an_empty_input(clock: Clock) 
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_an_asgi_app_gets_one_empty_body_and_never_a_disconnect(
-    clock: Clock, backend: str
-) -> None:
+def test_an_asgi_app_gets_one_empty_body_and_never_a_disconnect(clock: Clock, backend: str) -> None:
     suite, scopes, received = Suite(), list[Any](), list[Any]()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -198,7 +196,7 @@ def test_a_stream_that_listens_for_its_client_is_made_to_its_end(
         nonlocal calls
         calls += 1
 
-        async def chunks() -> Any:
+        async def chunks() -> AsyncIterator[bytes]:
             for _ in range(3):
                 await anyio.sleep(0)
                 yield b"%d" % calls

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan
+from apsperf_mw.testing.forms import environ_of
 from apsperf_mw.testing.harness import Client, make_request
 from apsperf_mw.testing.messages import CacheStatus, Gate, Response
 from tests.core.conftest import Clock
@@ -34,9 +38,7 @@ def test_a_stale_entry_stands_in_for_a_failure(
     for _ in range(2):
         reply = client.ask()
         assert (reply.status, reply.body, reply.header("age")) == (200, b"old", "90")
-        assert reply.cache == CacheStatus(
-            fwd="stale", fwd_status=status, detail=f"error {status}"
-        )
+        assert reply.cache == CacheStatus(fwd="stale", fwd_status=status, detail=f"error {status}")
     assert client.calls == 3
     assert client.suite.faults.counts == {}
     clock.move(571)
@@ -152,6 +154,34 @@ def test_followers_share_what_stands_in(crowd: Wrap, clock: Clock, error: str) -
     assert {reply.cache.fwd for reply in got} == {"stale"}
     assert {reply.cache.ttl_s for reply in got if reply.cache.collapsed} == {-1}
     assert client.calls == 2
+
+
+def test_a_wsgi_error_page_with_its_exception_is_stood_in_for(clock: Clock) -> None:
+    """An error handler calls `start_response` for the first time with `exc_info`."""
+    calls = 0
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            start_response("200 OK", [WINDOW])
+            return [b"old"]
+        try:
+            raise Broken
+        except Broken:
+            start_response("500 Broken", [("X-Error", "1")], sys.exc_info())
+        return [b"error"]
+
+    suite, heads = Suite(), list[str]()
+    shell = suite.wsgi(app)
+    bodies = []
+    for seconds in (0, 61, 600):
+        clock.move(seconds)
+        body = shell(environ_of(make_request()), lambda status, *_: heads.append(status))  # type: ignore[arg-type]
+        bodies.append(b"".join(body))
+    assert heads == ["200 OK", "200 OK", "500 Broken"]
+    assert bodies == [b"old", b"old", b"error"]
+    assert len(suite.cache.flights) == 0
 
 
 def test_an_error_does_not_take_the_entrys_place(wrap: Wrap, clock: Clock) -> None:

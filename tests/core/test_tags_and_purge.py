@@ -279,6 +279,8 @@ def test_a_validation_under_way_brings_back_nothing_that_was_purged(
 
 
 def test_purges_need_something_to_purge() -> None:
-    for what in ({}, {"urls": ["a"]}, {"urls": ["http:/a"]}, {"prefixes": [""]}, {"hard": True}):
+    urls: list[dict[str, Any]] = [{"urls": ["a"]}, {"urls": ["http:/a"]}, {"prefixes": [""]}]
+    nothing: list[dict[str, Any]] = [{}, {"hard": True}]
+    for what in urls + nothing:
         with pytest.raises(SettingError):
-            Suite().purge(**what)  # type: ignore[arg-type]
+            Suite().purge(**what)

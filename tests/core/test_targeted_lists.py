@@ -83,9 +83,8 @@ def test_a_targeted_list_says_that_the_response_is_for_all(
     wrap: Wrap, fields: Fields, hit: bool
 ) -> None:
     client = wrap(Script(page("page", *fields)))
-    for _ in range(2):
-        reply = client.ask(headers={"Cookie": "s=1"})
-    assert reply.cache.hit == hit
+    client.ask(headers={"Cookie": "s=1"})
+    assert client.ask(headers={"Cookie": "s=1"}).cache.hit == hit
 
 
 def test_only_our_own_list_is_kept_from_the_client(wrap: Wrap, clock: Clock) -> None:

@@ -13,8 +13,8 @@ from apsperf_mw.testing.forms import environ_of, scope_of
 from apsperf_mw.testing.harness import ASGIClient, Client, make_request
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.conftest import Clock
-from tests.core.test_drivers import Kept, suite_on
 from tests.core.support import ETAG, MINUTE, Script, followers, fresh, once, page, parts, replies
+from tests.core.test_drivers import Kept, suite_on
 
 Wrap = Callable[..., Client]
 
@@ -59,9 +59,11 @@ def test_the_followers_of_a_first_no_cache_answer_do_not_wait_in_turn(crowd: Wra
     client = crowd(
         Script(
             page("page", *said, hold=first),
-            lambda request: Response(304, said, hold=later)
-            if request.header("if-none-match")
-            else page("page", *said, hold=later),
+            lambda request: (
+                Response(304, said, hold=later)
+                if request.header("if-none-match")
+                else page("page", *said, hold=later)
+            ),
         )
     )
     opened = once(lambda: followers(client.suite) == 9, first.open)

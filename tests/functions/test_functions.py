@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
-import pickle
 from typing import Any
 
 import anyio
@@ -248,8 +248,8 @@ def test_the_wrapper_looks_like_the_function(function: Any) -> None:
     assert "Says it" in inspect.getdoc(cached)  # type: ignore[operator]
 
 
-def test_the_wrapper_is_pickled_by_its_name() -> None:
-    assert pickle.loads(pickle.dumps(at_home)) is at_home
+def test_a_copy_of_the_wrapper_is_the_wrapper() -> None:
+    assert copy.copy(at_home) is copy.deepcopy(at_home) is at_home
 
 
 at_home_suite = Suite()

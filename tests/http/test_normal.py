@@ -86,7 +86,10 @@ weights = st.integers(0, 1000).map(lambda thousandths: b"%.3f" % (thousandths / 
 spaces = st.sampled_from([b"", b" ", b"\t", b"  "])
 
 
-@given(st.lists(st.tuples(names, weights), max_size=6, unique_by=lambda pair: pair[0].lower()), st.data())
+@given(
+    st.lists(st.tuples(names, weights), max_size=6, unique_by=lambda pair: pair[0].lower()),
+    st.data(),
+)
 def test_order_case_and_space_mean_nothing(
     pairs: list[tuple[bytes, bytes]], data: st.DataObject
 ) -> None:
@@ -103,7 +106,9 @@ def test_order_case_and_space_mean_nothing(
 
 
 @given(st.dictionaries(names.map(bytes.lower), weights, max_size=6), st.data())
-def test_another_weight_is_another_meaning(preferences: dict[bytes, bytes], data: st.DataObject) -> None:
+def test_another_weight_is_another_meaning(
+    preferences: dict[bytes, bytes], data: st.DataObject
+) -> None:
     def written(preferences: dict[bytes, bytes]) -> bytes:
         return b",".join(b"%b;q=%b" % pair for pair in preferences.items())
 

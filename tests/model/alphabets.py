@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tests.model.messages import Fields
 from tests.model.script import START, Draft, Value
 from tests.model.times import write_date
@@ -89,19 +91,88 @@ REQUEST_FIELDS: list[tuple[str, int, list[Value]]] = [
     ("Pragma", 30, ["no-cache"]),
 ]
 
-# What most requests and responses are.
-PLAIN_REQUESTS: list[Fields] = [
-    *[(), (), (("Accept", "a"),), (("Accept", "b"),), (("Accept", "a"), ("X-A", "1"))],
-    *[(("If-None-Match", '"a"'),), (("If-Modified-Since", MODIFIED[1]),), (("Cookie", "s=1"),)],
-    (("If-Modified-Since", write_date(START + 100_000)),),
-    (("Range", "bytes=0-3"),),
-]
-PLAIN_RESPONSES: list[Draft] = [
-    (),
-    (("ETag", '"a"'),),
-    (("Vary", "Accept"),),
-    (("ETag", '"a"'), ("Vary", "Accept")),
-    (("Last-Modified", MODIFIED[0]), ("Date", 0)),
-    (("Vary", "Accept, X-A"), ("Age", "5")),
-]
-PLAIN_STATUSES = [200, 200, 200, 200, 200, 203, 404]
+
+@dataclass(frozen=True)
+class Theme:
+    """What most steps of one program are made of, so that they have to do with each other."""
+
+    requests: list[Fields]
+    controls: list[str]
+    responses: list[Draft]
+    methods: tuple[str, ...] = ("GET",)
+    statuses: tuple[int, ...] = (200,)
+    waits: tuple[float, ...] = (0.0, 0.0, 0.0, 0.5, 4.75, 10.0, 59.5, 60.0)
+    says_206: bool = False
+    fails: bool = False
+
+
+AGREED: Fields = (("If-None-Match", '"a"'),)
+SINCE: Fields = (("If-Modified-Since", MODIFIED[1]),)
+TAGGED: Draft = (("ETag", '"a"'),)
+DATED: Draft = (("Last-Modified", MODIFIED[0]), ("Date", 0))
+FRESH = Theme(
+    [(), (), AGREED, SINCE, (("If-Modified-Since", write_date(START + 100_000)),)],
+    ["max-age=60", "max-age=60", "max-age=5", "public, max-age=60", "s-maxage=30, max-age=5"],
+    [(), (), TAGGED, DATED, (("Age", "5"),)],
+    statuses=(200, 200, 200, 203, 404),
+)
+VARIANTS = Theme(
+    [(), (("Accept", "a"),), (("Accept", "b"),), (("Accept", "a"), ("X-A", "1")), AGREED],
+    ["max-age=60", "max-age=5", "max-age=60, no-cache"],
+    [(), (("Vary", "Accept"),), (("Vary", "Accept, X-A"),), (*TAGGED, ("Vary", "Accept"))],
+)
+USERS = Theme(
+    [(), (("Cookie", "s=1"),), (("Cookie", "theme=1"),), (("Authorization", "Basic x"),)],
+    ["max-age=60", "public, max-age=60", "s-maxage=30", "max-age=60, must-revalidate"],
+    [(), TAGGED, (("Vary", "Cookie"),), (("CDN-Cache-Control", "max-age=60"),)],
+)
+STALE = Theme(
+    [(), (), AGREED, (("Accept", "a"),), (("Range", "bytes=0-3"),)],
+    [
+        *["max-age=10, stale-while-revalidate=30", "max-age=10, stale-if-error=60"],
+        *["max-age=5, stale-while-revalidate=5, stale-if-error=90", "max-age=10", "max-age=0"],
+        *["max-age=10, must-revalidate, stale-if-error=90", "no-cache"],
+        "max-age=0, stale-while-revalidate=30",
+    ],
+    [(), TAGGED, DATED, (*TAGGED, ("Vary", "Accept")), (("Age", "8"),)],
+    ("GET", "GET", "GET", "HEAD"),
+    (200, 200, 200, 500, 503, 404),
+    (0.0, 4.75, 10.0, 10.0, 25.0, 59.5),
+    fails=True,
+)
+PARTS = Theme(
+    [(("Range", value),) for value in ("bytes=0-3", "bytes=4-7", "bytes=8-", "bytes=2-5")]
+    + [(), (("Range", "bytes=0-3,6-8"),), (("Range", "bytes=50-"),), (("Range", "bytes=-4"),)]
+    + [(("Range", "bytes=0-3"), ("If-Range", '"a"')), (("Range", "bytes=4-"), *AGREED)],
+    ["max-age=60", "max-age=60", "max-age=10, stale-while-revalidate=30"],
+    [TAGGED, TAGGED, (), (*TAGGED, ("Content-Type", "text/plain")), DATED],
+    statuses=(200, 200, 200, 200, 416),
+    says_206=True,
+)
+WRITES = Theme(
+    [(), (), AGREED],
+    ["max-age=60", "max-age=60", "no-cache", "max-age=10"],
+    [
+        *[(), TAGGED, (("Content-Location", "/a"),), (("Content-Location", "/b"),)],
+        *[(("Location", "/b"),), (("Location", "http://shop.test/a#x"),)],
+        (("Content-Location", "http://other.test/a"), ("ETag", '"b"')),
+    ],
+    ("GET", "GET", "GET", "POST", "POST", "PUT", "HEAD"),
+    (200, 200, 200, 201, 303, 404, 500),
+)
+HEADS = Theme(
+    [(), AGREED],
+    ["max-age=10", "max-age=60", "max-age=10, private"],
+    [TAGGED, TAGGED, DATED, (*TAGGED, *DATED), (("ETag", '"b"'),), (), (("Vary", "Accept"),)],
+    ("GET", "HEAD", "HEAD"),
+    waits=(0.0, 4.75, 10.0, 60.0),
+)
+WISHED = Theme(
+    [(), AGREED, *[(("Cache-Control", str(wish)),) for wish in WISHES]],
+    ["max-age=60", "max-age=10", "max-age=60, immutable", "max-age=10, must-revalidate"],
+    [(), TAGGED, DATED, (("Age", "8"),)],
+    ("GET", "GET", "GET", "HEAD"),
+    (200, 200, 200, 503),
+    (0.0, 0.0, 4.75, 10.0, 25.0),
+)
+THEMES = [FRESH, VARIANTS, USERS, STALE, STALE, PARTS, WRITES, HEADS, WISHED]

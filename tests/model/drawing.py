@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from tests.model import alphabets
+from tests.model.alphabets import Theme
 from tests.model.messages import House, Request
 from tests.model.script import Answer, Draft, Step, Value
 
@@ -32,19 +33,6 @@ def controls(draw: st.DrawFn) -> Draft:
 
 
 @st.composite
-def plain_answers(draw: st.DrawFn) -> Answer:
-    """What is good to keep, with or without validators and variants; seldom a failure."""
-    control = draw(st.sampled_from(alphabets.GOOD_CONTROLS))
-    rest = draw(st.sampled_from(alphabets.PLAIN_RESPONSES))
-    return Answer(
-        draw(st.sampled_from(alphabets.PLAIN_STATUSES)),
-        (("Cache-Control", control), *rest),
-        length=draw(st.sampled_from(["right", ""])),
-        says_304=draw(st.booleans()),
-    )
-
-
-@st.composite
 def odd_answers(draw: st.DrawFn) -> Answer:
     """Anything that an app may do."""
     fields = (*draw(controls()), *draw(chosen(alphabets.RESPONSE_FIELDS, most=3)))
@@ -64,14 +52,6 @@ def odd_answers(draw: st.DrawFn) -> Answer:
 
 
 @st.composite
-def plain_requests(draw: st.DrawFn) -> Request:
-    """A GET, such as most are."""
-    fields = draw(st.sampled_from(alphabets.PLAIN_REQUESTS))
-    target = draw(st.sampled_from(alphabets.TARGETS[:4]))
-    return Request("GET", target, (("Host", "shop.test"), *fields))
-
-
-@st.composite
 def odd_requests(draw: st.DrawFn) -> Request:
     """Anything that a client may ask."""
     drawn = draw(chosen(alphabets.REQUEST_FIELDS, most=3))
@@ -83,16 +63,48 @@ def odd_requests(draw: st.DrawFn) -> Request:
     return replace(request, body=b"x") if request.value("content-length") == "1" else request
 
 
+@st.composite
+def themed_steps(draw: st.DrawFn, theme: Theme) -> Step:
+    """What most steps of a program are: of its theme, seldom with something odd in it."""
+    wait_s = draw(st.sampled_from(theme.waits))
+    odd = draw(st.integers(0, 7))
+    request = draw(odd_requests()) if odd == 1 else draw(themed_requests(theme))
+    answer = draw(odd_answers()) if odd == 2 else draw(themed_answers(theme))
+    return Step(wait_s, request, answer)
+
+
+@st.composite
+def themed_requests(draw: st.DrawFn, theme: Theme) -> Request:
+    """A request of the theme."""
+    fields = draw(st.sampled_from(theme.requests))
+    target = draw(st.sampled_from(alphabets.TARGETS[:4]))
+    method = draw(st.sampled_from(theme.methods))
+    return Request(method, target, (("Host", "shop.test"), *fields))
+
+
+@st.composite
+def themed_answers(draw: st.DrawFn, theme: Theme) -> Answer:
+    """An answer of the theme."""
+    control = draw(st.sampled_from(theme.controls))
+    rest = draw(st.sampled_from(theme.responses))
+    return Answer(
+        draw(st.sampled_from(theme.statuses)),
+        (("Cache-Control", control), *rest),
+        length=draw(st.sampled_from(["right", ""])),
+        fails=theme.fails and draw(st.integers(0, 9)) == 1,
+        says_304=draw(st.booleans()),
+        says_206=theme.says_206,
+    )
+
+
 waits = st.sampled_from(alphabets.WAITS)
-plain_steps = st.builds(Step, waits, plain_requests(), plain_answers())
-mixed_steps = st.builds(Step, waits, odd_requests(), plain_answers())
-failing_steps = st.builds(Step, waits, plain_requests(), odd_answers())
-odd_steps = st.builds(Step, waits, odd_requests(), odd_answers())
-programs = st.lists(
-    st.one_of(plain_steps, plain_steps, mixed_steps, failing_steps, odd_steps),
-    min_size=5,
-    max_size=12,
+odd_programs = st.lists(
+    st.builds(Step, waits, odd_requests(), odd_answers()), min_size=5, max_size=12
 )
+themed_programs = st.sampled_from(alphabets.THEMES).flatmap(
+    lambda theme: st.lists(themed_steps(theme), min_size=5, max_size=12)
+)
+programs = themed_programs | themed_programs | themed_programs | odd_programs
 houses = st.sampled_from(
     [
         House(),

@@ -14,14 +14,12 @@ from tests.model.storing import (
     Stored,
     allowed,
     arrival,
-    has_validators,
     initial_age_s,
     lifetime_s,
     refreshed,
     storable,
     stored,
     whole,
-    worth_it,
 )
 
 Timing = tuple[float, float]
@@ -46,8 +44,7 @@ class Keeper:
 
     def keep(self, came: Arrival, wishes: Directives) -> bool:
         """Whether the head says that the response is stored; a body that breaks off is not."""
-        heeds = not self.rules.departs.stores_against_wish
-        if not storable(came) or (heeds and wishes.restricts("no-store")):  # RFC 9111 §5.2.1.5
+        if not storable(came) or wishes.restricts("no-store"):  # RFC 9111 §5.2.1.5
             return False
         if whole(came):
             self.put(stored(came))
@@ -61,22 +58,28 @@ class Keeper:
             self.shelf.put(complete)
 
     def renew(
-        self, held: Stored, request: Request, news: Response, timing: Timing
-    ) -> tuple[Stored, bool]:
-        """What is stored with newer fields and age (§4.3.4), and whether it may still be kept."""
+        self, held: Stored, request: Request, news: Response, timing: Timing, wishes: Directives
+    ) -> Stored:
+        """What is stored, with the newer fields and age; kept so, if it may be (§4.3.4)."""
         response = refreshed(held, news)
         # Age and Date are this answer's: what was stored of them is over.
         timed = replace(response, fields=(*undated(response, news), *ages(news)))
         came = arrival(request, timed, *timing, self.rules)
         renewed = replace(stored(came), response=response)
-        if allowed(came) and (worth_it(came) or has_validators(response)):
+        if not allowed(came):
+            return self.forbidden(held, renewed, request)
+        if not wishes.restricts("no-store"):
             self.shelf.drop(held)
             self.shelf.put(renewed)
-            return renewed, True
-        if self.rules.departs.keeps_what_304_forbids:
-            return renewed if allowed(came) else held, False
+        return renewed
+
+    def forbidden(self, held: Stored, renewed: Stored, request: Request) -> Stored:
+        """The newer fields forbid storing: good for this request alone."""
+        if self.rules.departs.answers_by_old_fields:
+            self.erase(request)
+            return held
         self.shelf.drop(held)
-        return renewed, False
+        return renewed
 
     def outdate(self, held: Stored) -> None:
         """Take what is stored as stale from now on."""
@@ -108,8 +111,8 @@ class Keeper:
         if response.lines("content-length") not in ([], [str(len(held.response.body))]):
             return False
         for name in ("etag", "last-modified"):
-            got = response.first(name)
-            if got not in (None, held.response.first(name)):
+            have, got = held.response.first(name), response.first(name)
+            if have != got and (got is not None or self.rules.departs.head_forgets):
                 return False
         return True
 

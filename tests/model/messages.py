@@ -70,10 +70,6 @@ class Response:
         return lines[0] if lines else None
 
 
-class Unclear(Exception):
-    """What the package does from here on follows from a departure, and is not compared."""
-
-
 class AppFailed(Exception):
     """The app raised before its response began."""
 
@@ -129,13 +125,11 @@ class Abilities:
     """Stores the answer to a POST that says what a GET would get (RFC 9110 §9.3.3)."""
     writes_rules: bool = False
     """Tells the client the lifetime that a route's rule gives (house)."""
-    negative_rules: bool = False
-    """Keeps a marked route's 404 and 410 for a time of their own (house)."""
     strips_target: bool = False
     """Keeps the field that is for this cache alone from the client (RFC 9213 §2.2; house)."""
 
 
-ALL = Abilities(*[True] * 15)
+ALL = Abilities(*[True] * 14)
 
 
 @dataclass(frozen=True)
@@ -154,24 +148,18 @@ class Departures:
     """RFC 9111 §4.3.2: without Last-Modified no Date stands in for it."""
     trusts_any_304: bool = False
     """RFC 9111 §4.3.4: a 304 with another strong validator updates what is stored all the same."""
-    takes_clients_304: bool = False
-    """RFC 9111 §4.3.3: a 304 to the client's own condition renews a stale response that has no
-    validators, about which nothing was asked. What comes then is not compared."""
-    stores_against_wish: bool = False
-    """RFC 9111 §5.2.1.5: no-store of a request, where honoured, does not forbid storing."""
-    keeps_what_304_forbids: bool = False
+    answers_by_old_fields: bool = False
     """RFC 9111 §4.3.4, §3.2: where a 304's fields forbid storing, the response goes out with the
-    old fields and age, and stays stored."""
+    old fields and age, and all of the URL is erased."""
+    erases_renewed_part: bool = False
+    """RFC 9111 §4.3.4: a 304 about a stored part erases it, and all of its URL."""
+    setting_hides_window: bool = False
+    """House: with `stale_on_error` what is stale on arrival is not kept for its other window."""
     head_never_refreshes: bool = False
     """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
     head_forgets: bool = False
-    """RFC 9111 §4.3.5: whatever a HEAD that goes to the app says, all of its URL is erased."""
-    writes_targeted: bool = False
-    """House: where a targeted field gives the lifetime, a route's rule writes it into the
-    Cache-Control that clients see."""
-    forgets_target: bool = False
-    """RFC 9213 §2.2: the field that is for this cache alone is not stored, so that another
-    policy counts once a 304 that does not repeat it has come."""
+    """RFC 9111 §4.3.5: what a HEAD does not repeat each validator of is erased with all of its URL,
+    where the RFC looks at those that it has, and takes what differs as stale."""
     opens_targeted: bool = False
     """RFC 9111 §3.5: any targeted field opens a response to requests with Authorization."""
 
@@ -190,6 +178,6 @@ class House:
     max_entry_bytes: int = 1_048_576
     max_variants: int = 64
     heuristic_max_s: float = 86_400.0
-    negative_s: float = 10.0
+    keep_stale_s: float = 3600.0
     credentials: tuple[str, ...] = field(default=("x-api-key", "proxy-authorization"))
     forwarding: tuple[str, ...] = field(default=("x-forwarded-host", "forwarded"))

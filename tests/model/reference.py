@@ -20,10 +20,10 @@ from tests.model.messages import (
     Reply,
     Request,
     Response,
-    Unclear,
 )
 from tests.model.parts import Part
 from tests.model.serving import served, served_part
+from tests.model.shelf import alike
 from tests.model.storing import (
     Arrival,
     Rules,
@@ -31,8 +31,8 @@ from tests.model.storing import (
     arrival,
     explicit_lifetime_s,
     has_cookies,
-    has_validators,
     lifetime_s,
+    ruled_lifetime_s,
     told,
 )
 
@@ -49,6 +49,10 @@ class Answer:
     response: Response | None
     asked_at: float
     received_at: float
+
+    def timing(self) -> tuple[float, float]:
+        """When it was asked for, and when it came."""
+        return self.asked_at, self.received_at
 
     def failed(self) -> bool:
         """Whether a stale response may stand in for it (RFC 5861 §4)."""
@@ -202,25 +206,17 @@ class Cache:
     def fetch(self, request: Request, held: Stored | None, wishes: Directives, app: App) -> Reply:
         """The app's answer, or what is stored where the app says or fails."""
         is_get = request.method == "GET"
-        asks = held is not None and is_get and self.rules.can.revalidates
-        asks = asks and held is not None and has_validators(held.response)
+        asks = held is not None and is_get and self.asks_about(held)
         answer = self.ask(conditional(request, held) if held and asks else request, app)
         if held and is_get and answer.failed() and self.may_stand_in(held, answer.received_at):
             return served(held, request, answer.received_at, self.rules)
         if answer.response is None:
             return Reply("failed")
         if held and not is_get:
-            self.freshen_by_head(held, request, answer)
-        if held and is_get and not asks and answer.response.status == 304:
-            self.doubt()
+            self.freshen_by_head(held, request, answer, wishes)
         if held and asks and answer.response.status == 304:
             return self.validated(held, request, answer, wishes, app)
         return self.take_in(request, answer, wishes)
-
-    def doubt(self) -> None:
-        """Here the departure begins."""
-        if self.rules.departs.takes_clients_304:
-            raise Unclear
 
     def validated(
         self, held: Stored, request: Request, answer: Answer, wishes: Directives, app: App
@@ -230,9 +226,8 @@ class Cache:
         if not self.accepts(answer.response, held):
             self.keeper.shelf.drop(held)
             return self.fetch(request, None, wishes, app)
-        timing = (answer.asked_at, answer.received_at)
-        renewed, kept = self.keeper.renew(held, request, answer.response, timing)
-        return replace(served(renewed, request, answer.received_at, self.rules), stored=kept)
+        renewed = self.keeper.renew(held, request, answer.response, answer.timing(), wishes)
+        return served(renewed, request, answer.received_at, self.rules)
 
     def accepts(self, response: Response, held: Stored) -> bool:
         """Whether the 304 is about what is stored (RFC 9111 §4.3.4)."""
@@ -245,20 +240,25 @@ class Cache:
         if request.method == "HEAD" or ranged:
             return self.passed(answer.response)
         came = self.came(request, answer.response, answer)
-        kept = self.keeper.keep(came, wishes)
-        reply = replace(self.passed(answer.response), stored=kept)
-        if kept and self.rules.can.writes_rules and self.is_ruled(came):
+        told_too = came
+        if self.rules.can.writes_rules and self.is_ruled(came):
             control = ("Cache-Control", f"max-age={int(lifetime_s(came))}")
-            reply = replace(reply, fields=(*reply.fields, control))
-        return reply
+            fields = (*came.response.fields, control)
+            told_too = self.came(request, replace(came.response, fields=fields), answer)
+        kept = self.keeper.keep(told_too, wishes)
+        return replace(self.passed((told_too if kept else came).response), stored=kept)
 
     def is_ruled(self, came: Arrival) -> bool:
         """Whether the route's rule alone gives the lifetime."""
-        explicit = explicit_lifetime_s(came) is not None
         said = came.response.lines("cache-control") or came.response.lines("expires")
-        if said or came.response.rule_s is None:
-            return False
-        return not explicit or self.rules.departs.writes_targeted
+        explicit = explicit_lifetime_s(came) is not None
+        return ruled_lifetime_s(came) > 0 and not said and not explicit
+
+    def asks_about(self, held: Stored) -> bool:
+        """Whether the app is asked if it is still good (RFC 9111 §4.3.1)."""
+        return self.rules.can.revalidates and held.asked_about(
+            self.clock(), self.rules.house.keep_stale_s
+        )
 
     def may_stand_in(self, held: Stored, now: float) -> bool:
         """stale-if-error, or the setting for responses without it (RFC 5861 §4).
@@ -269,9 +269,10 @@ class Cache:
             return False
         if held.fresh(now):
             return True
-        window = held.directives.seconds("stale-if-error")
+        house = self.rules.house
+        window: float | None = held.directives.seconds("stale-if-error")
         if window is None:
-            return self.rules.house.stale_on_error
+            window = house.keep_stale_s if house.stale_on_error else 0
         return held.age_s(now) - held.lifetime_s < window
 
     def refresh(self, held: Stored, request: Request, app: App) -> None:
@@ -279,29 +280,35 @@ class Cache:
         names = {"host", *held.vary} - {"cookie", "authorization", "range", *CONDITIONS}
         fields = tuple(field for field in request.fields if field[0].lower() in names)
         bare = Request("GET", request.target, fields, scheme=request.scheme)
-        asks = self.rules.can.revalidates and has_validators(held.response)
+        if not alike(bare, request, held.vary):
+            return  # it would get another variant (house)
+        asks = self.asks_about(held)
         answer = self.ask(conditional(bare, held) if asks else bare, app)
         if answer.response is None:
             return
         if answer.failed() and self.may_stand_in(held, answer.received_at):
             return
         if asks and answer.response.status == 304:
-            if held.response.status != 206 and self.accepts(answer.response, held):
-                timing = (answer.asked_at, answer.received_at)
-                self.keeper.renew(held, bare, answer.response, timing)
+            if held.response.status == 206:
+                if self.rules.departs.erases_renewed_part:
+                    self.keeper.erase(request)
+            elif self.accepts(answer.response, held):
+                self.keeper.renew(held, bare, answer.response, answer.timing(), NO_WISHES)
             return
         self.take_in(bare, answer, NO_WISHES)
 
-    def freshen_by_head(self, held: Stored, request: Request, answer: Answer) -> None:
+    def freshen_by_head(
+        self, held: Stored, request: Request, answer: Answer, wishes: Directives
+    ) -> None:
         """RFC 9111 §4.3.5: the same validators renew, others make it stale."""
         response = answer.response
         if not self.rules.can.freshens_by_head or response is None or response.status != 200:
             return
-        if self.rules.departs.head_forgets:
+        if self.keeper.is_same(response, held):
+            as_get = replace(request, method="GET")
+            self.keeper.renew(held, as_get, response, answer.timing(), wishes)
+        elif self.rules.departs.head_forgets:
             self.keeper.erase(request)
-        elif self.keeper.is_same(response, held):
-            timing = (answer.asked_at, answer.received_at)
-            self.keeper.renew(held, replace(request, method="GET"), response, timing)
         else:
             self.keeper.outdate(held)
 

@@ -26,7 +26,6 @@ UNDERSTOOD = {
 }
 HEURISTICALLY_CACHEABLE = {200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501}  # §15.1
 RULED = {200, 203, 204, 300, 301, 308}  # what a route's rule speaks of: a house rule
-NEGATIVE = {404, 410}  # what a rule keeps for a time of its own: a house rule
 OURS = "apsperf-cache-control"  # for this cache alone
 
 # RFC 9111 §3.1, RFC 9110 §7.6.1: not stored. Trailer: no trailers are stored. Age is counted anew.
@@ -73,6 +72,11 @@ class Stored:
         """Its Date, or else when it came (RFC 9110 §6.6.1)."""
         date = parse_date(self.response.first("date") or "", self.received_at)
         return self.received_at if date is None else date
+
+    def asked_about(self, now: float, keep_stale_s: float) -> bool:
+        """Whether the app can be asked if it is still good; not for ever (house)."""
+        recent = self.age_s(now) - self.lifetime_s < keep_stale_s
+        return recent and has_validators(self.response)
 
     def never_stale(self) -> bool:
         """Whether the response forbids serving it stale (RFC 9111 §4.2.4)."""
@@ -138,8 +142,6 @@ def ruled_lifetime_s(came: Arrival) -> float:
     """What the route's rule gives responses that say nothing: a house rule."""
     if came.response.rule_s is None:
         return 0.0
-    if came.response.status in NEGATIVE and came.rules.can.negative_rules:
-        return came.rules.house.negative_s
     return came.response.rule_s if came.response.status in RULED else 0.0
 
 
@@ -271,11 +273,20 @@ def worth_it(came: Arrival) -> bool:
         return True
     if not came.rules.can.keeps_no_cache:
         return False
-    if has_validators(came.response) and explicit_lifetime_s(came) is not None:
+    explicit = explicit_lifetime_s(came) is not None
+    if explicit and has_validators(came.response):
         return True
+    said = explicit or lifetime > 0
+    return said and age < lifetime + window_s(came) and not stored(came).never_stale()
+
+
+def window_s(came: Arrival) -> float:
+    """For how long it is served stale (RFC 5861)."""
     names = ("stale-while-revalidate", "stale-if-error")
-    window = max(came.directives.seconds(name) or 0 for name in names)
-    return lifetime > 0 and age < lifetime + window and not stored(came).never_stale()
+    behind, instead = (came.directives.seconds(name) for name in names)
+    if came.rules.house.stale_on_error and instead is None:
+        behind = 0 if came.rules.departs.setting_hides_window else behind
+    return max(behind or 0, instead or 0)
 
 
 def has_validators(response: Response) -> bool:
@@ -285,10 +296,7 @@ def has_validators(response: Response) -> bool:
 
 def stored(came: Arrival) -> Stored:
     """The response as it is kept."""
-    fields = kept_fields(came.response.fields)
-    if came.rules.departs.forgets_target:
-        fields = tuple(field for field in fields if field[0].lower() != OURS)
-    response = replace(came.response, fields=fields)
+    response = replace(came.response, fields=kept_fields(came.response.fields))
     return Stored(
         came.request,
         response,
