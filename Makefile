@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 N ?= 1000
-SOAK_N ?= 50000
+SOAK_N ?= 25000
 SEED ?=
 
 PY := $(VENV)/bin/python

@@ -163,6 +163,7 @@ class ASGIShell(ASGIGate):
         headers = message.get("headers") or ()
         if self._describe is not None and x.plan is not None:
             self._describe(scope, x.plan)
+            x.plan.late = partial(self._describe, scope, x.plan)
         if x.stale is not None:
             entry = revive(self.cache, x, headers)
             if entry is not None:
@@ -181,10 +182,12 @@ class ASGIShell(ASGIGate):
         if asked:
             scope = asking_scope(scope, asked)
         push = Push(self, x, scope, send)
+        # What it was asked with: an app may change its own scope.
+        x.raw = {**x.raw, "headers": list(x.raw["headers"])}
         entered: Entered = []
         failure: BaseException | None = None
         try:
-            x.plan = scope.setdefault("state", {})["apsperf"] = Plan()
+            x.plan = plan_in(scope)
             entered = hooks.enter(x)
             await self.app(scope, receive, push.send)
         except BaseException as error:
@@ -198,6 +201,8 @@ class ASGIShell(ASGIGate):
                 failed = isinstance(failure, Exception)
                 self.cache.drop(x, Outcome.UNCACHEABLE if failed else Outcome.FAILED)
             hooks.leave(x, entered)
+            if x.detail == "method" and isinstance(failure, Exception | None):
+                await self.void_again(x)
             hooks.end(x, failure)
 
     def _renew(self, x: ASGIExchange, entry: Entry) -> None:
@@ -226,3 +231,13 @@ class ASGIShell(ASGIGate):
             await send(message)
 
         await self.app(scope, receive, flush_at_shutdown)
+
+
+def plan_in(scope: Scope) -> Plan:
+    """A new plan, where the app finds it."""
+    plan = Plan()
+    state = scope.get("state")
+    if state is None:
+        state = scope["state"] = {}
+    state["apsperf"] = plan
+    return plan

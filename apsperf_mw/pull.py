@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, in_doubt
 from apsperf_mw.cache.rules.reuse import STALE_STATUSES
 from apsperf_mw.cache.screen import environ_name
+from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +46,7 @@ class Head:
         except Exception as fault:
             shell.hooks.faults.note("the cache's reading of a response", fault)
             shell.cache.drop(x, Outcome.UNCACHEABLE)
-            out = list(headers)
+            out = in_doubt(x) or list(headers)
         if isinstance(out, Entry):
             self.give(out)
             return _drop
@@ -146,6 +147,8 @@ class Pull:
         except BaseException as error:
             shell.hooks.end(x, error)
             raise
+        if x.detail == "method":
+            step(shell.void_again(x))
         shell.hooks.end(x)
 
     def _replaced(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, heed_head, land
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, heed_head, in_doubt, land
 from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.runtime.loop import never
 
@@ -85,7 +85,7 @@ class Push:
             return self._shell.begin(self._x, self._scope, message)
         except Exception as fault:
             self._note("the cache's reading of a response", fault)
-            return message
+            return in_doubt(self._x) or message
 
     async def _give(self, entry: Entry) -> None:
         """Send the entry; what the app sends from now on is dropped."""
@@ -160,6 +160,8 @@ RENEWED_KEYS = (
     "raw_path",
     "query_string",
     "root_path",
+    "app_root_path",
+    "path_params",
     "server",
     "app",
 )

@@ -39,7 +39,7 @@ class Gate:
         self.ours = stripped_names(settings)
         self.routes = suite.routes
         self._ruled = bool(suite.routes)
-        self.query_form = suite.query_form
+        self.query_form = suite.cache.query_form
         self._hosts = frozenset(settings.hosts)
         self.narrows = bool(self._hosts or self.query_form)
         self.trusted = frozenset(name.lower().encode() for name in settings.trusted_headers)
@@ -128,6 +128,18 @@ class Gate:
             out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
         return out
 
+    async def void_again(self, x: Exchange) -> None:
+        """An unsafe request is over: what was stored since its head may be from before it.
+
+        Many apps commit after the response has begun.
+        """
+        if x.key is None or not 200 <= x.status < 400:
+            return
+        try:
+            await self.cache.erase(x.key, self.face)
+        except Exception as fault:
+            self.hooks.faults.note("the cache's invalidation", fault)
+
     def take_over(self, x: Exchange, behind: Exchange, entry: Entry) -> bool:
         """Make `behind` the request that fetches anew what `x` was served stale.
 
@@ -137,7 +149,11 @@ class Gate:
         behind.key, behind.flight, behind.stale = x.key, flight, entry
         behind.result = "miss"
         behind.done = True  # it is nobody's request, and no observer's
-        alike = not entry.vary or values_of(behind, entry.vary) == values_of(x, entry.vary)
+        try:
+            alike = not entry.vary or values_of(behind, entry.vary) == values_of(x, entry.vary)
+        except Exception as fault:  # a route's own selector
+            self.hooks.faults.note("a background refresh", fault)
+            alike = False
         if not alike:
             self.give_up(behind)
         return alike

@@ -14,7 +14,6 @@ from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.errors import DriverError
 from apsperf_mw.faults import Faults
-from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
@@ -63,10 +62,6 @@ class Suite:
     ) -> None:
         self.settings = load(code, framework)[0] if settings is None else settings
         self.faults = Faults()
-        keyed = self.settings.cache
-        self.query_form = QueryForm(
-            sort=keyed.sort_query, ignore=keyed.ignore_params, only=keyed.only_params
-        )
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers)
         self.cache = Cache(self.settings, self.driver("cache"))
@@ -221,7 +216,7 @@ class Suite:
         await hop(self.flush)
 
     def close(self) -> None:
-        """Flush, end the exporter's thread and empty the drivers; the apps go on bare."""
+        """Flush, end the threads and empty the drivers; for the end of the program."""
         self.background.close()
         if "functions" in vars(self):
             self.functions.calls.close()
@@ -266,8 +261,9 @@ class Suite:
         what.check()
         if not driver.local:
             raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
-        if self.query_form:  # stored under keys of that form
-            what = what._replace(urls=tuple(map(self.query_form.of_url, what.urls)))
+        form = self.cache.query_form
+        if form:  # stored under keys of that form
+            what = what._replace(urls=tuple(map(form.of_url, what.urls)))
         self.cache.tags.apply(what)
         return what
 

@@ -158,6 +158,7 @@ class WSGIShell(WSGIGate):
             environ = asking_environ(environ, asked)
         # A dot in its name marks an extension (PEP 3333).
         x.plan = environ["apsperf.plan"] = Plan()
+        x.raw = dict(x.raw)  # what it was asked with: an app may change its own environ
         head = Head(self, x, start_response)
         entered = self.hooks.enter(x)
         try:
@@ -169,6 +170,8 @@ class WSGIShell(WSGIGate):
             raise
         finally:
             self.hooks.leave(x, entered)
+        if x.detail == "method":
+            step(self.void_again(x))
         if type(body) in {list, tuple}:
             return self._whole(x, head, body)
         wrapper = environ.get("wsgi.file_wrapper")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,15 @@ from apsperf_django.environs import as_served
 from apsperf_mw.asgi import ASGIExchange, ASGIGate
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
-from apsperf_mw.cache.revival import CONDITIONS, fallback, heed_head, land, questions, revive
+from apsperf_mw.cache.revival import (
+    CONDITIONS,
+    fallback,
+    heed_head,
+    in_doubt,
+    land,
+    questions,
+    revive,
+)
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
@@ -23,6 +32,7 @@ from apsperf_mw.cache.wire import as_bytes, as_text, with_key
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
+from apsperf_mw.runtime.step import step
 from apsperf_mw.wsgi import WSGIExchange, WSGIGate
 
 if TYPE_CHECKING:
@@ -89,7 +99,10 @@ class Relay:
         response = HttpResponse(body, status=x.status)
         del response["Content-Type"]
         for name, value in as_text(tuple(fields)):
-            response[name] = f"{response[name]}, {value}" if name in response else value
+            if name.lower() == "set-cookie":
+                response.cookies.load(value)
+            else:
+                response[name] = f"{response[name]}, {value}" if name in response else value
         self._add_observed(response)
         response._resource_closers.append(lambda: gate.hooks.end(x))
         return response
@@ -123,6 +136,9 @@ class Relay:
         """The app runs inside: with its plan, and in the observers' context."""
         x, hooks = self.x, self.gate.hooks
         self.request.apsperf = x.plan = Plan()
+        x.plan.late = partial(describe, self.request, x.plan)
+        # What it was asked with: an app may change what it is given.
+        x.raw = {**x.raw, "headers": list(x.raw.get("headers", ()))}
         self._ask()
         entered = hooks.enter(x)
         try:
@@ -150,6 +166,9 @@ class Relay:
         except Exception as fault:
             gate.hooks.faults.note("the cache's reading of a response", fault)
             gate.cache.drop(x, Outcome.UNCACHEABLE)
+            doubtful = in_doubt(x)
+            if doubtful is not None:
+                return await self._instead(doubtful, response)
         await self._take(response)
         given: HttpResponseBase = response
         return given
@@ -233,8 +252,6 @@ class Relay:
         self.gate.hooks.end(self.x, error)
 
     def _pass(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        from apsperf_mw.runtime.step import step
-
         for chunk in chunks:
             self._record(chunk)
             yield chunk
@@ -267,6 +284,8 @@ class Relay:
                 response[name] = value
 
     def _closed(self) -> None:
+        if self.x.detail == "method" and self._steps:
+            step(self.gate.void_again(self.x))
         self.gate.cache.drop(self.x, Outcome.FAILED)
         self.gate.hooks.end(self.x)
 

@@ -77,6 +77,10 @@ def describe(scope: Scope, plan: Plan) -> None:
     session = scope.get("session")
     if session is not None and getattr(session, "accessed", bool(session)):
         plan.private = True
+    # Whom a middleware or a client's certificate has let in; they are not in the fields.
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    if getattr(scope.get("user"), "is_authenticated", False) or tls.get("client_cert_chain"):
+        plan.private = True
 
 
 def template(scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, current_app, request
@@ -27,6 +28,7 @@ class APSPerf:
 
     def __init__(self, app: Flask | None = None, **settings: Any) -> None:
         self._settings = settings
+        self._app = app
         if app is not None:
             self.init_app(app)
 
@@ -44,8 +46,9 @@ class APSPerf:
 
     @property
     def suite(self) -> Suite:
-        """The current app's suite."""
-        suite: Suite = current_app.extensions[EXTENSION]
+        """The suite of the app that this was made with, else of the current one."""
+        app = current_app if self._app is None else self._app
+        suite: Suite = app.extensions[EXTENSION]
         return suite
 
 
@@ -58,17 +61,24 @@ def describe(response: Response) -> Response:
         plan.route = plan.route or request.environ.get("SCRIPT_NAME", "") + request.url_rule.rule
     view = current_app.view_functions.get(request.endpoint or "")
     plan.rule = plan.rule or rule_of(view)
-    if session_used():
-        plan.private = True
+    session = session_in_use()
+    if session is not None:
+        plan.late = partial(look_at, session, plan)
+        look_at(session, plan)
     return response
 
 
-def session_used() -> bool:
-    """Whether the request's session was read or written; one that does not tell was.
+def look_at(session: object, plan: Plan) -> None:
+    """Keep the response out of the cache where the session was used; one that hides it was."""
+    if getattr(session, "accessed", True):
+        plan.private = True
+
+
+def session_in_use() -> object:
+    """The request's session, or None where it has none.
 
     Asking the context for its session would count as using it, so its own dictionary is read:
     Flask before 3.1.3 calls it `session`.
     """
     context = vars(request_ctx)
-    session = context.get("_session", context.get("session"))
-    return session is not None and getattr(session, "accessed", True)
+    return context.get("_session", context.get("session"))

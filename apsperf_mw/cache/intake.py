@@ -18,6 +18,7 @@ from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
 from apsperf_mw.drivers.faces import LocalFace
+from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Intake:
         self.settings = settings
         self.tags = Tags()
         self.flights = Flights()
+        keyed = settings.cache
+        self.query_form = QueryForm(
+            sort=keyed.sort_query, ignore=keyed.ignore_params, only=keyed.only_params
+        )
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache, self.tags.spares)
         self._unstorable: dict[tuple[Key, int], float] = {}
@@ -68,13 +73,16 @@ class Intake:
         assert x.key is not None
         if x.method != "POST" or x.status != 200 or x.flags & (DETOUR & ~BODY | DIRECTIVES):
             return  # a client's directives may forbid it
-        if not any(x.key in neighbours(x.key, value) for value in located(headers)):
+        if not any(
+            x.key in neighbours(x.key, value, self.query_form) for value in located(headers)
+        ):
             return
         answer = self.maker.answer(x, headers, Plan(), time(), method="GET")
         if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
             return
         lane = (x.flags & GUARDED, ())
         x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
+        x.detail = "adopted"
         if reason := self._refusal(x, x.flight):
             self._refuse(x, x.flight, reason)
             return
@@ -97,8 +105,11 @@ class Intake:
         tape, flight = x.tape, x.flight
         if tape is None or flight is None:
             return None
+        plan = x.plan
+        if plan is not None and plan.late is not None:
+            plan.late()
         # A plan may turn private while the body is made, as when a stream uses the session.
-        if not tape.whole or (x.plan is not None and x.plan.private):
+        if not tape.whole or (plan is not None and plan.private):
             self.drop(x, Outcome.UNCACHEABLE)
             return None
         x.tape = x.flight = None
@@ -119,7 +130,12 @@ class Intake:
             self._unstorable.pop((flight.key, x.flags & GUARDED), None)
         if not isinstance(face, LocalFace):
             return self._keep_far(x, flight, entry, face)
-        keep = partial(self._keep_here, x, flight.key, entry, face)
+        if entry.vary or entry.span or type(face.peek(flight.key)) is Fork:
+            # A route's own selector may be called: not under the lock of all flights.
+            step(self._keep_far(x, flight, entry, face))
+            return None
+        ttl_s = kept_s(entry, self.settings.cache.keep_stale_s)
+        keep = partial(face.put, flight.key, entry, ttl_s)
         self.flights.land(flight, Outcome.STORED, entry, keep)
         return None
 
@@ -163,15 +179,8 @@ class Intake:
             self._note_unstorable(flight)
         self.drop(x, Outcome.UNCACHEABLE)
 
-    def _keep_here(self, x: Exchange, key: Key, entry: Entry, face: LocalFace) -> None:
-        """Keep in this process; what neither varies nor did before goes the short way."""
-        if entry.vary or entry.span or type(face.peek(key)) is Fork:
-            step(self.shelf.keep(x, key, entry, face))
-        else:
-            face.put(key, entry, kept_s(entry, self.settings.cache.keep_stale_s))
-
     async def _keep_far(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> None:
-        """Keep in a driver that takes its time; what is voided meanwhile is erased again."""
+        """Keep where it takes a while; what is voided meanwhile is erased again."""
         kept = flight.current
         try:
             if kept:
@@ -184,7 +193,10 @@ class Intake:
     def _note_unstorable(self, flight: Flight) -> None:
         if len(self._unstorable) >= MOST_NOTES:
             self._unstorable = {}
-        until = monotonic() + self.settings.cache.hit_for_miss_s
+        now = monotonic()
+        # Longer than it took: or those that come while it is made would wait each time.
+        took_s = now - flight.leader.started
+        until = now + max(self.settings.cache.hit_for_miss_s, 2 * took_s)
         self._unstorable[flight.key, flight.lane[0]] = until
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from apsperf_mw.http.queries import QueryForm
+
 Key: TypeAlias = tuple["str | bytes | int | Key | None", ...]
 
 # A longer path and query are kept as a digest, so that a key's size is bounded.
@@ -81,7 +83,7 @@ def environ_key(environ: dict[str, Any]) -> Key:
     return (scheme, folded, root, path, raw, query)
 
 
-def neighbours(key: Key, reference: bytes) -> list[Key]:
+def neighbours(key: Key, reference: bytes, form: QueryForm | None = None) -> list[Key]:
     """The keys of the URL that a reference (RFC 3986 §4.1) in a response under `key` points to.
 
     None where it is of another origin or cannot be read. More than one where it is not known
@@ -95,17 +97,21 @@ def neighbours(key: Key, reference: bytes) -> list[Key]:
     base_path = raw if raw.startswith("/") else "/"
     try:
         url = urlsplit(urljoin(f"{scheme}://{host}{base_path}", reference.decode("latin-1")))
-        authority = fold_host(url.netloc, scheme)
+        authority = fold_host(url.netloc, url.scheme)
     except ValueError:
         return []
-    if (url.scheme, authority) != (scheme, host):
+    # Of either scheme: behind a proxy the app sees another one than the client.
+    if url.scheme not in DEFAULT_PORTS or authority != host:
         return []
+    query = url.query
+    if form:
+        query = form(query.encode("latin-1")).decode("latin-1")
     plain = unquote(url.path, errors="replace")
     found: list[Key] = []
     for path in {plain, plain.removeprefix(root)}:
         # As escaped, as decoded, and as a WSGI server decodes it.
         wsgi = path.encode("utf-8", "surrogateescape").decode("latin-1")
-        found += [(scheme, host, root, path, shown, url.query) for shown in {url.path, path, wsgi}]
+        found += [(scheme, host, root, path, shown, query) for shown in {url.path, path, wsgi}]
     return found
 
 

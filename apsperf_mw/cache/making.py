@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MOST_TERMS = 1024
 LONGEST_POLICY = 4096
 OURS = frozenset({OURS_ALONE})
+# What a request of our own never carries.
+PERSONAL = frozenset({b"authorization", b"cookie"})
 TAG_FIELDS = frozenset({b"cache-tag", b"surrogate-key"})
 # Fields that speak of lifetimes: where one is there, a rule says nothing.
 SAID = frozenset({b"cache-control", b"expires", *TARGETS})
@@ -214,6 +216,8 @@ def made(
     terms, head = answer.terms, answer.head
     born = now - answer.age_s
     until = born + answer.ttl_s
+    # A request in the background has nothing of the client: it would get another variant.
+    behind = not any(name in PERSONAL or b":" in name for name in terms.vary)
     vary = terms.vary
     return Entry(
         answer.status,
@@ -229,7 +233,7 @@ def made(
         vary,
         values_of(x, vary) if vary else (),
         x.route,
-        until + terms.stale_while_revalidate_s,
+        until + (terms.stale_while_revalidate_s if behind else 0.0),
         until + terms.stale_if_error_s,
         terms.strict,
         terms.immutable,

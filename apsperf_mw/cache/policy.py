@@ -72,10 +72,19 @@ def rule(
     """A checked `Rule`; raises `SettingError` for anything that cannot be."""
     names = (vary,) if isinstance(vary, str) else tuple(vary)
     for name in names:
-        if not _is_token(name):
+        if not _is_token(name) or name == "*":
             raise _refused("vary", name, "names of request headers")
+    if not isinstance(shared, bool):
+        raise _refused("shared", shared, "True or False")
+    if key is not None and not callable(key):
+        raise _refused("key", key, "a function of the request")
+    if not all(_is_status(status) for status in statuses or ()):
+        raise _refused("statuses", statuses, "a mapping of codes from 200 to 599")
     if not _is_number(stale_while_revalidate) or stale_while_revalidate < 0:
         raise _refused("stale_while_revalidate", stale_while_revalidate, "seconds from 0")
+    if key is not None and stale_while_revalidate:
+        # A request in the background has nothing of the client that a function could look at.
+        raise _refused("stale_while_revalidate", stale_while_revalidate, "0 together with key")
     return Rule(
         ttl if callable(ttl) else _checked_ttl(ttl),
         _checked_tags(tags),
@@ -84,6 +93,10 @@ def rule(
         float(stale_while_revalidate),
         tuple((status, _checked_ttl(each)) for status, each in (statuses or {}).items()),
     )
+
+
+def _is_status(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 200 <= value <= 599
 
 
 def _is_text(value: object) -> bool:
@@ -139,7 +152,11 @@ def selected(name: bytes, x: Exchange) -> bytes | None:
     if select is None:
         return None
     value = select(x)
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if not isinstance(value, bytes):
+        raise _refused("key", value, "a function that gives text or bytes")
+    return value
 
 
 MARK = "__apsperf_rule__"
@@ -206,13 +223,15 @@ class Plan(Struct, eq=False):
     """One request's route: filled in by an adapter or the app, read when the response begins.
 
     `route` is the template. `private` keeps the response out of the cache whatever its fields
-    say; an adapter sets it where the framework saw a session in use.
+    say; an adapter sets it where the framework saw a session in use. `late` is called once more
+    when the body has ended, to look again.
     """
 
     route: str = ""
     rule: Rule | None = None
     tags: tuple[str, ...] = ()
     private: bool = False
+    late: Callable[[], object] | None = None
 
     def add(self, tags: Iterable[str]) -> None:
         """Have the response carry these tags too; `SettingError` for one that cannot be."""

@@ -64,6 +64,15 @@ def fallback(cache: Cache, x: Exchange, detail: str) -> Entry | None:
     return entry
 
 
+def in_doubt(x: Exchange) -> Entry | None:
+    """The entry to give where reading the app's 304 to our own question has failed."""
+    entry = x.stale
+    if entry is None or x.method != "GET" or x.status != 304 or not validators(entry):
+        return None
+    x.result, x.template = "revalidated", entry.route
+    return entry
+
+
 def land(cache: Cache, x: Exchange, entry: Entry, face: Face) -> Later:
     """End the flight of a revived entry: store it where it was renewed."""
     flight, x.flight = x.flight, None

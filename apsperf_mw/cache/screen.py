@@ -27,13 +27,14 @@ FORWARDED = 512
 MALFORMED = 1024
 TRACED = 2048
 DIRECTIVES = 4096
+ORIGIN = 8192
 
 # What changes the form of a response that is served from an entry.
 ADAPTED = CONDITIONAL | RANGE
 # What keeps a request from being answered at a glance, unless the entry is open to it.
-UNPLAIN = COOKIE | AUTHORIZATION | DIRECTIVES
+UNPLAIN = COOKIE | AUTHORIZATION | ORIGIN | DIRECTIVES
 # An entry must allow each of these before it is served or stored under it.
-GUARDED = COOKIE | AUTHORIZATION
+GUARDED = COOKIE | AUTHORIZATION | ORIGIN
 
 # A request with one of these goes round the cache; the words appear in Cache-Status.
 DETOURS: dict[int, str] = {
@@ -49,6 +50,7 @@ FIELDS: dict[str, int] = {
     "host": HOST,
     "cookie": COOKIE,
     "authorization": AUTHORIZATION,
+    "origin": ORIGIN,
     "if-none-match": CONDITIONAL,
     "if-modified-since": CONDITIONAL,
     "if-match": PRECONDITION,
@@ -105,8 +107,13 @@ def table(settings: CacheSettings) -> dict[str, int]:
 
 
 def scope_table(settings: CacheSettings) -> dict[bytes, int]:
-    """The table by the names of an ASGI scope."""
-    return {name.encode("latin-1"): flag for name, flag in table(settings).items()}
+    """The table by the names of an ASGI scope.
+
+    With underscores a name passes for another one in a WSGI app below.
+    """
+    names = table(settings)
+    posing = {name.replace("-", "_"): MALFORMED for name in names if "-" in name}
+    return {name.encode("latin-1"): flag for name, flag in (posing | names).items()}
 
 
 def environ_table(settings: CacheSettings) -> dict[str, int]:

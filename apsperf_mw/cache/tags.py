@@ -175,13 +175,15 @@ class Tags:
         scheme, host, root, path, raw, query = (str(part) for part in key)
         found = []
         ways = _ways(root, path, raw)
+        # Of either scheme: behind a proxy the app sees another one than the client.
+        places = (("http", host), ("https", host), (scheme, host), ("", ""))
         for way in ways:
-            for place in ((scheme, host), ("", "")):
+            for place in places:
                 stamp = self._stamps.get(Place(*place, way, query))
                 if stamp is not None:
                     found.append(stamp)
         for prefix, stamp in list(self._prefixes.items()):
-            here = (prefix.scheme, prefix.host) in ((scheme, host), ("", ""))
+            here = (prefix.scheme, prefix.host) in places
             if here and any(way.startswith(prefix.path) for way in ways):
                 found.append(stamp)
         return found
@@ -189,9 +191,6 @@ class Tags:
 
 def _ways(root: str, path: str, raw: str) -> set[str]:
     """The forms in which a path may be named; a WSGI server shows it without its mount point."""
-    ways = {raw, path, root + path}
-    if not path.isascii():
-        from urllib.parse import quote
+    from urllib.parse import quote
 
-        ways.add(quote(root + path, errors="surrogateescape"))
-    return ways
+    return {raw, path, root + path, quote(root + path, errors="surrogateescape")}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.http.queries import QueryForm
 
 POINTERS = frozenset({b"location", b"content-location"})
 
@@ -23,12 +24,12 @@ async def invalidate(
     """Make void what is stored under the URL, and under those of the same origin it points to."""
     if x.key is None or not 200 <= x.status < 400:
         return
-    for key in (x.key, *_pointed_at(x.key, headers)):
+    for key in (x.key, *_pointed_at(x.key, headers, cache.query_form)):
         await cache.erase(key, face)
     cache.adopt(x, tuple((bytes(name), bytes(value)) for name, value in headers))
 
 
-def _pointed_at(key: Key, headers: Iterable[Sequence[bytes]]) -> Iterator[Key]:
+def _pointed_at(key: Key, headers: Iterable[Sequence[bytes]], form: QueryForm) -> Iterator[Key]:
     for name, value in headers:
         if bytes(name).lower() in POINTERS:
-            yield from neighbours(key, bytes(value))
+            yield from neighbours(key, bytes(value), form)

@@ -19,7 +19,7 @@ def spaced(value: bytes) -> bytes:
     """Without the white space round commas and semicolons, which lists may have or not."""
     if len(value) > _LONGEST or b'"' in value:
         return value
-    return _LIST_SPACE.sub(rb"\1", value.strip(b" \t,"))
+    return _LIST_SPACE.sub(rb"\1", value.strip(b" \t"))
 
 
 def weighted(value: bytes) -> bytes:

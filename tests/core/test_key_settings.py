@@ -12,6 +12,7 @@ from apsperf_mw import SettingError, Suite
 from apsperf_mw.drivers.faces import prefix_of
 from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.testing.harness import Client
+from apsperf_mw.testing.messages import Request, Response
 from tests.core.support import numbered
 
 Wrap = Callable[..., Client]
@@ -60,7 +61,7 @@ def test_by_default_every_byte_of_the_query_counts(wrap: Wrap) -> None:
 def test_the_app_sees_the_whole_query(wrap: Wrap) -> None:
     seen: list[str] = []
 
-    def app(request):
+    def app(request: Request) -> Response:
         seen.append(request.target)
         return numbered()(request)
 

@@ -39,7 +39,7 @@ def pointing(name: str, value: str, status: int = 201) -> Callable[[Request], Re
         ("/list/2?page=1#part", True),
         ("/list/2", False),
         ("/list/2?page=2", False),
-        ("https://shop.test/list/2?page=1", False),
+        ("https://shop.test/list/2?page=1", True),
         ("http://shop.test:8080/list/2?page=1", False),
         ("http://other.test/list/2?page=1", False),
         ("//other.test/list/2?page=1", False),

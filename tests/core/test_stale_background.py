@@ -9,11 +9,11 @@ import anyio
 import pytest
 from starlette.responses import StreamingResponse
 
-from apsperf_mw import Suite
-from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.exchange import Exchange
+from apsperf_mw import SettingError, Suite
+from apsperf_mw.cache.policy import rule
 from apsperf_mw.testing.forms import environ_of, scope_of
 from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.messages import Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, Script, ask_and_wait, once, page
 
@@ -68,39 +68,28 @@ def test_a_variant_that_a_person_is_told_by_is_not_refreshed_behind_his_back(
     crowd: Wrap, clock: Clock, name: str
 ) -> None:
     answer = (WINDOW, ("Vary", name))
-    app = Script(page("old", *answer), page("new", *answer))
-    client = crowd(app)
-    client.ask(headers={name: "mine"})
+    client = crowd(Script(page("old", *answer), page("new", *answer)))
+    assert client.ask(headers={name: "mine"}).body == b"old"
     clock.move(61)
-    for _ in range(2):
-        assert client.ask(headers={name: "mine"}).body == b"old"
-    assert (client.calls, len(client.suite.cache.flights)) == (1, 0)
-    clock.move(600)
     assert client.ask(headers={name: "mine"}).body == b"new"
+    assert (client.calls, len(client.suite.cache.flights)) == (2, 0)
 
 
-def by_tenant(x: Exchange) -> bytes:
-    return b",".join(x.fields(b"x-tenant"))
-
-
-def by_path(x: Exchange) -> str:
-    return x.path[:2]
-
-
-def test_a_variant_that_a_function_chooses_is_refreshed_only_where_it_would_choose_alike(
-    crowd: Wrap, clock: Clock
+@pytest.mark.parametrize("names", ["cookie", "Authorization", "accept, cookie"])
+def test_a_variant_that_the_client_itself_selects_is_made_anew_for_it(
+    crowd: Wrap, clock: Clock, names: str
 ) -> None:
-    for select, body in ((by_tenant, b"old"), (by_path, b"new")):
-        plan = Plan(rule=rule(60, key=select, stale_while_revalidate=600))
-        client = crowd(Script(page("old", plan=plan), page("new", plan=plan)))
-        request = make_request("/page", {"X-Tenant": "a"})
-        client.ask("/page", {"X-Tenant": "a"})
-        clock.move(61)
-        if body == b"new":
-            ask_and_wait(client, calls=2, request=request)
-        else:
-            client.ask("/page", {"X-Tenant": "a"})
-        assert client.ask("/page", {"X-Tenant": "a"}).body == body
+    said = ("Cache-Control", "public, max-age=60, stale-while-revalidate=600")
+    client = crowd(lambda _: Response(200, (said, ("Vary", names)), [b"page"]))
+    client.ask("/page")
+    clock.move(61)
+    reply = client.ask("/page")
+    assert (reply.cache.hit, reply.cache.fwd, client.calls) == (False, "stale", 2)
+
+
+def test_a_function_that_selects_has_nothing_to_look_at_in_the_background() -> None:
+    with pytest.raises(SettingError, match="stale_while_revalidate"):
+        rule(60, key=lambda x: x.path, stale_while_revalidate=600)
 
 
 def test_a_wsgi_app_gets_an_environ_of_its_own_and_an_empty_input(clock: Clock) -> None:

@@ -160,7 +160,7 @@ OTHER = {"Host": "other.test"}
         ({"urls": ["/a"]}, ["/a"], True),
         ({"urls": ["http://shop.test/a"]}, ["/a"], False),
         ({"urls": ["HTTP://SHOP.test:80/a?b=1"]}, ["/a?b=1"], False),
-        ({"urls": ["https://shop.test/a"]}, [], False),
+        ({"urls": ["https://shop.test/a"]}, ["/a"], False),
         ({"urls": ["http://shop.test:81/a"]}, [], False),
         ({"urls": ["/caf%C3%A9"]}, ["/caf%C3%A9"], False),
         ({"urls": ["/caf\xe9"]}, ["/caf%C3%A9"], False),

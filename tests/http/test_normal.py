@@ -16,7 +16,7 @@ from apsperf_mw.http.normal import NORMALISERS, first_choice, spaced, weighted
         (b"a,b", b"a,b"),
         (b"a , \tb", b"a,b"),
         (b"a ; q=0.5 , b", b"a;q=0.5,b"),
-        (b",a,", b"a"),
+        (b",a,", b",a,"),
         (b"a b", b"a b"),
         (b"A", b"A"),
         (b'"a , b"', b'"a , b"'),

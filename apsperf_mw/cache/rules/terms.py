@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE, GUARDED, RANGE
+from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE, GUARDED, ORIGIN, RANGE
 from apsperf_mw.http.fields import (
     CacheControl,
     connection_names,
@@ -212,7 +212,11 @@ def open_to(policy: Policy) -> int:
     cookies = shared or ruled or policy.settings.cache.share_with_cookie
     # RFC 9111 §3.5: must-revalidate gives leave too, for what was asked with Authorization.
     authorized = shared or (asked.flags & AUTHORIZATION and policy.control.must_revalidate)
-    return (COOKIE if cookies else 0) | (AUTHORIZATION if authorized else 0)
+    # A middleware may say nothing of CORS, not even Vary, to who does not ask from a page.
+    told = b"access-control-allow-origin" in policy.fields or b"origin" in (policy.vary or ())
+    return (
+        (COOKIE if cookies else 0) | (AUTHORIZATION if authorized else 0) | (ORIGIN if told else 0)
+    )
 
 
 def reflects_origin(policy: Policy) -> bool:
@@ -238,7 +242,7 @@ def not_understood(policy: Policy) -> bool:
 
 
 def guarded(policy: Policy) -> bool:
-    """Whether the request had a cookie or authorization that the response does not open to."""
+    """Whether the request had a guard (cookie, authorization, origin) that it is not open to."""
     return bool(policy.asked.flags & GUARDED & ~open_to(policy))
 
 
@@ -250,8 +254,8 @@ def sets_cookie(policy: Policy) -> bool:
 def not_final(policy: Policy) -> bool:
     """Whether the status says that this is no response to keep; a part is one if asked for."""
     status = policy.asked.status
-    if status == 206:
-        return not policy.asked.flags & RANGE
+    if status in (206, 416):  # both answer a Range
+        return status == 416 or not policy.asked.flags & RANGE
     return status < 200 or status in NEVER
 
 
