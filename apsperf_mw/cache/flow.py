@@ -147,7 +147,7 @@ class Cache(Intake):
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
         return (
             x.flags & CONDITIONAL != 0
-            and entry.status == 200
+            and 200 <= entry.status < 300
             and not_modified(
                 x.fields(b"if-none-match"),
                 x.fields(b"if-modified-since"),

@@ -165,10 +165,11 @@ def _worth_keeping(head: Head, terms: Terms, ttl_s: float, age_s: float, wall_no
     said = terms.revalidates or said_lifetime_s(head, terms, wall_now) is not None
     if said and (b"etag" in head.noted or b"last-modified" in head.noted):
         return True
-    stale_s = max(terms.stale_while_revalidate_s, terms.stale_if_error_s)
     if terms.strict or not (said or ttl_s > 0):
         return False
-    return stale_s < math.inf and age_s < ttl_s + stale_s
+    # A setting's window without end is not a reason to keep what nobody has asked for twice.
+    windows = (terms.stale_while_revalidate_s, terms.stale_if_error_s)
+    return age_s < ttl_s + max((each for each in windows if each < math.inf), default=0.0)
 
 
 def written(answer: Answer) -> tuple[Header, ...]:

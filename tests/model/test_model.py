@@ -18,15 +18,12 @@ CAN = ALL
 DEPARTS = Departures(
     selects_by_union=True,
     ignores_delay=True,
-    validates_200_only=True,
     needs_last_modified=True,
     trusts_any_304=True,
     answers_by_old_fields=True,
     erases_renewed_part=True,
-    setting_hides_window=True,
     head_never_refreshes=True,
     head_forgets=True,
-    opens_targeted=True,
 )
 
 

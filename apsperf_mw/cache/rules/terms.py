@@ -202,14 +202,14 @@ def _says_lifetime(policy: Policy) -> bool:
 def says_shared(policy: Policy) -> bool:
     """Whether the response says itself that it is for everybody."""
     control = policy.control
-    return control.public or control.s_maxage is not None or policy.targeted
+    return control.public or control.s_maxage is not None
 
 
 def open_to(policy: Policy) -> int:
     """The guarded request flags under which the stored response may be used."""
     asked, shared = policy.asked, says_shared(policy)
     ruled = asked.rule is not None and asked.rule.shared
-    cookies = shared or ruled or policy.settings.cache.share_with_cookie
+    cookies = shared or policy.targeted or ruled or policy.settings.cache.share_with_cookie
     # RFC 9111 §3.5: must-revalidate gives leave too, for what was asked with Authorization.
     authorized = shared or (asked.flags & AUTHORIZATION and policy.control.must_revalidate)
     # A middleware may say nothing of CORS, not even Vary, to who does not ask from a page.
@@ -254,8 +254,9 @@ def sets_cookie(policy: Policy) -> bool:
 def not_final(policy: Policy) -> bool:
     """Whether the status says that this is no response to keep; a part is one if asked for."""
     status = policy.asked.status
-    if status in (206, 416):  # both answer a Range
-        return status == 416 or not policy.asked.flags & RANGE
+    ranged = bool(policy.asked.flags & RANGE)
+    if status in (206, 416) and ranged != (status == 206):
+        return True  # a part that was not asked for, and what tells of one that cannot be had
     return status < 200 or status in NEVER
 
 
