@@ -138,7 +138,8 @@ def drawn(draw: random.Random) -> Request:
 
 
 def clients(backend: str) -> list[Client]:
-    suite = Suite(tracing={"enabled": False}, timing={"enabled": False}, memory={"enabled": False})
+    quiet = {"enabled": False}
+    suite = Suite(cache={"purge_file": "none"}, tracing=quiet, timing=quiet, memory=quiet)
     if backend == "shaky":
         suite = Suite(default="tests.fuzz.test_mutations:Shaky", tracing={"enabled": False})
     return [ASGIClient(suite, app), WSGIClient(suite, app)]

@@ -125,7 +125,8 @@ def on_package(shell: str, program: list[Step], house: House, calls: list[int]) 
     """What the package does behind this shell; `calls` are those of the app that are expected."""
     with clock_of_the_package() as clock:
         script = Script(clock)
-        suite = Suite(framework=QUIET, cache=settings_of(house))
+        # What other tests purge through the file of this directory is not part of the world.
+        suite = Suite(framework=QUIET, cache={"purge_file": "none", **settings_of(house)})
 
         def app(request: package.Request) -> package.Response:
             try:
