@@ -340,13 +340,14 @@ def test_no_query_is_too_much(query: bytes, start: bytes) -> None:
 @given(HOSTILE, st.text("abcdefghijklmnopqrstuvwxyz/", max_size=20))
 def test_any_tag_is_purged_as_it_is(tag: str, path: str) -> None:
     suite = Suite(cache={"purge_file": "none"})
+    path = path.lstrip("/")  # behind two slashes there would be a host
     try:
         body = json.dumps({"tags": [tag], "urls": [f"/{path}"]}).encode()
     except UnicodeEncodeError:
         return
     reply = ask(Request("POST", "purge", b"", body), suite)
     surrogate = any("\ud800" <= char <= "\udfff" for char in tag)
-    assert reply.status == (400 if not tag or surrogate or path.startswith("/") else 200)
+    assert reply.status == (400 if not tag or surrogate else 200)
 
 
 @pytest.mark.parametrize(

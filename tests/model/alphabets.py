@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.model.messages import Fields
+from tests.model.messages import Fields, House
 from tests.model.script import START, Draft, Value
 from tests.model.times import write_date
 
@@ -70,7 +70,7 @@ RANGES: list[Value] = [
     *["bytes=3-1", "items=0-3", "bytes=", "bytes=0-99", "bytes=-0", "bytes=a-b", "Bytes=0-0"],
 ]
 WISHES: list[Value] = [
-    *["no-cache", "no-store", "max-age=0", "max-age=10", "max-stale", "max-stale=20"],
+    *["no-cache", "no-store", "max-age=0", "max-age=10", "max-stale", "max-stale=5"],
     *["min-fresh=20", "only-if-cached", "max-age=x", "foo"],
 ]
 REQUEST_FIELDS: list[tuple[str, int, list[Value]]] = [
@@ -92,6 +92,18 @@ REQUEST_FIELDS: list[tuple[str, int, list[Value]]] = [
 ]
 
 
+HONOURING = House(request_directives="honour")
+GUESSING = House(heuristic=True, heuristic_max_s=20)
+HOUSES = (
+    *(House(), House(), House(max_entry_bytes=20, max_variants=2)),
+    House(ignore_cookies=("theme",), error_ttl_s=2.0),
+    House(share_with_cookie=True, store_set_cookie=True),
+    House(request_directives="honour", stale_on_error=True),
+    House(heuristic=True, stale_on_error=True),
+    *(HONOURING, GUESSING),
+)
+
+
 @dataclass(frozen=True)
 class Theme:
     """What most steps of one program are made of, so that they have to do with each other."""
@@ -104,17 +116,29 @@ class Theme:
     waits: tuple[float, ...] = (0.0, 0.0, 0.0, 0.5, 4.75, 10.0, 59.5, 60.0)
     says_206: bool = False
     fails: bool = False
+    houses: tuple[House, ...] = ()
 
 
 AGREED: Fields = (("If-None-Match", '"a"'),)
 SINCE: Fields = (("If-Modified-Since", MODIFIED[1]),)
 TAGGED: Draft = (("ETag", '"a"'),)
 DATED: Draft = (("Last-Modified", MODIFIED[0]), ("Date", 0))
+AGED: list[Draft] = [
+    (("Age", "5"),),
+    (("Date", -50),),
+    (("Date", -4), ("Age", "2")),
+    (("Expires", 20), ("Date", -10)),
+    (("Expires", 20), ("Expires", 60)),
+    (("Expires", "0"),),
+]
 FRESH = Theme(
     [(), (), AGREED, SINCE, (("If-Modified-Since", write_date(START + 100_000)),)],
-    ["max-age=60", "max-age=60", "max-age=5", "public, max-age=60", "s-maxage=30, max-age=5"],
-    [(), (), TAGGED, DATED, (("Age", "5"),)],
-    statuses=(200, 200, 200, 203, 404),
+    [
+        *["max-age=60", "max-age=5", "public, max-age=60", "s-maxage=30, max-age=5", ""],
+        *["max-age=60, must-understand, no-store", "max-age=60, must-understand"],
+    ],
+    [(), TAGGED, DATED, *AGED],
+    statuses=(200, 200, 200, 203, 299, 404, 429),
 )
 VARIANTS = Theme(
     [(), (("Accept", "a"),), (("Accept", "b"),), (("Accept", "a"), ("X-A", "1")), AGREED],
@@ -132,6 +156,8 @@ STALE = Theme(
         *["max-age=10, stale-while-revalidate=30", "max-age=10, stale-if-error=60"],
         *["max-age=5, stale-while-revalidate=5, stale-if-error=90", "max-age=10", "max-age=0"],
         *["max-age=10, must-revalidate, stale-if-error=90", "no-cache"],
+        *["s-maxage=10, stale-while-revalidate=30", "s-maxage=10, stale-if-error=90"],
+        "max-age=10, proxy-revalidate, stale-while-revalidate=30",
         "max-age=0, stale-while-revalidate=30",
     ],
     [(), TAGGED, DATED, (*TAGGED, ("Vary", "Accept")), (("Age", "8"),)],
@@ -141,12 +167,18 @@ STALE = Theme(
     fails=True,
 )
 PARTS = Theme(
-    [(("Range", value),) for value in ("bytes=0-3", "bytes=4-7", "bytes=8-", "bytes=2-5")]
-    + [(), (("Range", "bytes=0-3,6-8"),), (("Range", "bytes=50-"),), (("Range", "bytes=-4"),)]
-    + [(("Range", "bytes=0-3"), ("If-Range", '"a"')), (("Range", "bytes=4-"), *AGREED)],
+    [
+        *[(("Range", f"bytes={span}"),) for span in ("0-3", "4-7", "8-", "5-6", "-4", "50-")],
+        *[(), (("Range", "bytes=0-3,6-8"),), (("Range", "bytes=4-"), *AGREED)],
+        (("Range", "bytes=0-3"), ("If-Range", '"a"')),
+    ],
     ["max-age=60", "max-age=60", "max-age=10, stale-while-revalidate=30"],
-    [TAGGED, TAGGED, (), (*TAGGED, ("Content-Type", "text/plain")), DATED],
-    statuses=(200, 200, 200, 200, 416),
+    [
+        *[TAGGED, TAGGED, TAGGED, DATED, (*TAGGED, ("Content-Type", "text/plain"))],
+        *[(("ETag", 'W/"a"'),), (*TAGGED, ("Vary", "Accept"))],
+    ],
+    ("GET", "GET", "GET", "GET", "GET", "HEAD"),
+    (200, 200, 200, 200, 416),
     says_206=True,
 )
 WRITES = Theme(
@@ -169,10 +201,28 @@ HEADS = Theme(
 )
 WISHED = Theme(
     [(), AGREED, *[(("Cache-Control", str(wish)),) for wish in WISHES]],
-    ["max-age=60", "max-age=10", "max-age=60, immutable", "max-age=10, must-revalidate"],
-    [(), TAGGED, DATED, (("Age", "8"),)],
+    ["max-age=30", "max-age=10", "max-age=30, immutable", "max-age=10, must-revalidate"],
+    [(), TAGGED, DATED, (("Age", "5"),)],
     ("GET", "GET", "GET", "HEAD"),
     (200, 200, 200, 503),
-    (0.0, 0.0, 4.75, 10.0, 25.0),
+    (0.0, 0.0, 5.0, 10.0, 15.0),
+    houses=(HONOURING, HONOURING, House(request_directives="honour", stale_on_error=True)),
 )
-THEMES = [FRESH, VARIANTS, USERS, STALE, STALE, PARTS, WRITES, HEADS, WISHED]
+GUESSED = Theme(
+    [(), (), AGREED],
+    ["", "", "public", "max-age=10"],
+    [DATED, (("Content-Location", "/a"), *DATED), (("Last-Modified", MODIFIED[1]),), ()],
+    ("GET", "GET", "POST"),
+    (200, 200, 200, 302, 404),
+    (0.0, 4.75, 10.0, 59.5),
+    houses=(GUESSING, House(heuristic=True)),
+)
+ANY = Theme([], [], [])  # no theme: all steps are odd
+THEMES: dict[str, tuple[Theme, ...]] = {
+    "fresh": (FRESH, GUESSED),
+    "for whom": (VARIANTS, USERS),
+    "stale": (STALE,),
+    "parts": (PARTS,),
+    "changed": (WRITES, HEADS),
+    "wished": (WISHED, ANY),
+}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from tests.model import alphabets
 from tests.model.alphabets import Theme
-from tests.model.messages import House, Request
-from tests.model.script import Answer, Draft, Step, Value
+from tests.model.messages import Request
+from tests.model.script import Answer, Draft, Scenario, Step, Value
+
+HOST = ("Host", "shop.test")
 
 
 @st.composite
@@ -63,58 +66,46 @@ def odd_requests(draw: st.DrawFn) -> Request:
     return replace(request, body=b"x") if request.value("content-length") == "1" else request
 
 
-@st.composite
-def themed_steps(draw: st.DrawFn, theme: Theme) -> Step:
-    """What most steps of a program are: of its theme, seldom with something odd in it."""
-    wait_s = draw(st.sampled_from(theme.waits))
-    odd = draw(st.integers(0, 7))
-    request = draw(odd_requests()) if odd == 1 else draw(themed_requests(theme))
-    answer = draw(odd_answers()) if odd == 2 else draw(themed_answers(theme))
-    return Step(wait_s, request, answer)
+def requests_of(theme: Theme) -> list[Request]:
+    """All requests of the theme, those for one URL more often."""
+    made = itertools.product(theme.methods, alphabets.TARGETS[:4], theme.requests)
+    return [Request(method, target, (HOST, *fields)) for method, target, fields in made]
 
 
-@st.composite
-def themed_requests(draw: st.DrawFn, theme: Theme) -> Request:
-    """A request of the theme."""
-    fields = draw(st.sampled_from(theme.requests))
-    target = draw(st.sampled_from(alphabets.TARGETS[:4]))
-    method = draw(st.sampled_from(theme.methods))
-    return Request(method, target, (("Host", "shop.test"), *fields))
-
-
-@st.composite
-def themed_answers(draw: st.DrawFn, theme: Theme) -> Answer:
-    """An answer of the theme."""
-    control = draw(st.sampled_from(theme.controls))
-    rest = draw(st.sampled_from(theme.responses))
-    return Answer(
-        draw(st.sampled_from(theme.statuses)),
-        (("Cache-Control", control), *rest),
-        length=draw(st.sampled_from(["right", ""])),
-        fails=theme.fails and draw(st.integers(0, 9)) == 1,
-        says_304=draw(st.booleans()),
-        says_206=theme.says_206,
+def answers_of(theme: Theme) -> list[Answer]:
+    """All answers of the theme."""
+    made = itertools.product(
+        theme.statuses, theme.controls, theme.responses, ("right", ""), (False, True)
     )
-
-
-waits = st.sampled_from(alphabets.WAITS)
-odd_programs = st.lists(
-    st.builds(Step, waits, odd_requests(), odd_answers()), min_size=5, max_size=12
-)
-themed_programs = st.sampled_from(alphabets.THEMES).flatmap(
-    lambda theme: st.lists(themed_steps(theme), min_size=5, max_size=12)
-)
-programs = themed_programs | themed_programs | themed_programs | odd_programs
-houses = st.sampled_from(
-    [
-        House(),
-        House(),
-        House(max_entry_bytes=20, max_variants=2),
-        House(ignore_cookies=("theme",), error_ttl_s=2.0),
-        House(share_with_cookie=True, store_set_cookie=True),
-        House(request_directives="honour"),
-        House(request_directives="honour", stale_on_error=True),
-        House(heuristic=True, stale_on_error=True),
-        House(heuristic=True, heuristic_max_s=20),
+    return [
+        Answer(
+            status,
+            (("Cache-Control", control), *rest),
+            length,
+            says_304=says_304,
+            says_206=theme.says_206,
+        )
+        for status, control, rest, length, says_304 in made
     ]
-)
+
+
+odd_steps = st.builds(Step, st.sampled_from(alphabets.WAITS), odd_requests(), odd_answers())
+
+
+def steps_of(theme: Theme) -> st.SearchStrategy[Step]:
+    """Steps of the theme, with something odd in one of four."""
+    waits = st.sampled_from(theme.waits)
+    requests = st.sampled_from(requests_of(theme))
+    answers = st.sampled_from(answers_of(theme))
+    usual = st.builds(Step, waits, requests, answers)
+    failing = st.builds(Step, waits, requests, st.just(Answer(fails=theme.fails)))
+    asked = st.builds(Step, waits, odd_requests(), answers)
+    answered = st.builds(Step, waits, requests, odd_answers())
+    return st.one_of(*[usual] * 7, failing, asked, answered)
+
+
+def scenarios(theme: Theme) -> st.SearchStrategy[Scenario]:
+    """Settings, and steps of one theme."""
+    steps = odd_steps if theme is alphabets.ANY else steps_of(theme)
+    programs = st.lists(steps, min_size=5, max_size=10)
+    return st.builds(Scenario, st.sampled_from(theme.houses or alphabets.HOUSES), programs)

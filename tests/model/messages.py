@@ -157,6 +157,10 @@ class Departures:
     """House: with `stale_on_error` what is stale on arrival is not kept for its other window."""
     head_never_refreshes: bool = False
     """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
+    adopts_by_guess: bool = False
+    """RFC 9110 §9.3.3: a heuristic lifetime, which is not explicit, lets a POST be stored too."""
+    head_gets_parts: bool = False
+    """RFC 9110 §14.2: a HEAD with a Range is answered from a stored part, as 206."""
     head_forgets: bool = False
     """RFC 9111 §4.3.5: what a HEAD does not repeat each validator of is erased with all of its URL,
     where the RFC looks at those that it has, and takes what differs as stale."""

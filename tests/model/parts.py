@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tests.model.grammar import parse_etag
-from tests.model.messages import Fields, Request
+from tests.model.messages import Request
 from tests.model.shelf import Key, key_of
 from tests.model.spans import parse_content_range, parse_ranges, range_counts
 from tests.model.storing import Stored
@@ -61,7 +61,7 @@ class Parts:
         old = self._parts.get(key)
         joined = part if old is None else join(old, part)
         if len(joined.stored.response.body) == joined.size:
-            return joined.stored
+            return renamed(joined.stored, joined.stored.response.body, 0, joined.size)
         self._parts[key] = joined
         return None
 
@@ -82,15 +82,15 @@ def join(old: Part, new: Part) -> Part:
     if not same or len(places) != last - first + 1:
         return new
     body = bytes(places[place] for place in range(first, last + 1))
-    fields = tuple(f for f in new.stored.response.fields if f[0].lower() not in OWN)
-    return Part(rewritten(new.stored, body, fields, first, new.size), first, last, new.size)
+    return Part(renamed(new.stored, body, first, new.size), first, last, new.size)
 
 
 OWN = ("content-length", "content-range")
 
 
-def rewritten(stored: Stored, body: bytes, fields: Fields, first: int, size: int) -> Stored:
-    """The stored response with another body; the whole of it is a 200."""
+def renamed(stored: Stored, body: bytes, first: int, size: int) -> Stored:
+    """The stored response as of this part of a body; the whole of it is a 200."""
+    fields = tuple(f for f in stored.response.fields if f[0].lower() not in OWN)
     status = 200 if len(body) == size else 206
     last = first + len(body) - 1
     mine = (("Content-Range", f"bytes {first}-{last}/{size}"),) if status == 206 else ()

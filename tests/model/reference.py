@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from tests.model.dictionary import TARGETS
 from tests.model.grammar import Directives, parse_cache_control
 from tests.model.keeping import Keeper, identifies
 from tests.model.messages import (
@@ -145,7 +146,7 @@ class Cache:
 
     def part(self, request: Request, now: float) -> Part | None:
         """The stored part that has all that the request asks for, if it may be given that."""
-        if request.method != "GET":
+        if request.method != "GET" and not self.rules.departs.head_gets_parts:
             return None
         part = self.keeper.parts.find(request)
         if part is None or not part.covers(request, now) or not self.is_for(part.stored, request):
@@ -159,7 +160,7 @@ class Cache:
             return served_part(part, request, now, self.rules)
         only_cached = wishes.permits("only-if-cached")
         if self.may_serve_while_asking(part.stored, wishes, now):
-            if not only_cached:
+            if not only_cached and self.refreshes(request):
                 self.refresh(part.stored, request, app)
             return served_part(part, request, now, self.rules)
         return (
@@ -198,8 +199,10 @@ class Cache:
             return
         if self.goes_round(replace(request.without("content-length"), body=b"")):
             return
-        came = self.came(replace(request, method="GET"), response, answer)
-        explicit = explicit_lifetime_s(came) is not None
+        plain = replace(response, rule_s=None, shared=False)  # a rule is for GET (house)
+        came = self.came(replace(request, method="GET"), plain, answer)
+        guess = self.rules.departs.adopts_by_guess
+        explicit = guess or explicit_lifetime_s(came) is not None
         if explicit and self.keeper.is_located(request, response) and self.keeper.fresh(came):
             self.keeper.keep(came, NO_WISHES)
 
@@ -250,9 +253,8 @@ class Cache:
 
     def is_ruled(self, came: Arrival) -> bool:
         """Whether the route's rule alone gives the lifetime."""
-        said = came.response.lines("cache-control") or came.response.lines("expires")
-        explicit = explicit_lifetime_s(came) is not None
-        return ruled_lifetime_s(came) > 0 and not said and not explicit
+        said = any(map(came.response.lines, ("cache-control", "expires", *TARGETS)))
+        return ruled_lifetime_s(came) > 0 and not said
 
     def asks_about(self, held: Stored) -> bool:
         """Whether the app is asked if it is still good (RFC 9111 §4.3.1)."""
@@ -304,11 +306,13 @@ class Cache:
         response = answer.response
         if not self.rules.can.freshens_by_head or response is None or response.status != 200:
             return
-        if self.keeper.is_same(response, held):
+        forgets = self.rules.departs.head_forgets
+        is_same = self.keeper.is_same(response, held)
+        if forgets and (not is_same or wishes.restricts("no-store")):
+            self.keeper.erase(request)
+        elif is_same:
             as_get = replace(request, method="GET")
             self.keeper.renew(held, as_get, response, answer.timing(), wishes)
-        elif self.rules.departs.head_forgets:
-            self.keeper.erase(request)
         else:
             self.keeper.outdate(held)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.model.messages import Fields, Request, Response
+from tests.model.messages import Fields, House, Request, Response
 from tests.model.spans import parse_ranges
 from tests.model.times import write_date
 
@@ -43,6 +43,14 @@ class Step:
     answer: Answer
 
 
+@dataclass(frozen=True)
+class Scenario:
+    """A cache with these settings, and what happens to it."""
+
+    house: House
+    steps: list[Step]
+
+
 def written(fields: Draft, now: float) -> Fields:
     """The fields with their dates."""
     return tuple(
@@ -58,7 +66,7 @@ def answer_to(request: Request, answer: Answer, serial: int, now: float) -> Resp
     conditions = request.has("if-none-match", "if-modified-since")
     if answer.says_304 and conditions and status == 200:
         return Response(304, fields, b"", answer.rule_s, answer.shared)
-    body = (b"%03d-" % serial + LETTERS)[: answer.size]
+    body = (mark(answer, serial) + LETTERS)[: answer.size]
     if answer.says_206 and request.has("range") and status == 200:
         first, last = (parse_ranges(request.lines("range"), len(body)) or [(0, 3)])[0]
         status, fields = 206, (*fields, ("Content-Range", f"bytes {first}-{last}/{len(body)}"))
@@ -70,6 +78,12 @@ def answer_to(request: Request, answer: Answer, serial: int, now: float) -> Resp
     if request.method == "HEAD":
         body = b""
     return Response(status, fields, body, answer.rule_s, answer.shared)
+
+
+def mark(answer: Answer, serial: int) -> bytes:
+    """What a body begins with: the call's number, but parts of one strong tag are of one body."""
+    tags = [value for name, value in answer.fields if name == "ETag" and isinstance(value, str)]
+    return tags[0].encode() + b"-" if answer.says_206 and tags else b"%03d-" % serial
 
 
 def announced(length: str, size: int) -> str:

@@ -28,6 +28,8 @@ def served_part(part: Part, request: Request, now: float, rules: Rules) -> Reply
     if not_modified(part.stored, request, now, rules):
         return Reply("not-modified", 304, fields)
     whole = bytes(part.first) + part.stored.response.body  # zeros stand for what is not here
+    if request.method == "HEAD":
+        return Reply("served", 206, fields)
     spans = parse_ranges(request.lines("range"), part.size) or []
     return cut(whole, spans, fields, part.size)
 

@@ -247,7 +247,7 @@ def keepable_part(came: Arrival) -> bool:
     response = came.response
     asked = came.rules.can.keeps_parts and came.request.has("range")
     clear = parse_content_range(response.lines("content-range")) is not None
-    plain = not response.lines("vary") and not came.directives.restricts("no-cache")
+    plain = not parse_vary(response.lines("vary")) and not came.directives.restricts("no-cache")
     return asked and clear and plain
 
 

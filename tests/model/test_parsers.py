@@ -85,6 +85,7 @@ ASKED = ("only_if_cached", "max_stale", "min_fresh")  # of requests alone
 
 @given(lines(*KEYS, *SIGNS))
 def test_targeted_fields(texts: list[str]) -> None:
+    texts = [text.strip(" \t") for text in texts]  # RFC 9110 §5.5
     expected = dictionary.parse_targeted(texts)
     found = targeted.parse_targeted(raw(texts))
     assert (found is None) == (expected is None)

@@ -9,12 +9,15 @@ import time as wall
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
+from apsperf_mw.settings import Settings, load
 from apsperf_mw.testing import messages as package
 from apsperf_mw.testing.harness import ASGIClient, WSGIClient
 from tests.model.messages import (
@@ -28,7 +31,7 @@ from tests.model.messages import (
     Response,
 )
 from tests.model.reference import Cache
-from tests.model.script import START, Answer, Step, answer_to
+from tests.model.script import START, Answer, Scenario, Step, answer_to
 
 # Of what the app sees, what the cache may have changed.
 SEEN = (
@@ -43,6 +46,8 @@ QUIET: dict[str, dict[str, object]] = {
 }
 
 
+# Modules that read a clock, and are loaded where they are first used.
+LATE = ("asgi", "wsgi", "cache.channel_file", "cache.revival", "drivers.memory")
 # Of the house what is no setting of its own.
 OWN = ("credentials", "forwarding")
 # How Cache-Status tells that a stored response stood in for the app's (RFC 9211 §2.3).
@@ -64,19 +69,32 @@ class Clock:
         return START + self.passed_s
 
 
+def package_modules() -> list[tuple[str, ModuleType]]:
+    """The package's modules that are loaded."""
+    return [(name, module) for name, module in sys.modules.items() if name.startswith("apsperf_mw")]
+
+
+def reads_clock(module: ModuleType) -> bool:
+    """Whether the module reads a real clock."""
+    monotonic = getattr(module, "monotonic", None) is wall.monotonic
+    return monotonic or getattr(module, "time", None) is wall.time
+
+
 @contextmanager
 def clock_of_the_package() -> Iterator[Clock]:
     """A clock in place of the one that every module of the package reads."""
     clock = Clock()
+    for name in LATE:
+        import_module("apsperf_mw." + name)
     with pytest.MonkeyPatch.context() as patch:
-        for name, module in list(sys.modules.items()):
-            if not name.startswith("apsperf_mw"):
-                continue
+        for _, module in package_modules():
             if getattr(module, "monotonic", None) is wall.monotonic:
                 patch.setattr(module, "monotonic", clock.monotonic)
             if getattr(module, "time", None) is wall.time:
                 patch.setattr(module, "time", clock.wall)
         yield clock
+        late = [name for name, module in package_modules() if reads_clock(module)]
+        assert late == [], f"{late} were loaded too late to be on the clock: add to LATE"
 
 
 class Script:
@@ -105,28 +123,25 @@ class Trace:
     seen: tuple[tuple[str, ...], ...]
 
 
-def on_reference(
-    program: list[Step], can: Abilities, house: House, departs: Departures
-) -> list[Trace]:
+def on_reference(scenario: Scenario, can: Abilities, departs: Departures) -> list[Trace]:
     """What the reference does."""
     clock = Clock()
     script = Script(clock)
-    cache = Cache(can, house, departs, clock.wall)
+    reference = Cache(can, scenario.house, departs, clock.wall)
     traces = []
-    for step in program:
+    for step in scenario.steps:
         clock.passed_s += step.wait_s
         script.answer, script_from = step.answer, len(script.seen)
-        reply = cache.handle(step.request, script)
+        reply = reference.handle(step.request, script)
         traces.append(Trace(reply, tuple(script.seen[script_from:])))
     return traces
 
 
-def on_package(shell: str, program: list[Step], house: House, calls: list[int]) -> list[Trace]:
+def on_package(shell: str, scenario: Scenario, calls: list[int]) -> list[Trace]:
     """What the package does behind this shell; `calls` are those of the app that are expected."""
     with clock_of_the_package() as clock:
         script = Script(clock)
-        # What other tests purge through the file of this directory is not part of the world.
-        suite = Suite(framework=QUIET, cache={"purge_file": "none", **settings_of(house)})
+        suite = Suite(settings_of(scenario.house))
 
         def app(request: package.Request) -> package.Response:
             try:
@@ -136,17 +151,22 @@ def on_package(shell: str, program: list[Step], house: House, calls: list[int]) 
 
         client = WSGIClient(suite, app) if shell == "wsgi" else ASGIClient(suite, app)
         if isinstance(client, ASGIClient):
-            return asyncio.run(run_tasks(client, program, script))
-        return run_here(client, program, script, calls)
+            return asyncio.run(run_tasks(client, scenario.steps, script))
+        return run_here(client, scenario.steps, script, calls)
 
 
-def settings_of(house: House) -> dict[str, object]:
-    """The settings that differ from the defaults."""
+@cache
+def settings_of(house: House) -> Settings:
+    """The package's settings: those of the house that differ from the defaults.
+
+    What other tests purge through the file of this directory is not part of the world.
+    """
     default = House()
     names = [field.name for field in fields(House) if field.name not in OWN]
-    return {
+    given = {
         name: value for name in names if (value := getattr(house, name)) != getattr(default, name)
     }
+    return load({"cache": {"purge_file": "none", **given}}, QUIET)[0]
 
 
 def begin(step: Step, script: Script) -> package.Request:
@@ -228,8 +248,7 @@ def read_reply(got: package.Reply) -> Reply:
     kind = "app"
     said = got.lines("cache-status")
     if got.cache.hit or (said and INSTEAD.search(said[-1])):
-        kinds = {206: "part", 304: "not-modified", 416: "unsatisfiable"}
-        kind = kinds.get(got.status, "served")
+        kind = "served"
     elif got.status == 504 and got.cache.detail == "only-if-cached":
         kind = "gateway-timeout"
     return Reply(kind, got.status, without_status(head), got.body, got.cache.stored)
