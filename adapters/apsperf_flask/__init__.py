@@ -63,8 +63,9 @@ def describe(response: Response) -> Response:
     plan.rule = plan.rule or rule_of(view)
     session = session_in_use()
     if session is not None:
-        plan.late = partial(look_at, session, plan)
         look_at(session, plan)
+        if response.is_streamed:  # else Flask itself looks at it next, to save it
+            plan.late = partial(look_at, session, plan)
     return response
 
 
