@@ -13,7 +13,7 @@ INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=i
 	$(PY) -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check conformance bench fuzz model soak format wheel clean
+.PHONY: help demo test check conformance bench fuzz soak format wheel clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -42,11 +42,6 @@ fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=ran
 	echo "fuzz: N=$(N) SEED=$$seed"; \
 	N=$(N) SEED=$$seed $(PY) -m pytest -m "hypothesis or fuzz" --timeout=3600 $(ARGS) \
 	|| { echo "again: make fuzz N=$(N) SEED=$$seed"; exit 1; }
-
-model: $(VENV)/.dev ## the cache against the slow reference, N programs each (still finds differences)
-	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
-	echo "model: N=$(N) SEED=$$seed"; \
-	N=$(N) SEED=$$seed $(PY) -m pytest tests/model/compare_with_reference.py --timeout=3600 $(ARGS)
 
 soak: ## every bar at full size; takes hours
 	@$(MAKE) --no-print-directory fuzz N=$(SOAK_N)

@@ -5,22 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.model.grammar import Directives, names_tag
+from tests.model.lifetimes import Arrival, Rules, arrival, initial_age_s, lifetime_s
 from tests.model.messages import Fields, Request, Response
 from tests.model.parts import Parts
 from tests.model.shelf import Key, Shelf, UnionShelf, key_of
-from tests.model.storing import (
-    Arrival,
-    Rules,
-    Stored,
-    allowed,
-    arrival,
-    initial_age_s,
-    lifetime_s,
-    refreshed,
-    storable,
-    stored,
-    whole,
-)
+from tests.model.storing import Stored, allowed, refreshed, storable, stored, whole
 
 Timing = tuple[float, float]
 
@@ -42,12 +31,16 @@ class Keeper:
         """Whether a response is fresh as it comes."""
         return lifetime_s(came) > initial_age_s(came)
 
-    def keep(self, came: Arrival, wishes: Directives) -> bool:
-        """Whether the head says that the response is stored; a body that breaks off is not."""
+    def keep(self, came: Arrival, wishes: Directives, more: Fields = ()) -> bool:
+        """Whether the head says that the response is stored; a body that breaks off is not.
+
+        `more` are fields that it is given on the way.
+        """
         if not storable(came) or wishes.restricts("no-store"):  # RFC 9111 §5.2.1.5
             return False
         if whole(came):
-            self.put(stored(came))
+            fields = (*came.response.fields, *more)
+            self.put(stored(replace(came, response=replace(came.response, fields=fields))))
         return True
 
     def put(self, new: Stored) -> None:

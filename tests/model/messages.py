@@ -142,8 +142,6 @@ class Departures:
     prefer an older response to a younger one that does not vary."""
     ignores_delay: bool = False
     """RFC 9111 §4.2.3: the time that the app took does not count as age."""
-    validates_200_only: bool = False
-    """RFC 9110 §13.2.1: preconditions are looked at for 200 alone, not for all of 2xx."""
     needs_last_modified: bool = False
     """RFC 9111 §4.3.2: without Last-Modified no Date stands in for it."""
     trusts_any_304: bool = False
@@ -153,8 +151,6 @@ class Departures:
     old fields and age, and all of the URL is erased."""
     erases_renewed_part: bool = False
     """RFC 9111 §4.3.4: a 304 about a stored part erases it, and all of its URL."""
-    setting_hides_window: bool = False
-    """House: with `stale_on_error` what is stale on arrival is not kept for its other window."""
     head_never_refreshes: bool = False
     """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
     adopts_by_guess: bool = False
@@ -164,8 +160,6 @@ class Departures:
     head_forgets: bool = False
     """RFC 9111 §4.3.5: what a HEAD does not repeat each validator of is erased with all of its URL,
     where the RFC looks at those that it has, and takes what differs as stale."""
-    opens_targeted: bool = False
-    """RFC 9111 §3.5: any targeted field opens a response to requests with Authorization."""
 
 
 @dataclass(frozen=True)

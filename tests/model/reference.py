@@ -10,37 +10,45 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tests.model.dictionary import TARGETS
-from tests.model.grammar import Directives, parse_cache_control
+from tests.model.grammar import Directives
 from tests.model.keeping import Keeper, identifies
+from tests.model.lifetimes import (
+    Arrival,
+    Rules,
+    arrival,
+    explicit_lifetime_s,
+    lifetime_s,
+    ruled_lifetime_s,
+)
 from tests.model.messages import (
     Abilities,
     App,
     AppFailed,
     Departures,
+    Fields,
     House,
     Reply,
     Request,
     Response,
 )
 from tests.model.parts import Part
+from tests.model.reuse import (
+    NO_WISHES,
+    asks_about,
+    goes_round,
+    is_for,
+    may_serve,
+    may_serve_while_asking,
+    may_stand_in,
+    wishes_of,
+)
 from tests.model.serving import served, served_part
 from tests.model.shelf import alike
-from tests.model.storing import (
-    Arrival,
-    Rules,
-    Stored,
-    arrival,
-    explicit_lifetime_s,
-    has_cookies,
-    lifetime_s,
-    ruled_lifetime_s,
-    told,
-)
+from tests.model.storing import Stored, told
 
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT"}  # RFC 9110 §9.2.1
 FAILURES = {500, 502, 503, 504}  # RFC 5861 §4
 CONDITIONS = ("if-none-match", "if-modified-since")
-NO_WISHES = Directives()
 
 
 @dataclass(frozen=True)
@@ -72,15 +80,15 @@ class Cache:
 
     def handle(self, request: Request, app: App) -> Reply:
         """One request from its arrival to its reply."""
-        if request.method not in {"GET", "HEAD"} or self.goes_round(request):
+        if request.method not in {"GET", "HEAD"} or goes_round(request, self.rules):
             return self.pass_on(request, app)
-        now, wishes = self.clock(), self.wishes(request)
+        now, wishes = self.clock(), wishes_of(request, self.rules)
         found = self.keeper.find(request)
-        held = found if found is not None and self.is_for(found, request) else None
-        if held is not None and self.may_serve(held, wishes, now):
+        held = found if found is not None and is_for(found, request, self.rules) else None
+        if held is not None and may_serve(held, wishes, now):
             return served(held, request, now, self.rules)
         only_cached = wishes.permits("only-if-cached")
-        if held is not None and self.may_serve_while_asking(held, wishes, now):
+        if held is not None and may_serve_while_asking(held, wishes, now, self.rules):
             reply = served(held, request, now, self.rules)
             if not only_cached and self.refreshes(request):
                 self.refresh(held, request, app)
@@ -91,52 +99,6 @@ class Cache:
         if only_cached:  # RFC 9111 §5.2.1.7
             return Reply("gateway-timeout", 504)
         return self.fetch(request, held, wishes, app)
-
-    # Before the app
-
-    def goes_round(self, request: Request) -> bool:
-        """Whether the house lets neither store nor serve anything for such a request."""
-        names = (*self.rules.house.credentials, *self.rules.house.forwarding)
-        ranged = not self.rules.can.ranges and request.has("range", "if-range")
-        # RFC 9111 §4.3.2: If-Match and If-Unmodified-Since are for the origin.
-        conditions = request.has("if-match", "if-unmodified-since")
-        return has_body(request) or ranged or conditions or request.has(*names)
-
-    def is_for(self, found: Stored, request: Request) -> bool:
-        """Whether the request may be given the stored response, fresh or not."""
-        if has_cookies(request, self.rules.house) and not found.for_cookies:
-            return False
-        return found.for_authorized or not request.has("authorization")
-
-    def wishes(self, request: Request) -> Directives:
-        """The request's directives, where they are honoured (RFC 9111 §5.2.1, §5.4)."""
-        honours = self.rules.house.request_directives == "honour"
-        if not (self.rules.can.honours_requests and honours):
-            return NO_WISHES
-        lines = request.lines("cache-control")
-        return parse_cache_control(lines or request.lines("pragma"))
-
-    def may_serve(self, held: Stored, wishes: Directives, now: float) -> bool:
-        """Whether the response may be used without asking the app (RFC 9111 §4)."""
-        if held.directives.restricts("no-cache") or wishes.restricts("no-cache"):  # §5.2.2.4
-            return False
-        remaining = held.lifetime_s - held.age_s(now)
-        fresh_for = wishes.seconds("min-fresh")  # §5.2.1.3
-        if too_old(held, wishes, now) or (fresh_for is not None and remaining < fresh_for):
-            return False
-        if remaining > 0:
-            return True
-        most = wishes.limit("max-stale")  # §5.2.1.2
-        return most is not None and -remaining <= most and not held.never_stale()
-
-    def may_serve_while_asking(self, held: Stored, wishes: Directives, now: float) -> bool:
-        """stale-while-revalidate (RFC 5861 §3)."""
-        window = held.directives.seconds("stale-while-revalidate")
-        if not self.rules.can.swr or window is None or held.never_stale():
-            return False
-        if any(map(wishes.restricts, ("no-cache", "max-age", "min-fresh"))):
-            return False
-        return 0 <= held.age_s(now) - held.lifetime_s < window
 
     def refreshes(self, request: Request) -> bool:
         """Whether the request has what it was served stale fetched anew (RFC 5861 §3)."""
@@ -149,23 +111,23 @@ class Cache:
         if request.method != "GET" and not self.rules.departs.head_gets_parts:
             return None
         part = self.keeper.parts.find(request)
-        if part is None or not part.covers(request, now) or not self.is_for(part.stored, request):
+        if part is None or not is_for(part.stored, request, self.rules):
             return None
-        return part
+        return part if part.covers(request, now) else None
 
     def from_part(self, part: Part, request: Request, wishes: Directives, app: App) -> Reply:
         """As from a whole response, but that a part is not asked about (house)."""
         now = self.clock()
-        if self.may_serve(part.stored, wishes, now):
+        if may_serve(part.stored, wishes, now):
             return served_part(part, request, now, self.rules)
         only_cached = wishes.permits("only-if-cached")
-        if self.may_serve_while_asking(part.stored, wishes, now):
+        if may_serve_while_asking(part.stored, wishes, now, self.rules):
             if not only_cached and self.refreshes(request):
                 self.refresh(part.stored, request, app)
             return served_part(part, request, now, self.rules)
-        return (
-            Reply("gateway-timeout", 504) if only_cached else self.fetch(request, None, wishes, app)
-        )
+        if only_cached:
+            return Reply("gateway-timeout", 504)
+        return self.fetch(request, None, wishes, app)
 
     # With the app
 
@@ -197,7 +159,7 @@ class Cache:
         """Store what a POST gave as what a GET would get, if it says so (RFC 9110 §9.3.3)."""
         if not self.rules.can.adopts_posts or request.method != "POST" or response.status != 200:
             return
-        if self.goes_round(replace(request.without("content-length"), body=b"")):
+        if goes_round(replace(request.without("content-length"), body=b""), self.rules):
             return
         plain = replace(response, rule_s=None, shared=False)  # a rule is for GET (house)
         came = self.came(replace(request, method="GET"), plain, answer)
@@ -209,10 +171,11 @@ class Cache:
     def fetch(self, request: Request, held: Stored | None, wishes: Directives, app: App) -> Reply:
         """The app's answer, or what is stored where the app says or fails."""
         is_get = request.method == "GET"
-        asks = held is not None and is_get and self.asks_about(held)
+        asks = held is not None and is_get and asks_about(held, self.clock(), self.rules)
         answer = self.ask(conditional(request, held) if held and asks else request, app)
-        if held and is_get and answer.failed() and self.may_stand_in(held, answer.received_at):
-            return served(held, request, answer.received_at, self.rules)
+        now = answer.received_at
+        if held and is_get and answer.failed() and may_stand_in(held, now, self.rules):
+            return served(held, request, now, self.rules)
         if answer.response is None:
             return Reply("failed")
         if held and not is_get:
@@ -243,39 +206,18 @@ class Cache:
         if request.method == "HEAD" or ranged:
             return self.passed(answer.response)
         came = self.came(request, answer.response, answer)
-        told_too = came
-        if self.rules.can.writes_rules and self.is_ruled(came):
-            control = ("Cache-Control", f"max-age={int(lifetime_s(came))}")
-            fields = (*came.response.fields, control)
-            told_too = self.came(request, replace(came.response, fields=fields), answer)
-        kept = self.keeper.keep(told_too, wishes)
-        return replace(self.passed((told_too if kept else came).response), stored=kept)
+        more = self.rule_told(came)
+        if not self.keeper.keep(came, wishes, more):
+            return self.passed(answer.response)
+        reply = self.passed(answer.response)
+        return replace(reply, fields=(*reply.fields, *more), stored=True)
 
-    def is_ruled(self, came: Arrival) -> bool:
-        """Whether the route's rule alone gives the lifetime."""
+    def rule_told(self, came: Arrival) -> Fields:
+        """The Cache-Control that a route's rule gives a response without a word of its own."""
         said = any(map(came.response.lines, ("cache-control", "expires", *TARGETS)))
-        return ruled_lifetime_s(came) > 0 and not said
-
-    def asks_about(self, held: Stored) -> bool:
-        """Whether the app is asked if it is still good (RFC 9111 §4.3.1)."""
-        return self.rules.can.revalidates and held.asked_about(
-            self.clock(), self.rules.house.keep_stale_s
-        )
-
-    def may_stand_in(self, held: Stored, now: float) -> bool:
-        """stale-if-error, or the setting for responses without it (RFC 5861 §4).
-
-        What is fresh may too, where only the client wanted the app asked (RFC 9111 §4.3.3).
-        """
-        if not self.rules.can.sie or held.never_stale():
-            return False
-        if held.fresh(now):
-            return True
-        house = self.rules.house
-        window: float | None = held.directives.seconds("stale-if-error")
-        if window is None:
-            window = house.keep_stale_s if house.stale_on_error else 0
-        return held.age_s(now) - held.lifetime_s < window
+        if said or not self.rules.can.writes_rules or ruled_lifetime_s(came) <= 0:
+            return ()
+        return (("Cache-Control", f"max-age={int(lifetime_s(came))}"),)
 
     def refresh(self, held: Stored, request: Request, app: App) -> None:
         """Ask the app for what every client may have: nothing of this one's goes along."""
@@ -284,11 +226,11 @@ class Cache:
         bare = Request("GET", request.target, fields, scheme=request.scheme)
         if not alike(bare, request, held.vary):
             return  # it would get another variant (house)
-        asks = self.asks_about(held)
+        asks = asks_about(held, self.clock(), self.rules)
         answer = self.ask(conditional(bare, held) if asks else bare, app)
         if answer.response is None:
             return
-        if answer.failed() and self.may_stand_in(held, answer.received_at):
+        if answer.failed() and may_stand_in(held, answer.received_at, self.rules):
             return
         if asks and answer.response.status == 304:
             if held.response.status == 206:
@@ -320,21 +262,6 @@ class Cache:
         """The app's response as it is."""
         fields = told(response.fields, self.rules.can)
         return Reply("app", response.status, fields, response.body)
-
-
-def has_body(request: Request) -> bool:
-    """Whether the request says that it has content (RFC 9110 §6.4, RFC 9112 §6)."""
-    lengths = request.lines("content-length")
-    return request.has("transfer-encoding") or any(length != "0" for length in lengths)
-
-
-def too_old(held: Stored, wishes: Directives, now: float) -> bool:
-    """Whether the client's max-age asks for younger; max-age=0 is a reload, which an immutable
-    response need not heed while it is fresh (RFC 8246 §2)."""
-    most = wishes.seconds("max-age")
-    if most == 0 and held.directives.permits("immutable"):
-        return not held.fresh(now)
-    return most is not None and held.age_s(now) > most
 
 
 def conditional(request: Request, held: Stored) -> Request:

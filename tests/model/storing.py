@@ -1,20 +1,18 @@
-"""What may be stored, for how long, and how old it is (RFC 9111 §3, §3.2, §4.2)."""
+"""What may be stored, and what is kept of it (RFC 9111 §3, §3.2)."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-from tests.model.dictionary import TARGETS, parse_targeted
-from tests.model.grammar import (
-    Directives,
-    names_in,
-    parse_age,
-    parse_cache_control,
-    parse_content_length,
-    parse_vary,
+from tests.model.grammar import Directives, names_in, parse_content_length, parse_vary
+from tests.model.lifetimes import (
+    Arrival,
+    explicit_lifetime_s,
+    initial_age_s,
+    lifetime_s,
+    window_s,
 )
-from tests.model.messages import Abilities, Departures, Fields, House, Request, Response
+from tests.model.messages import Abilities, Fields, House, Request, Response
 from tests.model.spans import parse_content_range
 from tests.model.times import parse_date
 
@@ -24,8 +22,6 @@ UNDERSTOOD = {
     *(400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417),
     *(421, 422, 426, 500, 501, 502, 503, 504, 505),
 }
-HEURISTICALLY_CACHEABLE = {200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501}  # §15.1
-RULED = {200, 203, 204, 300, 301, 308}  # what a route's rule speaks of: a house rule
 OURS = "apsperf-cache-control"  # for this cache alone
 
 # RFC 9111 §3.1, RFC 9110 §7.6.1: not stored. Trailer: no trailers are stored. Age is counted anew.
@@ -35,15 +31,6 @@ UNSTORED = {
 }
 # RFC 9111 §3.2: what a 304 leaves as it is, for it describes the stored bytes.
 LEFT_BY_304 = {"content-length", "content-encoding", "content-range", "content-md5", "etag"}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What holds for one cache."""
-
-    can: Abilities
-    house: House
-    departs: Departures
 
 
 @dataclass(frozen=True)
@@ -84,95 +71,6 @@ class Stored:
         return any(map(self.directives.restricts, names))
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A response as it came: the request, the two clocks' readings, the directives in force."""
-
-    request: Request
-    response: Response
-    asked_at: float
-    received_at: float
-    directives: Directives
-    targeted: bool
-    rules: Rules
-
-
-def arrival(
-    request: Request, response: Response, asked_at: float, received_at: float, rules: Rules
-) -> Arrival:
-    """Read the response's directives: a targeted field's, or Cache-Control's (RFC 9213 §2.2)."""
-    if rules.can.targets:
-        for name in TARGETS:
-            found = parse_targeted(response.lines(name))
-            if found is not None:
-                return Arrival(
-                    request, response, asked_at, received_at, found, targeted=True, rules=rules
-                )
-    control = parse_cache_control(response.lines("cache-control"))
-    return Arrival(request, response, asked_at, received_at, control, targeted=False, rules=rules)
-
-
-def lifetime_s(came: Arrival) -> float:
-    """The freshness lifetime; a passing error has little of it (a house rule)."""
-    status = came.response.status
-    found = explicit_lifetime_s(came)
-    if found is None:
-        found = ruled_lifetime_s(came) or heuristic_lifetime_s(came)
-    if status >= 400 and status not in HEURISTICALLY_CACHEABLE:
-        found = min(found, came.rules.house.error_ttl_s)
-    return found
-
-
-def explicit_lifetime_s(came: Arrival) -> float | None:
-    """RFC 9111 §4.2.1, in this order; None where nothing is said."""
-    for name in ("s-maxage", "max-age"):
-        seconds = came.directives.seconds(name)
-        if seconds is not None:
-            return seconds
-    lines = came.response.lines("expires")
-    if not lines or came.targeted:
-        return None
-    until = parse_date(lines[0], came.received_at) if len(lines) == 1 else None
-    if until is None:
-        return 0  # RFC 9111 §5.3: an invalid date is in the past
-    return until - made_at(came)
-
-
-def ruled_lifetime_s(came: Arrival) -> float:
-    """What the route's rule gives responses that say nothing: a house rule."""
-    if came.response.rule_s is None:
-        return 0.0
-    return came.response.rule_s if came.response.status in RULED else 0.0
-
-
-def made_at(came: Arrival) -> float:
-    """The response's Date, or when it came where it has none that can be read."""
-    date = parse_date(came.response.first("date") or "", came.received_at)
-    return came.received_at if date is None else date
-
-
-def heuristic_lifetime_s(came: Arrival) -> float:
-    """A tenth of the time since Last-Modified, with a cap (RFC 9111 §4.2.2)."""
-    if not (came.rules.can.heuristic and came.rules.house.heuristic):
-        return 0.0
-    cacheable = came.response.status in HEURISTICALLY_CACHEABLE
-    modified = parse_date(came.response.first("last-modified") or "", came.received_at)
-    if modified is None or not (cacheable or came.directives.permits("public")):
-        return 0.0
-    unchanged_s = max(made_at(came) - modified, 0)
-    return min(unchanged_s / 10, came.rules.house.heuristic_max_s)
-
-
-def initial_age_s(came: Arrival) -> float:
-    """RFC 9111 §4.2.3, corrected_initial_age. Dates know whole seconds, and so is now read."""
-    date = parse_date(came.response.first("date") or "", came.received_at)
-    apparent_age = 0 if date is None else max(0, math.floor(came.received_at) - date)
-    response_delay = came.received_at - came.asked_at
-    if came.rules.departs.ignores_delay:
-        response_delay = 0
-    return max(apparent_age, parse_age(came.response.lines("age")) + response_delay)
-
-
 def for_all(came: Arrival) -> bool:
     """Whether the response says itself that it is for everybody."""
     return came.directives.permits("public") or came.directives.seconds("s-maxage") is not None
@@ -187,9 +85,7 @@ def for_cookies(came: Arrival) -> bool:
 def for_authorized(came: Arrival) -> bool:
     """RFC 9111 §3.5; what came without Authorization needs more than must-revalidate: house."""
     asked_with = came.request.has("authorization")
-    opened = came.targeted and came.rules.departs.opens_targeted
-    revalidated = asked_with and came.directives.restricts("must-revalidate")
-    return for_all(came) or opened or revalidated
+    return for_all(came) or (asked_with and came.directives.restricts("must-revalidate"))
 
 
 def has_cookies(request: Request, house: House) -> bool:
@@ -212,7 +108,7 @@ def allowed(came: Arrival) -> bool:
         response.status < 200,  # §3: not final
         response.status == 304,  # §4.3.3
         response.status == 206 and not keepable_part(came),  # §3.3
-        response.status == 416 and came.request.has("range"),  # it speaks of the Range: house
+        response.status == 416 and ranged(came.request),  # it speaks of the Range: house
         not_storing(came),
         directives.restricts("private"),  # §5.2.2.7; a qualified one counts in full: house
         response.lines("set-cookie") != [] and not came.rules.house.store_set_cookie,  # house
@@ -242,10 +138,15 @@ def one_origin(response: Response) -> bool:
     return any(origin != "*" for origin in allowed) and not varies
 
 
+def ranged(request: Request) -> bool:
+    """Whether the request is about a part; If-Range alone is nothing, but taken as a sign."""
+    return request.has("range", "if-range")
+
+
 def keepable_part(came: Arrival) -> bool:
     """Whether a 206 says clearly what it is a part of, and for whom (RFC 9111 §3.3; house)."""
     response = came.response
-    asked = came.rules.can.keeps_parts and came.request.has("range")
+    asked = came.rules.can.keeps_parts and ranged(came.request)
     clear = parse_content_range(response.lines("content-range")) is not None
     plain = not parse_vary(response.lines("vary")) and not came.directives.restricts("no-cache")
     return asked and clear and plain
@@ -278,15 +179,6 @@ def worth_it(came: Arrival) -> bool:
         return True
     said = explicit or lifetime > 0
     return said and age < lifetime + window_s(came) and not stored(came).never_stale()
-
-
-def window_s(came: Arrival) -> float:
-    """For how long it is served stale (RFC 5861)."""
-    names = ("stale-while-revalidate", "stale-if-error")
-    behind, instead = (came.directives.seconds(name) for name in names)
-    if came.rules.house.stale_on_error and instead is None:
-        behind = 0 if came.rules.departs.setting_hides_window else behind
-    return max(behind or 0, instead or 0)
 
 
 def has_validators(response: Response) -> bool:

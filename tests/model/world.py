@@ -210,7 +210,8 @@ async def run_tasks(client: ASGIClient, program: list[Step], script: Script) -> 
 
 def settled(client: WSGIClient, script: Script, calls: int) -> bool:
     """Whether the app has been called so often, and nothing is being fetched any more."""
-    return len(script.seen) >= calls and len(client.suite.cache.flights) == 0
+    suite = client.suite
+    return len(script.seen) >= calls and not suite.cache.flights and not suite.background
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

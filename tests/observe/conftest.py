@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,21 @@ def make_suite() -> Iterator[Callable[..., Suite]]:
     yield make
     for suite in made:
         suite.close()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that the test starts; those of suites that other tests left come and go."""
+    threads: list[threading.Thread] = []
+    here, start = threading.get_ident(), threading.Thread.start
+
+    def note(thread: threading.Thread) -> None:
+        if threading.get_ident() == here:
+            threads.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note)
+    return threads
 
 
 @pytest.fixture(params=["asgi", "wsgi"])

@@ -119,12 +119,13 @@ def test_a_hanging_collector_holds_nobody_up(otlp: Wrap, sink: Sink) -> None:
     assert client.ask().status == 200
 
 
-def test_close_ends_the_thread_and_may_come_twice(wrap: Wrap) -> None:
-    before = set(threading.enumerate())
+def test_close_ends_the_thread_and_may_come_twice(
+    wrap: Wrap, started: list[threading.Thread]
+) -> None:
     client = wrap(plain)
-    assert set(threading.enumerate()) == before
+    assert not started
     client.ask()
-    (thread,) = set(threading.enumerate()) - before
+    (thread,) = started
     assert thread.daemon
     client.suite.close()
     client.suite.close()
@@ -136,23 +137,23 @@ def test_close_ends_the_thread_and_may_come_twice(wrap: Wrap) -> None:
     assert len(memory.spans) == 1
 
 
-def test_after_close_the_apps_go_on_bare(wrap: Wrap) -> None:
-    before = set(threading.enumerate())
+def test_after_close_the_apps_go_on_bare(wrap: Wrap, started: list[threading.Thread]) -> None:
     client = wrap(plain)
     client.suite.close()
     for _ in range(3):
         assert client.ask().status == 200
-    assert set(threading.enumerate()) == before
+    assert not started
     assert not client.suite.exporter.ledger._pending
     assert client.suite.faults.counts.total() == 0
 
 
 @pytest.mark.parametrize("kind", ["memory", "none"])
-def test_a_suite_that_is_collected_takes_its_thread_along(shell: str, kind: str) -> None:
-    before = set(threading.enumerate())
+def test_a_suite_that_is_collected_takes_its_thread_along(
+    shell: str, kind: str, started: list[threading.Thread]
+) -> None:
     client = make_client(shell, plain, Suite(exporter={"kind": kind}))
     client.ask()
-    (thread,) = set(threading.enumerate()) - before
+    (thread,) = started
     gone = ref(client.suite.exporter)
     del client
     gc.collect()
@@ -161,10 +162,9 @@ def test_a_suite_that_is_collected_takes_its_thread_along(shell: str, kind: str)
     assert gone() is None
 
 
-def test_a_thousand_suites_start_no_thread(wrap: Wrap) -> None:
-    before = threading.active_count()
+def test_a_hundred_suites_start_no_thread(started: list[threading.Thread]) -> None:
     suites = [Suite() for _ in range(100)]
-    assert threading.active_count() == before
+    assert not started
     assert len(suites) == 100
 
 

@@ -271,15 +271,16 @@ def test_an_observer_that_raises_is_counted_and_not_felt(wrap: Any) -> None:
     assert suite.faults.counts.total() == 9
 
 
-def test_no_thread_before_the_first_request_and_none_after_the_suite() -> None:
+def test_no_thread_before_the_first_request_and_none_after_the_suite(
+    started: list[threading.Thread],
+) -> None:
     import gc
     import weakref
 
-    before = set(threading.enumerate())
     suite = Suite()
-    assert set(threading.enumerate()) == before
+    assert not started
     WSGIClient(suite, page()).ask()
-    [thread] = set(threading.enumerate()) - before
+    [thread] = started
     gone = weakref.ref(suite.exporter)
     del suite
     for _ in range(100):
