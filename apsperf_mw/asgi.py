@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Header
-    from apsperf_mw.shell import Entered
     from apsperf_mw.suite import Suite
 
     Scope = MutableMapping[str, Any]
@@ -170,7 +169,7 @@ class ASGIShell(ASGIGate):
                 return entry
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
-        out: list[Header] = self.told(x, headers) if self.enabled else [*headers]
+        out: list[Header] = self.told(x, headers) if self.enabled else list(headers)
         if self.hooks.heads:
             self.hooks.head(x, out)
         return {**message, "headers": out}
@@ -184,11 +183,10 @@ class ASGIShell(ASGIGate):
         push = Push(self, x, scope, send)
         # What it was asked with: an app may change its own scope.
         x.raw = {**x.raw, "headers": list(x.raw["headers"])}
-        entered: Entered = []
+        x.plan = plan_in(scope)
+        entered = hooks.enter(x)
         failure: BaseException | None = None
         try:
-            x.plan = plan_in(scope)
-            entered = hooks.enter(x)
             await self.app(scope, receive, push.send)
         except BaseException as error:
             failure = error
@@ -203,7 +201,8 @@ class ASGIShell(ASGIGate):
             hooks.leave(x, entered)
             if x.detail == "method" and isinstance(failure, Exception | None):
                 await self.void_again(x)
-            hooks.end(x, failure)
+            if not x.done:
+                hooks.end(x, failure)
 
     def _renew(self, x: ASGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""

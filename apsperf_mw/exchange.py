@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.flights import Flight
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.cache.rules.answer import Answer
     from apsperf_mw.cache.tape import Tape
     from apsperf_mw.http.fields import CacheControl
 
@@ -28,8 +29,9 @@ class Exchange(Struct, eq=False):
 
     `result` is what the cache did: hit, miss, stale, revalidated, bypass, collapsed or off.
     `stale` is what the app is asked about, `renewal` the flight on which a stale entry that was
-    served is fetched anew, `wants` the request's own directives where they count. `error` is the
-    name of the exception type that the app let through. `span` belongs to the tracing observer.
+    served is fetched anew, `answer` what is being stored, `wants` the request's own directives
+    where they count. `error` is the name of the exception type that the app let through. `span`
+    belongs to the tracing observer.
     """
 
     raw: dict[str, Any]
@@ -39,6 +41,7 @@ class Exchange(Struct, eq=False):
     key: Key | None = None
     plan: Plan | None = None
     flight: Flight | None = None
+    answer: Answer | None = None
     tape: Tape | None = None
     stale: Entry | None = None
     renewal: Flight | None = None

@@ -131,8 +131,7 @@ class Pull:
             shell.hooks.leave(x, entered)
         if self._replaced():  # the head came with the first chunk
             return self._instead()
-        shell.record(x, chunk)
-        if x.tape is not None and x.tape.full:
+        if shell.record(x, chunk):
             shell.settle(x)
         return chunk
 

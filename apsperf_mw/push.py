@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, heed_head, in_doubt, land
@@ -20,24 +22,22 @@ if TYPE_CHECKING:
 FILE_MESSAGES = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
 
 
-class Push:
+PLAIN_HEADERS = (list, tuple)
+
+
+class Push(Struct, eq=False):
     """Takes the app's messages; where a stored entry answers in its place, the rest is dropped."""
 
-    __slots__ = ("_hooks", "_instead", "_out", "_scope", "_shell", "_started", "_trailers", "_x")
-
-    def __init__(self, shell: ASGIShell, x: ASGIExchange, scope: Scope, out: Send) -> None:
-        self._shell = shell
-        self._hooks = shell.hooks
-        self._x = x
-        self._scope = scope
-        self._out = out
-        self._trailers = False
-        self._started = False
-        self._instead = False
+    _shell: ASGIShell
+    _x: ASGIExchange
+    _scope: Scope
+    _out: Send
+    _trailers: bool = False
+    _started: bool = False
+    _instead: bool = False
 
     async def send(self, message: Message) -> None:
         """Take one message from the app."""
-        x = self._x
         kind = message["type"]
         if self._instead:
             return
@@ -48,9 +48,17 @@ class Push:
                 await self._finish(later, "the cache's store")
             await self._out(message)
             if last and not self._trailers:
-                self._hooks.end(x)
+                self._shell.hooks.end(self._x)
         elif kind == "http.response.start":
-            await self._start(message)
+            head = self._begin(message)
+            if isinstance(head, Entry):
+                await self._give(head)
+                return
+            x = self._x
+            if x.flight is None and x.key is not None and x.method != "GET":
+                await self._heed(message)
+            self._started = True
+            await self._out(head)
         else:
             await self._extension(kind, message)
 
@@ -61,26 +69,17 @@ class Push:
             entry = fallback(self._shell.cache, self._x, type(error).__qualname__)
         if entry is None:
             return False
-        self._hooks.faults.note("the app, for which a stale response stood in", error)
+        self._shell.hooks.faults.note("the app, for which a stale response stood in", error)
         self._x.status = 0
         await self._give(entry)
         return True
 
-    async def _start(self, message: Message) -> None:
-        x = self._x
-        self._trailers = bool(message.get("trailers"))
-        if not isinstance(message.get("headers", ()), list | tuple):
-            message = {**message, "headers": list(message["headers"])}  # read more than once
-        head = self._begin(message)
-        if isinstance(head, Entry):
-            await self._give(head)
-            return
-        if x.key is not None and x.flight is None and x.method != "GET":
-            await self._heed(message)
-        self._started = True
-        await self._out(head)
-
     def _begin(self, message: Message) -> Message | Entry:
+        if "trailers" in message:
+            self._trailers = bool(message["trailers"])
+        if type(message.get("headers")) not in PLAIN_HEADERS:
+            headers = list(message.get("headers") or ())
+            message = {**message, "headers": headers}  # they are read more than once
         try:
             return self._shell.begin(self._x, self._scope, message)
         except Exception as fault:
@@ -97,19 +96,20 @@ class Push:
             await self._finish(later, "the cache's store")
         await self._out(start)
         await self._out({"type": "http.response.body", "body": body})
-        self._hooks.end(x)
+        self._shell.hooks.end(x)
 
     def _record(self, body: bytes, *, last: bool) -> Awaitable[None] | None:
         """Record a chunk; store before the last one goes out, so that the next request hits."""
         x = self._x
-        tape = x.tape
         try:
             x.sent_bytes += len(body)
-            if tape is None:
+            if x.answer is None:
                 return None
-            self._shell.cache.record(x, body)
-            if last or tape.full:
-                return self._shell.cache.settle(x, self._shell.face)
+            shell = self._shell
+            if last and x.tape is None:
+                return shell.cache.take(x, body, shell.face)
+            if shell.cache.record(x, body) or last:
+                return shell.cache.settle(x, shell.face)
         except Exception as fault:
             self._note("the cache's recording", fault)
         return None
@@ -132,7 +132,7 @@ class Push:
             self._note(place, fault)
 
     def _note(self, place: str, fault: Exception) -> None:
-        self._hooks.faults.note(place, fault)
+        self._shell.hooks.faults.note(place, fault)
         self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
 
     async def _extension(self, kind: str, message: Message) -> None:
@@ -141,7 +141,7 @@ class Push:
         await self._out(message)
         over = kind in FILE_MESSAGES and not message.get("more_body")
         if over or (kind == "http.response.trailers" and not message.get("more_trailers")):
-            self._hooks.end(self._x)
+            self._shell.hooks.end(self._x)
 
 
 def asking_scope(scope: Scope, asked: Iterable[Header]) -> dict[str, Any]:

@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import values_of
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.making import stripped_names, written
-from apsperf_mw.cache.policy import Current
+from apsperf_mw.cache.making import stripped_names
+from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
-from apsperf_mw.cache.wire import app_status, with_key
+from apsperf_mw.cache.wire import STATUS, app_status, with_key
+from apsperf_mw.http.status import forward_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextvars import Token
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.keys import Key
+    from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.cache.rules.answer import Form
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
 
-    Entered = list[tuple[Callable[..., None], object]]
+    # How to undo what `Hooks.enter` has done.
+    Entered = tuple[Token[Plan | None], list[tuple[Callable[..., None], object]]]
 
+STORED = (STATUS, forward_status("uri-miss", stored=True))
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -36,6 +42,7 @@ class Gate:
         self.channel = suite.channel
         self.hooks = suite.hooks
         self.face = face
+        self.forms = suite.cache.maker.forms
         self.ours = stripped_names(settings)
         self.routes = suite.routes
         self._ruled = bool(suite.routes)
@@ -98,7 +105,7 @@ class Gate:
                 entry = self.cache.glance(x)
                 if entry is not None:
                     return entry
-                self.cache.depart(x, self.face)
+                self.cache.depart(x)
         except Exception as fault:
             self.hooks.faults.note("the cache's look-up", fault)
             x.result = "bypass"
@@ -115,18 +122,32 @@ class Gate:
             raise
         return None
 
-    def told(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> list[Header]:
+    def told(self, x: Exchange, headers: Sequence[Sequence[bytes]]) -> list[Header]:
         """The app's head with what we say, and without what was said to us alone."""
+        form = self.forms.form(headers)
+        added = self.hear(x, headers, form)
+        out: list[Any] = list(headers)
+        if form is None:
+            out = [field for field in out if field[0].lower() not in self.ours]
+        out += added
+        return out
+
+    def hear(
+        self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None
+    ) -> tuple[Header, ...]:
+        """Begin to store what the app answers; the fields that we add to its head."""
         if self._ruled and x.plan is not None and x.plan.rule is None and x.key is not None:
             x.plan.rule = self.routes.rule(x.key, headers)
-        stored = self.cache.begin(x, headers)
-        out: list[Any] = [field for field in headers if field[0].lower() not in self.ours]
-        if stored and x.tape is not None:
-            out += written(x.tape.answer)
+        answer = self.cache.begin(x, headers, form)
+        added = answer.added if answer is not None else ()
         if self.say:
-            said = app_status(x, stored=stored)
-            out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
-        return out
+            if answer is not None and x.result == "miss" and x.stale is None and not x.detail:
+                said = STORED
+            else:
+                said = app_status(x, stored=answer is not None)
+            said = with_key(said, x.key) if self.says_key and x.key is not None else said
+            return (*added, said)
+        return added
 
     async def void_again(self, x: Exchange) -> None:
         """An unsafe request is over: what was stored since its head may be from before it.
@@ -167,7 +188,7 @@ class Hooks:
     """The observers' methods, collected once; a hook that raises is noted, never felt."""
 
     def __init__(self, observers: Iterable[object], faults: Faults) -> None:
-        seen = (*observers, Current())
+        seen = tuple(observers)
         self.starts = _methods(seen, "start")
         self.heads = _methods(seen, "head")
         self.ends = _methods(seen, "end")
@@ -187,20 +208,24 @@ class Hooks:
 
     def enter(self, x: Exchange) -> Entered:
         """The app is about to run in this context; the result goes to `leave`."""
-        entered: Entered = []
-        try:
-            for enter, leave in self._scopes:
-                entered.append((leave, enter(x)))
-        except Exception as fault:
-            self.faults.note("an observer's enter", fault)
-        return entered
+        token = current.set(x.plan)
+        scopes: list[tuple[Callable[..., None], object]] = []
+        if self._scopes:
+            try:
+                for enter, leave in self._scopes:
+                    scopes.append((leave, enter(x)))
+            except Exception as fault:
+                self.faults.note("an observer's enter", fault)
+        return token, scopes
 
     def leave(self, x: Exchange, entered: Entered) -> None:
         """The app has returned."""
+        token, scopes = entered
         try:
-            while entered:
-                leave, token = entered.pop()
-                leave(x, token)
+            while scopes:
+                leave, what = scopes.pop()
+                leave(x, what)
+            current.reset(token)
         except Exception as fault:
             self.faults.note("an observer's leave", fault)
 

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
@@ -14,7 +15,7 @@ from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, shown
+from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.http.status import STATUS_LINES, status_line
@@ -25,7 +26,6 @@ from apsperf_mw.shell import Gate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
@@ -186,7 +186,8 @@ class WSGIShell(WSGIGate):
         for chunk in body:
             self.record(x, chunk)
         self.settle(x)
-        self.cache.drop(x, Outcome.UNCACHEABLE)  # where there was no head to read
+        if x.flight is not None:
+            self.cache.drop(x, Outcome.UNCACHEABLE)  # there was no head to read
         self.hooks.end(x)
         return body
 
@@ -214,20 +215,28 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
-        if not self.enabled:
-            out = list(headers)
-        else:
-            fields = as_bytes(headers)
-            if x.stale is not None:
-                entry = revive(self.cache, x, fields)
-                if entry is not None:
-                    return entry
-            out = list(as_text(tuple(self.told(x, fields))))
-            if x.key is not None and x.flight is None and x.method != "GET":
-                self._heed(x, fields)
+        out = headers = list(headers)
+        if self.enabled:
+            form = self.forms.form(headers)
+            if form is not None and x.stale is None and x.method == "GET":
+                raw = [value.encode("latin-1") for _, value in headers]
+                out += said(self.hear(x, list(zip(form.names, raw, strict=True)), form))
+            else:
+                told = self._told(x, as_bytes(headers))
+                if isinstance(told, Entry):
+                    return told
+                out = list(as_text(tuple(told)))
         if self.hooks.heads:
             self.add(x, out)
         return out
+
+    def _told(self, x: WSGIExchange, fields: list[Header]) -> list[Header] | Entry:
+        if x.stale is not None and (entry := revive(self.cache, x, fields)) is not None:
+            return entry
+        told = self.told(x, fields)
+        if x.key is not None and x.flight is None and x.method != "GET":
+            self._heed(x, fields)
+        return told
 
     def _heed(self, x: WSGIExchange, fields: list[Header]) -> None:
         """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
@@ -246,18 +255,22 @@ class WSGIShell(WSGIGate):
         self.hooks.head(x, added)
         headers.extend(as_text(tuple(added)))
 
-    def record(self, x: WSGIExchange, chunk: bytes) -> None:
-        """Record a chunk as it passes; whether it is one is for the server to say."""
+    def record(self, x: WSGIExchange, chunk: bytes) -> bool:
+        """Record a chunk as it passes: whether it is known to be the last one.
+
+        Whether it is one at all is for the server to say.
+        """
         try:
             x.sent_bytes += len(chunk)
-            self.cache.record(x, chunk)
+            return self.cache.record(x, chunk)
         except Exception as fault:
             self.hooks.faults.note("the cache's recording", fault)
             self.cache.drop(x, Outcome.UNCACHEABLE)
+        return False
 
     def settle(self, x: WSGIExchange) -> None:
         """Store before the last byte goes out, so that the next request finds it."""
-        if x.tape is not None:
+        if x.answer is not None:
             try:
                 later = self.cache.settle(x, self.face)
             except Exception as fault:

@@ -244,7 +244,7 @@ class Calls:
 
     def _keep_here(self, call: Call, result: Result, store: LocalStore) -> None:
         try:
-            self._land(call, Outcome.STORED, result, partial(store.put, call.key, result))
+            self._land(call, Outcome.STORED, result, store.put)
         except Exception as fault:
             self.faults.note("the store of a function", fault)
 
@@ -272,12 +272,12 @@ class Calls:
         call: Call,
         outcome: Outcome,
         result: Result | None = None,
-        commit: Callable[[], None] | None = None,
+        put: Callable[[Key, Result], None] | None = None,
     ) -> bool:
         flight, call.flight = call.flight, None
         if flight is None:
             return True
-        return self.flights.land(flight, outcome, result, commit)  # type: ignore[arg-type]
+        return self.flights.land(flight, outcome, result, put)  # type: ignore[arg-type]
 
 
 def _result_of(flight: Flight) -> Result | None:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from apsperf_mw.cache.entry import Entry, Values
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Exchange
 
     Wake = Callable[[], None]
+    Put = Callable[..., None]
 
 
 # What guards a request, and its values of what its URL varies on.
 Lane = tuple[int, "Values"]
+
+
+NO_FLEET: list[Flight] = []  # of a key that nobody fetches; never changed
 
 
 class Outcome(Enum):
@@ -32,37 +38,22 @@ class Outcome(Enum):
     FAILED = "failed"  # elect another leader
 
 
-class Flight:
+class Flight(Struct, eq=False):
     """One fetch of one key.
 
     `current` until something makes its result void: an invalidation, or a younger fetch that
     landed first. Only a joinable flight takes followers.
     """
 
-    __slots__ = (
-        "began",
-        "current",
-        "entry",
-        "joinable",
-        "key",
-        "lane",
-        "leader",
-        "outcome",
-        "wakers",
-    )
-
-    def __init__(
-        self, key: Key, lane: Lane, began: int, leader: Exchange, *, joinable: bool
-    ) -> None:
-        self.key = key
-        self.lane = lane
-        self.began = began
-        self.leader = leader
-        self.joinable = joinable
-        self.current = True
-        self.outcome: Outcome | None = None
-        self.entry: Entry | None = None
-        self.wakers: list[Wake] = []
+    key: Key
+    lane: Lane
+    began: int
+    leader: Exchange
+    joinable: bool = True
+    current: bool = True
+    outcome: Outcome | None = None
+    entry: Entry | None = None
+    wakers: tuple[Wake, ...] = ()
 
 
 class Flights:
@@ -77,12 +68,10 @@ class Flights:
 
     def lead(self, key: Key, lane: Lane, began: int, leader: Exchange) -> Flight | None:
         """A flight that the caller leads, or None where there is one of this key already."""
-        flight = Flight(key, lane, began, leader, joinable=True)
-        with self._lock:
-            if key in self._airborne:
-                return None
-            self._airborne[key] = [flight]
-        return flight
+        flight = Flight(key, lane, began, leader)
+        fleet = [flight]
+        # One step of a dict, so that it needs no lock.
+        return flight if self._airborne.setdefault(key, fleet) is fleet else None
 
     def board(
         self, key: Key, lane: Lane, began: int, leader: Exchange, *, alone: bool
@@ -105,7 +94,7 @@ class Flights:
         """Have `wake` called once the flight's outcome is known; at once if it is."""
         with self._lock:
             if flight.outcome is None:
-                flight.wakers.append(wake)
+                flight.wakers = (*flight.wakers, wake)
                 return
         wake()
 
@@ -114,73 +103,71 @@ class Flights:
         with self._lock:
             flight.joinable = False
 
-    def release(self, flight: Flight, outcome: Outcome) -> None:
-        """Tell the followers early, while the flight goes on."""
-        with self._lock:
-            wakers = self._end(flight, outcome, None)
-        wake_all(wakers)
-
     def land(
         self,
         flight: Flight,
         outcome: Outcome,
         entry: Entry | None = None,
-        commit: Callable[[], None] | None = None,
+        put: Put | None = None,
+        *more: Any,
     ) -> bool:
-        """End the flight; False where its result is void, and `commit` was not called then.
+        """End the flight; False where its result is void, and `put` was not called then.
 
-        `commit` stores the entry under the lock, so that no invalidation falls between the check
-        and the store; it must not wait. Whatever it raises, the flight has ended.
+        `put` stores the entry under the lock, so that no invalidation falls between the check
+        and the store: it gets the key, the entry and what more is given, and must not wait.
+        Whatever it raises, the flight has ended.
         """
-        self._lock.acquire()
+        wakers: tuple[Wake, ...] = ()
         try:
-            current = flight.current and outcome is Outcome.STORED
-            if current:
-                self._outdate(flight, self._airborne.get(flight.key, ()))
-                if commit is not None:
-                    commit()
+            with self._lock:
+                try:
+                    current = flight.current and outcome is Outcome.STORED
+                    if current:
+                        if len(self._airborne.get(flight.key, NO_FLEET)) > 1:
+                            self._outdate(flight)
+                        if put is not None:
+                            put(flight.key, entry, *more)
+                finally:
+                    fleet = self._airborne.get(flight.key, NO_FLEET)
+                    if flight in fleet:
+                        fleet.remove(flight)
+                        if not fleet:
+                            del self._airborne[flight.key]
+                    wakers = _end(flight, outcome, entry)
         finally:
-            self._remove(flight)
-            wakers = self._end(flight, outcome, entry)
-            self._lock.release()
-            wake_all(wakers)
+            if wakers:
+                wake_all(wakers)
         return current
 
     def void(self, key: Key) -> None:
         """Make the results of all flights of this key void and their followers ask again."""
         with self._lock:
-            fleet = self._airborne.pop(key, [])
-            wakers = []
+            fleet = self._airborne.pop(key, NO_FLEET)
+            wakers: tuple[Wake, ...] = ()
             for flight in fleet:
                 flight.current = False
-                wakers += self._end(flight, Outcome.FAILED, None)
+                wakers += _end(flight, Outcome.FAILED, None)
         wake_all(wakers)
 
-    def _outdate(self, flight: Flight, fleet: Sequence[Flight]) -> None:
+    def _outdate(self, flight: Flight) -> None:
         """What began before a fetch that has landed would only overwrite it with older."""
-        for other in fleet:
+        for other in self._airborne[flight.key]:
             if other is flight:
                 return
             if other.lane == flight.lane:
                 other.current = False
 
-    def _remove(self, flight: Flight) -> None:
-        fleet = self._airborne.get(flight.key)
-        if fleet is not None and flight in fleet:
-            fleet.remove(flight)
-            if not fleet:
-                del self._airborne[flight.key]
 
-    def _end(self, flight: Flight, outcome: Outcome, entry: Entry | None) -> list[Wake]:
-        """Give the flight its outcome, if it has none yet; whom to wake outside the lock."""
-        flight.joinable = False
-        if flight.outcome is None:
-            flight.outcome, flight.entry = outcome, entry
-        wakers, flight.wakers = flight.wakers, []
-        return wakers
+def _end(flight: Flight, outcome: Outcome, entry: Entry | None) -> tuple[Wake, ...]:
+    """Give the flight its outcome, if it has none yet; whom to wake outside the lock."""
+    flight.joinable = False
+    if flight.outcome is None:
+        flight.outcome, flight.entry = outcome, entry
+    wakers, flight.wakers = flight.wakers, ()
+    return wakers
 
 
-def wake_all(wakers: list[Wake]) -> None:
+def wake_all(wakers: Iterable[Wake]) -> None:
     """Wake each; a follower whose event loop has been closed does not wait any more."""
     for wake in wakers:
         with suppress(RuntimeError):

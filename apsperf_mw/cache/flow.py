@@ -26,7 +26,6 @@ from apsperf_mw.cache.screen import (
 )
 from apsperf_mw.cache.shelf import faded
 from apsperf_mw.drivers.base import LocalDriver
-from apsperf_mw.drivers.faces import LocalFace
 from apsperf_mw.http.etags import not_modified
 
 if TYPE_CHECKING:
@@ -49,8 +48,9 @@ class Cache(Intake):
 
     def __init__(self, settings: Settings, driver: Driver | AsyncDriver) -> None:
         super().__init__(settings)
-        self._peek: Peek = driver.find if isinstance(driver, LocalDriver) else _nothing
-        self._admits = settings.cache.min_uses > 1
+        local = isinstance(driver, LocalDriver)
+        self._peek: Peek = driver.find if local else _nothing  # type: ignore[union-attr]
+        self._short = local and settings.cache.patience_s > 0
 
     def glance(self, x: Exchange) -> Entry | None:
         """A fresh entry from an in-process driver, at once; None says nothing."""
@@ -73,16 +73,17 @@ class Cache(Intake):
             x.template = entry.route
         return entry  # type: ignore[no-any-return]
 
-    def depart(self, x: Exchange, face: Face) -> bool:
+    def depart(self, x: Exchange) -> bool:
         """Take the lead at once: nothing is stored in this process, and nobody flies.
 
         False says nothing; ask `arrive` then. It is the shortest way of a miss.
         """
         key = x.key
-        if (x.flags & ~TRACED) or x.method != "GET" or not isinstance(face, LocalFace):
+        if (x.flags & ~TRACED) or x.method != "GET" or not self._short:
             return False
         assert key is not None
-        if self._unstorable or self.shelf.names(key) or self.settings.cache.patience_s <= 0:
+        learned, unstorable = self.shelf.learned, self._unstorable
+        if (learned and key in learned) or (unstorable and (key, 0) in unstorable):
             return False
         flight = self.flights.lead(key, NO_LANE, self.tags.clock, x)
         if flight is None:
@@ -92,7 +93,7 @@ class Cache(Intake):
             return False
         x.result = "miss"
         x.flight = flight
-        if self._admits:
+        if self._sparing:
             self.count(key)
         return True
 
@@ -111,7 +112,7 @@ class Cache(Intake):
                 return await self._find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
-        if self._admits:
+        if self._sparing:
             self.count(x.key)
         return await self._fly(x, face, x.key)
 

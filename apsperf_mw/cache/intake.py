@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Fork
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.cache.rules.answer import Answer
+    from apsperf_mw.cache.rules.answer import Answer, Form
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import Settings
@@ -50,23 +49,30 @@ class Intake:
         )
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache, self.tags.spares)
+        self._max_bytes = settings.cache.max_entry_bytes
+        self._keep_stale_s = settings.cache.keep_stale_s
+        self._sparing = settings.cache.min_uses > 1
         self._unstorable: dict[tuple[Key, int], float] = {}
         self._uses: dict[int, int] = {}
 
-    def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
-        """The app's response has begun: whether it will be stored.
+    def begin(
+        self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None = None
+    ) -> Answer | None:
+        """The app's response has begun: as what it will be stored, if it will.
 
-        A response that will not be lets the followers go at once.
+        A response that will not be lets the followers go at once. `form` is what `Forms.form`
+        says of the headers.
         """
         flight = x.flight
         if flight is None:
-            return False
-        answer = self._refusal(x, flight) or self.maker.answer(x, headers, x.plan or Plan(), time())
+            return None
+        reason = self._refusal(x, flight) if x.wants is not None or self._sparing else ""
+        answer = reason or self.maker.answer(x, headers, x.plan or Plan(), form)
         if isinstance(answer, str):
             self._refuse(x, flight, answer)
-            return False
-        self._roll(x, answer)
-        return True
+            return None
+        x.answer = answer
+        return answer
 
     def adopt(self, x: Exchange, headers: Sequence[Header]) -> None:
         """Store the answer to a POST where it says that a GET would get it (RFC 9110 §9.3.3)."""
@@ -77,7 +83,7 @@ class Intake:
             x.key in neighbours(x.key, value, self.query_form) for value in located(headers)
         ):
             return
-        answer = self.maker.answer(x, headers, Plan(), time(), method="GET")
+        answer = self.maker.answer(x, headers, Plan(), method="GET")
         if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
             return
         lane = (x.flags & GUARDED, ())
@@ -86,34 +92,65 @@ class Intake:
         if reason := self._refusal(x, x.flight):
             self._refuse(x, x.flight, reason)
             return
-        self._roll(x, answer)
+        x.answer = answer
 
-    def record(self, x: Exchange, chunk: bytes) -> None:
-        """One chunk of the body passes; where it passes the limit, the followers are let go."""
-        tape = x.tape
+    def record(self, x: Exchange, chunk: bytes) -> bool:
+        """One chunk of the body passes: whether it is the last one by the announced length.
+
+        Where the body passes the limit, the followers are let go.
+        """
+        answer, tape = x.answer, x.tape
+        if answer is None:
+            return False
         if tape is None:
-            return
+            length = -1 if answer.length is None else answer.length
+            tape = x.tape = Tape(self._max_bytes, length, chunks=[])
         tape.add(chunk)
         if tape.broken:
             self.drop(x, Outcome.UNCACHEABLE)
+        return tape.full
+
+    def take(self, x: Exchange, body: bytes, face: Face) -> Later:
+        """The body comes in one piece; as `record` and `settle`."""
+        answer = x.answer
+        if answer is None:
+            return None
+        size = len(body)
+        if x.tape is not None or size > self._max_bytes or answer.length not in (None, size):
+            self.record(x, body)
+            return self.settle(x, face)
+        return self._store(x, answer, bytes(body), face)
 
     def settle(self, x: Exchange, face: Face) -> Later:
         """The last chunk is known: store the response, if it came whole.
 
         Done at once in this process; else the result stores it when awaited.
         """
-        tape, flight = x.tape, x.flight
-        if tape is None or flight is None:
+        answer, tape = x.answer, x.tape
+        if answer is None:
             return None
-        plan = x.plan
-        if plan is not None and plan.late is not None:
-            plan.late()
-        # A plan may turn private while the body is made, as when a stream uses the session.
-        if not tape.whole or (plan is not None and plan.private):
+        if tape is None:
+            return self.take(x, b"", face)
+        if not tape.whole:
             self.drop(x, Outcome.UNCACHEABLE)
             return None
-        x.tape = x.flight = None
-        entry = trimmed(entry_of(x, tape, self.maker.stripped, flight.began, monotonic()))
+        return self._store(x, answer, tape.body(), face)
+
+    def _store(self, x: Exchange, answer: Answer, body: bytes, face: Face) -> Later:
+        plan, flight = x.plan, x.flight
+        assert flight is not None
+        if plan is not None:
+            if plan.late is not None:
+                plan.late()
+            # It may turn private while the body is made, as when a stream uses the session.
+            if plan.private:
+                self.drop(x, Outcome.UNCACHEABLE)
+                return None
+        entry: Entry | None = entry_of(x, answer, body, flight.began, monotonic())
+        if answer.span is not None:
+            assert entry is not None
+            entry = trimmed(entry)
+        x.answer = x.tape = x.flight = None
         if entry is None:
             self.flights.land(flight, Outcome.UNCACHEABLE)
             return None
@@ -121,7 +158,7 @@ class Intake:
 
     def keep(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> Later:
         """Store an entry and land its flight; as `settle`."""
-        if not self.tags.spares(flight.key, entry):
+        if entry.began != self.tags.clock and not self.tags.spares(flight.key, entry):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return None
         if entry.fresh_until <= entry.born:
@@ -134,14 +171,13 @@ class Intake:
             # A route's own selector may be called: not under the lock of all flights.
             step(self._keep_far(x, flight, entry, face))
             return None
-        ttl_s = kept_s(entry, self.settings.cache.keep_stale_s)
-        keep = partial(face.put, flight.key, entry, ttl_s)
-        self.flights.land(flight, Outcome.STORED, entry, keep)
+        ttl_s = kept_s(entry, self._keep_stale_s)
+        self.flights.land(flight, Outcome.STORED, entry, face.put, ttl_s)
         return None
 
     def drop(self, x: Exchange, outcome: Outcome) -> None:
         """The fetch comes to nothing; does nothing where it has ended already."""
-        flight, x.flight, x.tape = x.flight, None, None
+        flight, x.flight, x.tape, x.answer = x.flight, None, None, None
         if flight is not None:
             self.flights.land(flight, outcome)
 
@@ -150,10 +186,6 @@ class Intake:
         self.flights.void(key)
         await face.erase(key)
         await face.erase(part_key(key))
-
-    def _roll(self, x: Exchange, answer: Answer) -> None:
-        length = -1 if answer.length is None else answer.length
-        x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
 
     def count(self, key: Key) -> None:
         """Count a request of a URL, where only what is asked for often is stored."""

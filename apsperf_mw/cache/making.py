@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING
+from time import time
+from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry, values_of
+from apsperf_mw.cache.forms import Forms
 from apsperf_mw.cache.rules.answer import (
     Answer,
     Head,
@@ -17,9 +19,13 @@ from apsperf_mw.cache.rules.answer import (
     stored_headers,
 )
 from apsperf_mw.cache.rules.renewal import merged
-from apsperf_mw.cache.rules.terms import NO_NAMES, Asked, Terms, terms_of
+from apsperf_mw.cache.rules.terms import Asked, Terms, terms_of
 from apsperf_mw.cache.screen import GUARDED, RANGE
-from apsperf_mw.http.fields import clean_headers, parse_content_length, parse_vary
+from apsperf_mw.http.fields import (
+    clean_headers,
+    parse_content_length,
+    parse_vary,
+)
 from apsperf_mw.http.ranges import parse_content_range
 from apsperf_mw.http.targeted import OURS_ALONE, TARGETS
 
@@ -27,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from apsperf_mw.cache.policy import Plan
-    from apsperf_mw.cache.rules.answer import Noted
-    from apsperf_mw.cache.tape import Tape
+    from apsperf_mw.cache.rules.answer import Form, Noted
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import CacheSettings, Settings
 
@@ -67,23 +72,47 @@ class Maker:
         self.stripped = stripped_names(settings.cache) - OURS
         self._max_bytes = settings.cache.max_entry_bytes
         self._terms: dict[tuple[object, ...], Terms] = {}
+        self.forms = Forms(settings)
+        self._ready = self.forms.ready
 
     def answer(
         self,
         x: Exchange,
-        headers: Iterable[Sequence[bytes]],
+        headers: Sequence[Sequence[bytes]],
         plan: Plan,
-        wall_now: float,
+        form: Form | None = None,
         method: str = "",
+        wall_now: float | None = None,
     ) -> Answer | str:
         """The response as it may be stored, or the reason why not; `method` stands in for its."""
+        if form is None:
+            return self._read(x, headers, plan, method, wall_now)
+        values = [bytes(value) for _, value in headers]
+        rule, said = plan.rule, form.policy(values)
+        key = (form, x.flags & SETTLING, method or x.method, x.status, rule, plan.private, said)
+        ready = self._ready.get(key)
+        if ready is not None:
+            return ready.terms.refusal or self.forms.answer(ready, x.status, form, values)
+        answer = self._read(x, headers, plan, method, wall_now)
+        if rule is None or not callable(rule.ttl):
+            self.forms.learn(key, answer)
+        return answer
+
+    def _read(
+        self,
+        x: Exchange,
+        headers: Iterable[Sequence[bytes]],
+        plan: Plan,
+        method: str,
+        wall_now: float | None,
+    ) -> Answer | str:
         head = read(headers)
         terms = self._terms_of(x, head, plan, method=method)
         if terms.refusal:
             return terms.refusal
         if x.status == 206 and not _may_be_kept_as_part(x, head, terms):
             return "partial"
-        return self._on(terms, x, head, wall_now)
+        return self._on(terms, x, head, time() if wall_now is None else wall_now)
 
     def renewed(self, x: Exchange, entry: Entry, said: Head, plan: Plan, wall_now: float) -> Answer:
         """The entry's own head, brought up to date; its terms may refuse now."""
@@ -97,7 +126,9 @@ class Maker:
         ttl_s = self._lifetime_s(head, terms, entry.status, wall_now)
         age_s = initial_age_s(head.noted, wall_now)
         tags = (*entry.tags, *named_tags(said.noted))
-        return Answer(head, terms, entry.status, len(entry.body), ttl_s, age_s, distinct(tags))
+        kept = stored_headers(head, terms, self.stripped)
+        length = len(entry.body)
+        return _answer(head, terms, entry.status, kept, length, ttl_s, age_s, distinct(tags))
 
     def _on(self, terms: Terms, x: Exchange, head: Head, wall_now: float) -> Answer | str:
         noted = head.noted
@@ -113,7 +144,11 @@ class Maker:
         if ttl_s <= age_s and not _worth_keeping(head, terms, ttl_s, age_s, wall_now):
             return "no-cache" if terms.revalidates else "no-lifetime"
         tags = tuple(named_tags(noted)) if not TAG_FIELDS.isdisjoint(noted) else ()
-        return Answer(head, terms, x.status, length, ttl_s, age_s, tags)
+        kept = stored_headers(head, terms, self.stripped)
+        span = _span(head) if x.status == 206 else None
+        answer = _answer(head, terms, x.status, kept, length, ttl_s, age_s, tags, span=span)
+        answer.added = written(terms, head, ttl_s)
+        return answer
 
     def _lifetime_s(self, head: Head, terms: Terms, status: int, wall_now: float) -> float:
         if terms.revalidates:
@@ -172,18 +207,25 @@ def _worth_keeping(head: Head, terms: Terms, ttl_s: float, age_s: float, wall_no
     return age_s < ttl_s + max((each for each in windows if each < math.inf), default=0.0)
 
 
-def written(answer: Answer) -> tuple[Header, ...]:
+def _answer(head: Head, *facts: Any, span: tuple[int, int, int] | None = None) -> Answer:
+    answer = Answer(*facts)
+    answer.etag, answer.last_modified = head.first(b"etag"), head.first(b"last-modified")
+    answer.span = span
+    return answer
+
+
+def written(terms: Terms, head: Head, ttl_s: float) -> tuple[Header, ...]:
     """The Cache-Control that a rule gives a response which has none of its own.
 
     With Vary, so that no cache between here and the client mixes up what the rule keeps apart.
     Nothing where a function of the rule does: Vary cannot say that.
     """
-    terms, said = answer.terms, answer.head.policy
+    said = head.policy
     if not terms.ruled_s or any(name in SAID for name, _ in said):
         return ()
     if any(b":" in name for name in terms.vary):
         return ()
-    control = b"max-age=%d" % answer.ttl_s
+    control = b"max-age=%d" % ttl_s
     if terms.stale_while_revalidate_s:
         control += b", stale-while-revalidate=%d" % terms.stale_while_revalidate_s
     names = parse_vary([value for name, value in said if name == b"vary"]) or ()
@@ -192,14 +234,11 @@ def written(answer: Answer) -> tuple[Header, ...]:
     return ((b"cache-control", control), *vary)
 
 
-def entry_of(x: Exchange, tape: Tape, stripped: frozenset[bytes], began: int, now: float) -> Entry:
-    """The entry that a recorded response makes."""
-    answer = tape.answer
-    body = tape.body()
-    named = not TAG_FIELDS.isdisjoint(answer.head.noted)
-    headers = stored_headers(answer, stripped if named else NO_NAMES)
-    if answer.terms.ruled_s:
-        headers = (*headers, *written(answer))
+def entry_of(x: Exchange, answer: Answer, body: bytes, began: int, now: float) -> Entry:
+    """The entry that a response makes whose body has come whole."""
+    headers = answer.headers
+    if answer.added:
+        headers = (*headers, *answer.added)
     if answer.length is None and answer.status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
     return made(x, answer, headers, body, began, now)
@@ -214,32 +253,37 @@ def made(
     now: float,
 ) -> Entry:
     """The entry of an answer, its instants on the monotonic clock."""
-    terms, head = answer.terms, answer.head
+    terms, plan = answer.terms, x.plan
     born = now - answer.age_s
     until = born + answer.ttl_s
-    # A request in the background has nothing of the client: it would get another variant.
-    behind = not any(name in PERSONAL or b":" in name for name in terms.vary)
-    vary = terms.vary
+    vary, tags = terms.vary, answer.tags
+    if plan is not None and (plan.tags or plan.rule is not None):
+        tags = distinct((*tags, *plan.all_tags()))
     return Entry(
         answer.status,
         headers,
         body,
         born,
         until,
-        head.first(b"etag"),
-        head.first(b"last-modified"),
+        answer.etag,
+        answer.last_modified,
         terms.open_to,
-        answer.tags if x.plan is None else distinct((*answer.tags, *x.plan.all_tags())),
+        tags,
         began,
         vary,
         values_of(x, vary) if vary else (),
-        x.route,
-        until + (terms.stale_while_revalidate_s if behind else 0.0),
+        plan.route if plan is not None else x.template,
+        until + (terms.stale_while_revalidate_s if not vary or _behind(vary) else 0.0),
         until + terms.stale_if_error_s,
         terms.strict,
         terms.immutable,
-        _span(head) if answer.status == 206 else None,
+        answer.span,
     )
+
+
+def _behind(vary: tuple[bytes, ...]) -> bool:
+    # A request in the background has nothing of the client: it would get another variant.
+    return not any(name in PERSONAL or b":" in name for name in vary)
 
 
 def distinct(tags: tuple[str, ...]) -> tuple[str, ...]:

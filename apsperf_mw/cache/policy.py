@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003 - for msgspec
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -205,18 +205,6 @@ def rule_of(view: object) -> Rule | None:
 
 # The plan of the request that this code serves, for code that has neither scope nor environ.
 current: ContextVar[Plan | None] = ContextVar("apsperf.plan", default=None)
-
-
-class Current:
-    """Keeps `current`; called as observers are."""
-
-    def enter(self, x: Exchange) -> Token[Plan | None]:
-        """The app is about to run."""
-        return current.set(x.plan)
-
-    def leave(self, x: Exchange, token: Token[Plan | None]) -> None:  # noqa: ARG002
-        """The app has returned."""
-        current.reset(token)
 
 
 class Plan(Struct, eq=False):

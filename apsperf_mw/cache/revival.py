@@ -9,7 +9,7 @@ from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.intake import refuses_storing
 from apsperf_mw.cache.making import made
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.rules.answer import read, stored_headers
+from apsperf_mw.cache.rules.answer import read
 from apsperf_mw.cache.rules.renewal import matches, validators
 from apsperf_mw.cache.rules.reuse import STALE_STATUSES, stands_in
 
@@ -121,5 +121,4 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     answer = cache.maker.renewed(x, entry, said, plan, time())
     if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
         return None
-    headers = stored_headers(answer, cache.maker.stripped)
-    return made(x, answer, headers, entry.body, began, monotonic())
+    return made(x, answer, answer.headers, entry.body, began, monotonic())

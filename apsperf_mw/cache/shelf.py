@@ -42,11 +42,11 @@ class Shelf:
         self._good = good
         self._max_variants = settings.max_variants
         self._keep_stale_s = settings.keep_stale_s
-        self._learned: dict[Key, tuple[bytes, ...]] = {}
+        self.learned: dict[Key, tuple[bytes, ...]] = {}
 
     def names(self, key: Key) -> tuple[bytes, ...]:
         """The field names that this URL was last seen to vary on."""
-        return self._learned.get(key, ()) if self._learned else ()
+        return self.learned.get(key, ()) if self.learned else ()
 
     async def find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
         """The entry that this request selects."""
@@ -104,9 +104,9 @@ class Shelf:
         return Fork(fork.names, fork.stamp, (*others[over:], values)), others[:over]
 
     def _learn(self, key: Key, names: tuple[bytes, ...]) -> None:
-        if len(self._learned) >= MOST_LEARNED:
-            self._learned = {}
-        self._learned[key] = names
+        if len(self.learned) >= MOST_LEARNED:
+            self.learned = {}
+        self.learned[key] = names
 
 
 def language_of(entry: Entry) -> bytes | None:
@@ -122,11 +122,15 @@ def part_key(key: Key) -> Key:
 
 def kept_s(entry: Entry, keep_stale_s: float) -> float:
     """How long an entry is of use: fresh, then served stale, or as what the app is asked about."""
-    until = max(entry.fresh_until, entry.stale_until)
-    lasting = math.isinf(entry.error_until)
+    until, error_until = entry.fresh_until, entry.error_until
+    lasting = error_until == math.inf
     if lasting or entry.etag is not None or entry.last_modified is not None:
-        until = max(until, entry.fresh_until + keep_stale_s)
-    return (until if lasting else max(until, entry.error_until)) - monotonic()
+        until += keep_stale_s
+    if entry.stale_until > until:
+        until = entry.stale_until
+    if error_until > until and not lasting:
+        until = error_until
+    return until - monotonic()
 
 
 def faded(entry: Entry, keep_stale_s: float, now: float) -> Entry:

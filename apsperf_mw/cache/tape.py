@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    from apsperf_mw.cache.rules.answer import Answer
 
 
 class Tape(Struct, eq=False):
@@ -17,7 +12,6 @@ class Tape(Struct, eq=False):
     then, and the response is not stored.
     """
 
-    answer: Answer
     limit_bytes: int
     expected_bytes: int = -1
     size_bytes: int = 0

@@ -56,6 +56,10 @@ def as_text(headers: tuple[Header, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
 
 
+said = lru_cache(maxsize=256)(as_text)
+"""As `as_text`, for the few that we add again and again."""
+
+
 def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
     """The fields as the cache reads them."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

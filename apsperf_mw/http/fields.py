@@ -234,11 +234,20 @@ def connection_names(lines: Sequence[bytes]) -> frozenset[bytes]:
 
 def clean_headers(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Whether all of these fields are clean, as `clean_header` says of one; cheaper for many."""
-    names = [name for name, _ in headers]
-    if not _clean_names.issuperset(names) and not _learn_clean(names):
-        return False
-    values = b"".join([value for _, value in headers])
-    return b"\n" not in values and b"\r" not in values and b"\0" not in values
+    return clean_names([name for name, _ in headers]) and clean_values(
+        [value for _, value in headers]
+    )
+
+
+def clean_names(names: Sequence[bytes]) -> bool:
+    """Whether all of these field names are tokens."""
+    return _clean_names.issuperset(names) or _learn_clean(names)
+
+
+def clean_values(values: Sequence[bytes]) -> bool:
+    """Whether none of these field values has a CR, LF or NUL (RFC 9110 §5.5)."""
+    text = b"".join(values)
+    return b"\n" not in text and b"\r" not in text and b"\0" not in text
 
 
 # Names that were found to be tokens: an app sends the same few again and again.
@@ -246,7 +255,7 @@ _clean_names: set[bytes] = set()
 _MOST_CLEAN_NAMES = 1024
 
 
-def _learn_clean(names: list[bytes]) -> bool:
+def _learn_clean(names: Sequence[bytes]) -> bool:
     if not all(map(_TOKEN.fullmatch, names)):
         return False
     if len(_clean_names) < _MOST_CLEAN_NAMES:

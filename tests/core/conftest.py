@@ -21,6 +21,7 @@ TIMED = (
     "apsperf_mw.shell",
     "apsperf_mw.cache.flow",
     "apsperf_mw.cache.intake",
+    "apsperf_mw.cache.making",
     "apsperf_mw.cache.revival",
     "apsperf_mw.cache.shelf",
     "apsperf_mw.drivers.faces",

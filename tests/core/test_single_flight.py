@@ -461,11 +461,11 @@ def test_a_failing_commit_ends_the_flight_all_the_same() -> None:
     flights = Flights()
     flight, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
 
-    def commit() -> None:
-        raise OSError("disk full")
+    def put(key: Any, entry: Any, ttl_s: float) -> None:
+        raise OSError(f"disk full: {key} {entry} {ttl_s}")
 
     with pytest.raises(OSError, match="disk full"):
-        flights.land(flight, Outcome.STORED, None, commit)
+        flights.land(flight, Outcome.STORED, None, put, 1.0)
     assert len(flights) == 0
     assert flight.outcome is Outcome.STORED
 
@@ -475,7 +475,7 @@ def test_a_void_flight_is_not_committed() -> None:
     flight, _ = flights.board(("k",), (0, ()), 0, NOBODY, alone=False)
     flights.void(("k",))
     assert flight.outcome is Outcome.FAILED
-    assert not flights.land(flight, Outcome.STORED, None, lambda: pytest.fail("committed"))
+    assert not flights.land(flight, Outcome.STORED, None, lambda *_: pytest.fail("committed"), 1.0)
     assert len(flights) == 0
 
 

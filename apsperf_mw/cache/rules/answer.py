@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from apsperf_mw.cache.rules.terms import LASTING_ERRORS, NO_NAMES
 from apsperf_mw.http.dates import parse_http_date
-from apsperf_mw.http.fields import (
-    HOP_BY_HOP,
-    parse_age,
-)
+from apsperf_mw.http.fields import HOP_BY_HOP, clean_names, parse_age
+from apsperf_mw.http.targeted import OURS_ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from apsperf_mw.cache.rules.terms import Terms
     from apsperf_mw.exchange import Header
@@ -30,7 +29,7 @@ FIELDS: dict[bytes, int] = {
     b"cache-control": KEPT | POLICY | VALUE,
     b"cdn-cache-control": KEPT | POLICY | VALUE,
     b"vary": KEPT | POLICY | VALUE,
-    b"apsperf-cache-control": KEPT | POLICY | VALUE,
+    OURS_ALONE: KEPT | POLICY | VALUE,
     b"connection": POLICY | VALUE,
     b"set-cookie": KEPT | POLICY,
     b"content-range": KEPT | NOTED,
@@ -43,6 +42,9 @@ FIELDS: dict[bytes, int] = {
     b"cache-tag": KEPT | NOTED,
     b"surrogate-key": KEPT | NOTED,
 }
+# Noted fields that mean nothing but their value.
+SIMPLY_NOTED = (b"etag", b"last-modified", b"content-length")
+SIMPLE = frozenset(SIMPLY_NOTED)
 HEURISTIC_SHARE = 0.1  # RFC 9111 §4.2.2
 
 
@@ -59,19 +61,59 @@ class Head(Struct, eq=False):
         return lines[0] if lines else None
 
 
-class Answer(Struct, eq=False):
-    """A response that may be stored: its head, its terms, its lifetime and age on arrival.
+class Form(Struct, frozen=True, eq=False, gc=False):
+    """Where what stands in all heads that have these field names, in this order.
 
-    `length` is the announced one, or None.
+    Only of heads in which every field is kept, and nothing but these is noted. The position of
+    what is not there is -1. `policy` picks the values that set the terms.
     """
 
-    head: Head
+    names: tuple[bytes, ...]
+    policy: Callable[[Sequence[bytes]], object]
+    etag: int
+    last_modified: int
+    length: int
+
+
+class Answer(Struct, eq=False):
+    """A response that may be stored: the fields to keep, its terms, its lifetime, its age.
+
+    `length` is the announced one, or None. `added` is what a rule adds to the fields. `span` is
+    what a part is of the whole.
+    """
+
     terms: Terms
     status: int
+    headers: tuple[Header, ...]
     length: int | None
     ttl_s: float
     age_s: float
     tags: tuple[str, ...] = ()
+    etag: bytes | None = None
+    last_modified: bytes | None = None
+    added: tuple[Header, ...] = ()
+    span: tuple[int, int, int] | None = None
+
+
+def form_of(names: tuple[bytes, ...]) -> Form | None:
+    """The form of a head by its names, or None where it is to be read field by field."""
+    lower = [name.lower() for name in names]
+    kinds = [FIELDS.get(name, PLAIN) for name in lower]
+    policy = tuple(at for at, kind in enumerate(kinds) if kind & POLICY)
+    plain = all(kind & KEPT for kind in kinds) and all(kinds[at] & VALUE for at in policy)
+    noted = [name for name, kind in zip(lower, kinds, strict=True) if kind & NOTED]
+    simple = SIMPLE.issuperset(noted) and len({*noted}) == len(noted)
+    if not (plain and simple and clean_names(names)) or OURS_ALONE in lower:
+        return None
+    places = {name: at for at, name in enumerate(lower)}
+    etag, last_modified, length = (places.get(name, -1) for name in SIMPLY_NOTED)
+    picks = itemgetter(*policy) if policy else _nothing
+    return Form(tuple(map(bytes, names)), picks, etag, last_modified, length)
+
+
+def _nothing(values: Sequence[bytes]) -> object:  # noqa: ARG001
+    """The policy of a head that says nothing."""
+    return None
 
 
 def read(headers: Iterable[Sequence[bytes]]) -> Head:
@@ -136,9 +178,11 @@ def initial_age_s(noted: Noted, wall_now: float) -> float:
     return said if date is None else max(said, int(wall_now) - date)
 
 
-def stored_headers(answer: Answer, stripped: frozenset[bytes] = NO_NAMES) -> tuple[Header, ...]:
+def stored_headers(
+    head: Head, terms: Terms, stripped: frozenset[bytes] = NO_NAMES
+) -> tuple[Header, ...]:
     """The fields to keep: without those that Connection names (RFC 9111 §3.1)."""
-    dropped = answer.terms.dropped | stripped
+    dropped = terms.dropped | stripped
     if not dropped:
-        return tuple(answer.head.kept)
-    return tuple([field for field in answer.head.kept if field[0].lower() not in dropped])
+        return tuple(head.kept)
+    return tuple([field for field in head.kept if field[0].lower() not in dropped])

@@ -1,0 +1,119 @@
+"""The short way to read a head: an app sends few forms of heads, again and again.
+
+What the rules make of a form and of the values that speak of caching is worked out once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from apsperf_mw.cache.rules.answer import Answer, form_of
+from apsperf_mw.cache.rules.terms import REFUSALS, Terms
+from apsperf_mw.http.fields import clean_values, parse_content_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from apsperf_mw.cache.rules.answer import Form
+    from apsperf_mw.exchange import Header
+    from apsperf_mw.settings import Settings
+
+# Forms, and what was worked out of them, are forgotten all at once past this many.
+MOST_FORMS = 1024
+LONGEST_FORM = 4096
+# Why a response may be refused by what is in the key, whatever else it says.
+REASONS = frozenset(reason for reason, _, _ in REFUSALS)
+
+
+class Ready(Struct, frozen=True, gc=False):
+    """What holds for all responses of one form whose caching fields say alike."""
+
+    terms: Terms
+    ttl_s: float = 0.0
+    added: tuple[Header, ...] = ()
+
+
+class Forms:
+    """The forms that were met, and what is `ready` for them, by what the terms depend on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_bytes = settings.cache.max_entry_bytes
+        self._steady = not settings.ttl.jitter
+        self._forms: dict[tuple[object, ...], Form | None] = {}
+        self.ready: dict[tuple[object, ...], Ready] = {}
+
+    def form(self, headers: Iterable[Sequence[bytes | str]]) -> Form | None:
+        """The form of a head, of bytes or of text; None where it is read field by field."""
+        names = tuple([field[0] for field in headers])
+        try:
+            return self._forms[names]
+        except KeyError:
+            return self._learn_form(names)
+        except TypeError:  # names that can be changed
+            return None
+
+    def answer(self, ready: Ready, status: int, form: Form, values: list[bytes]) -> Answer | str:
+        """The response as it may be stored, or the reason why not."""
+        length = None
+        if form.length >= 0:
+            said = values[form.length]
+            length = int(said) if said.isdigit() and len(said) < 10 else any_length(said)
+            if not 0 <= length <= self._max_bytes:
+                return "length"
+        if not clean_values(values):
+            return "malformed"
+        return Answer(
+            ready.terms,
+            status,
+            tuple(zip(form.names, values)),  # noqa: B905 - as many by their making
+            length,
+            ready.ttl_s,
+            0.0,
+            (),
+            values[form.etag] if form.etag >= 0 else None,
+            values[form.last_modified] if form.last_modified >= 0 else None,
+            ready.added,
+        )
+
+    def learn(self, key: tuple[object, ...], answer: Answer | str) -> None:
+        """Keep what was worked out for a key, where it holds for all of its kind."""
+        if isinstance(answer, str):
+            if answer in REASONS:
+                self._keep(key, Ready(Terms(answer)))
+            return
+        terms = answer.terms
+        ruled = terms.lifetime_s is None and terms.ruled_s and self._steady
+        lasting = terms.most_s == math.inf and (ruled or terms.lifetime_s is not None)
+        if not lasting or terms.revalidates or terms.dropped or answer.status == 206:
+            return
+        if answer.ttl_s > 0:
+            self._keep(key, Ready(terms, answer.ttl_s, answer.added))
+
+    def _keep(self, key: tuple[object, ...], ready: Ready) -> None:
+        said = key[-1]
+        if _is_short(said if isinstance(said, tuple) else key):
+            if len(self.ready) >= MOST_FORMS:
+                self.ready.clear()
+            self.ready[key] = ready
+
+    def _learn_form(self, names: tuple[bytes | str, ...]) -> Form | None:
+        raw = [name.encode("latin-1") if isinstance(name, str) else name for name in names]
+        form = form_of(tuple(raw))
+        if _is_short(raw):
+            if len(self._forms) >= MOST_FORMS:
+                self._forms = {}
+            self._forms[names] = form
+        return form
+
+
+def any_length(said: bytes) -> int:
+    """The announced length in whatever form; -1 if invalid."""
+    length = parse_content_length((said,))
+    return -1 if length is None else length
+
+
+def _is_short(values: Sequence[object]) -> bool:
+    return sum(len(value) for value in values if isinstance(value, bytes)) <= LONGEST_FORM
