@@ -11,9 +11,9 @@ from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.rules.terms import SAFE_METHODS
-from apsperf_mw.cache.screen import ADAPTED, HOST, scan_scope, scope_table
+from apsperf_mw.cache.screen import ADAPTED, CONDITIONAL, HOST, RANGE, scan_scope, scope_table
 from apsperf_mw.cache.serving import reply
-from apsperf_mw.cache.wire import scope_head, with_key
+from apsperf_mw.cache.wire import scope_head, slim, with_key
 from apsperf_mw.drivers.faces import loop_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
@@ -91,8 +91,11 @@ class ASGIGate(Gate):
         """Give the request its flags and its key; False sends it round the cache."""
         scope = x.raw
         flags, host = scan_scope(scope["headers"], self._names)
-        plain = flags == HOST and x.method == "GET" and self.enabled
-        admitted = plain or self.weigh(x, flags & ~HOST)
+        admitted = flags & ~CONDITIONAL == HOST and x.method == "GET" and self.enabled
+        if admitted:
+            x.flags = flags & CONDITIONAL
+        else:
+            admitted = self.weigh(x, flags & ~HOST)
         if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
             return False
         x.key = scope_key(scope, host)  # of an unsafe method: what its success makes void
@@ -140,13 +143,17 @@ class ASGIShell(ASGIGate):
     def reply(self, x: ASGIExchange, entry: Entry) -> tuple[Message, bytes]:
         """The head and the body for a response from the entry."""
         now = x.head_at = x.started if x.result == "hit" else monotonic()
-        if x.flags & ADAPTED or x.result != "hit" or x.method != "GET":
+        flags = x.flags & ADAPTED
+        if flags & RANGE or x.result != "hit" or x.method != "GET":
             status, out, body = reply(self.cache, x, entry, now, say=self.say)
         else:
             until, head = entry.scope_wire
             if now >= until:
                 head = scope_head(entry, now, say=self.say)
-            status, out, body = entry.status, list(head), entry.body
+            if flags and self.cache.not_modified(x, entry):
+                status, out, body = 304, list(slim(entry, head)), b""
+            else:
+                status, out, body = entry.status, list(head), entry.body
         x.status = status
         x.sent_bytes = len(body)
         if self.says_key and x.key is not None:

@@ -47,7 +47,7 @@ class Push(Struct, eq=False):
             if later is not None:
                 await self._finish(later, "the cache's store")
             await self._out(message)
-            if last and not self._trailers:
+            if last and not self._trailers and not self._x.done:
                 self._shell.hooks.end(self._x)
         elif kind == "http.response.start":
             head = self._begin(message)

@@ -12,10 +12,10 @@ from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import heed_head, land, questions, revive
 from apsperf_mw.cache.rules.terms import SAFE_METHODS
-from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
+from apsperf_mw.cache.screen import ADAPTED, RANGE, environ_name_of, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
-from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown
+from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.http.status import STATUS_LINES, status_line
@@ -43,7 +43,7 @@ class WSGIExchange(Exchange, eq=False):
 
     def fields(self, name: bytes) -> Sequence[bytes]:
         """The request field of this lower-case name; the server has joined its lines."""
-        value = self.raw.get(environ_name(name.decode("latin-1")))
+        value = self.raw.get(environ_name_of(name))
         return () if value is None else (value.encode("latin-1"),)
 
     @property
@@ -133,14 +133,18 @@ class WSGIShell(WSGIGate):
     def reply(self, x: WSGIExchange, entry: Entry) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, head and body for a response from the entry."""
         now = x.head_at = x.started if x.result == "hit" else monotonic()
-        if x.flags & ADAPTED or x.result != "hit" or x.method != "GET":
+        flags = x.flags & ADAPTED
+        if flags & RANGE or x.result != "hit" or x.method != "GET":
             status, fields, body = reply(self.cache, x, entry, now, say=self.say)
             out = list(as_text(tuple(fields)))
         else:
             until, headers = entry.environ_wire
             if now >= until:
                 headers = environ_head(entry, now, say=self.say)
-            status, out, body = entry.status, list(headers), entry.body
+            if flags and self.cache.not_modified(x, entry):
+                status, out, body = 304, list(slim(entry, headers)), b""
+            else:
+                status, out, body = entry.status, list(headers), entry.body
         x.status = status
         x.sent_bytes = len(body)
         if self.says_key and x.key is not None:
@@ -173,19 +177,22 @@ class WSGIShell(WSGIGate):
         if x.detail == "method":
             step(self.void_again(x))
         if type(body) in {list, tuple}:
-            return self._whole(x, head, body)
+            return self._whole(x, head, body)  # type: ignore[arg-type]
         wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(wrapper, type) and isinstance(body, wrapper) and head.instead is None:
             return self._file(x, body)
         return Pull(self, x, head, body)
 
-    def _whole(self, x: WSGIExchange, head: Head, body: Iterable[bytes]) -> Iterable[bytes]:
+    def _whole(self, x: WSGIExchange, head: Head, body: Sequence[bytes]) -> Iterable[bytes]:
         """A body that is here already; servers read its length, so it stays what it is."""
         if head.instead is not None:
             return [head.take_instead()]
-        for chunk in body:
-            self.record(x, chunk)
-        self.settle(x)
+        if len(body) == 1:
+            self._take(x, body[0])
+        else:
+            for chunk in body:
+                self.record(x, chunk)
+            self.settle(x)
         if x.flight is not None:
             self.cache.drop(x, Outcome.UNCACHEABLE)  # there was no head to read
         self.hooks.end(x)
@@ -277,6 +284,17 @@ class WSGIShell(WSGIGate):
                 self.hooks.faults.note("the cache's store", fault)
             else:
                 self._finish(later)
+
+    def _take(self, x: WSGIExchange, body: bytes) -> None:
+        """As `record` and `settle`, of a body in one piece."""
+        try:
+            x.sent_bytes += len(body)
+            later = self.cache.take(x, body, self.face)
+        except Exception as fault:
+            self.hooks.faults.note("the cache's store", fault)
+            self.cache.drop(x, Outcome.UNCACHEABLE)
+        else:
+            self._finish(later)
 
     def fail(self, x: WSGIExchange, error: BaseException) -> None:
         """The app raised: each follower asks for itself, as bare."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,17 +55,20 @@ class Entry(Struct, gc=False, eq=False):
     strict: bool = False
     immutable: bool = False
     span: tuple[int, int, int] | None = None
+    # The bytes of the headers' names and values; 0: not counted yet.
+    head_bytes: int = 0
     # Both wire forms of the head, with the instant at which the next second of age begins.
     scope_wire: tuple[float, tuple[Header, ...]] = (0.0, ())
     environ_wire: tuple[float, tuple[tuple[str, str], ...]] = (0.0, ())
+    # One of these heads, and what a 304 bears of it.
+    slim_wire: tuple[object, tuple[object, ...]] = (None, ())
 
     @property
     def size_bytes(self) -> int:
         """What the entry takes in memory, roughly: body, both forms of the head, objects."""
-        head = 0
-        for name, value in self.headers:
-            head += len(name) + len(value) + FIELD_BYTES
-        return len(self.body) + 3 * head + OVERHEAD_BYTES
+        headers = self.headers
+        head = self.head_bytes or sum(map(len, chain.from_iterable(headers)))
+        return len(self.body) + 3 * (head + FIELD_BYTES * len(headers)) + OVERHEAD_BYTES
 
 
 # RFC 9111 §5.2.1.7: what was asked for is not stored, and the app must not be asked.

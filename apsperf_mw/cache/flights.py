@@ -133,7 +133,10 @@ class Flights:
                         fleet.remove(flight)
                         if not fleet:
                             del self._airborne[flight.key]
-                    wakers = _end(flight, outcome, entry)
+                    flight.joinable = False
+                    if flight.outcome is None:
+                        flight.outcome, flight.entry = outcome, entry
+                    wakers, flight.wakers = flight.wakers, ()
         finally:
             if wakers:
                 wake_all(wakers)
@@ -146,7 +149,10 @@ class Flights:
             wakers: tuple[Wake, ...] = ()
             for flight in fleet:
                 flight.current = False
-                wakers += _end(flight, Outcome.FAILED, None)
+                flight.joinable = False
+                flight.outcome = flight.outcome or Outcome.FAILED
+                wakers += flight.wakers
+                flight.wakers = ()
         wake_all(wakers)
 
     def _outdate(self, flight: Flight) -> None:
@@ -156,15 +162,6 @@ class Flights:
                 return
             if other.lane == flight.lane:
                 other.current = False
-
-
-def _end(flight: Flight, outcome: Outcome, entry: Entry | None) -> tuple[Wake, ...]:
-    """Give the flight its outcome, if it has none yet; whom to wake outside the lock."""
-    flight.joinable = False
-    if flight.outcome is None:
-        flight.outcome, flight.entry = outcome, entry
-    wakers, flight.wakers = flight.wakers, ()
-    return wakers
 
 
 def wake_all(wakers: Iterable[Wake]) -> None:

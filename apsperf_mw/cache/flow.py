@@ -146,16 +146,11 @@ class Cache(Intake):
 
     def not_modified(self, x: Exchange, entry: Entry) -> bool:
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
-        return (
-            x.flags & CONDITIONAL != 0
-            and 200 <= entry.status < 300
-            and not_modified(
-                x.fields(b"if-none-match"),
-                x.fields(b"if-modified-since"),
-                entry.etag,
-                entry.last_modified,
-            )
-        )
+        if not x.flags & CONDITIONAL or not 200 <= entry.status < 300:
+            return False
+        held = x.fields(b"if-none-match")
+        since = () if held else x.fields(b"if-modified-since")
+        return not_modified(held, since, entry.etag, entry.last_modified)
 
     def good(self, key: Key, entry: Entry) -> bool:
         """Whether nothing that names the entry was purged since its request began."""

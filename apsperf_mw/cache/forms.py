@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from apsperf_mw.cache.rules.answer import Answer, form_of
 from apsperf_mw.cache.rules.terms import REFUSALS, Terms
-from apsperf_mw.http.fields import clean_values, parse_content_length
+from apsperf_mw.http.fields import clean_value, parse_content_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +63,8 @@ class Forms:
             length = int(said) if said.isdigit() and len(said) < 10 else any_length(said)
             if not 0 <= length <= self._max_bytes:
                 return "length"
-        if not clean_values(values):
+        text = b"".join(values)
+        if not clean_value(text):
             return "malformed"
         return Answer(
             ready.terms,
@@ -76,6 +77,8 @@ class Forms:
             values[form.etag] if form.etag >= 0 else None,
             values[form.last_modified] if form.last_modified >= 0 else None,
             ready.added,
+            None,
+            len(text) + form.size_bytes,
         )
 
     def learn(self, key: tuple[object, ...], answer: Answer | str) -> None:

@@ -119,7 +119,7 @@ class Intake:
         if x.tape is not None or size > self._max_bytes or answer.length not in (None, size):
             self.record(x, body)
             return self.settle(x, face)
-        return self._store(x, answer, bytes(body), face)
+        return self._store(x, answer, body if type(body) is bytes else bytes(body), face)
 
     def settle(self, x: Exchange, face: Face) -> Later:
         """The last chunk is known: store the response, if it came whole.

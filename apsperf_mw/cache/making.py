@@ -87,7 +87,7 @@ class Maker:
         """The response as it may be stored, or the reason why not; `method` stands in for its."""
         if form is None:
             return self._read(x, headers, plan, method, wall_now)
-        values = [bytes(value) for _, value in headers]
+        values = [v if type(v) is bytes else bytes(v) for _, v in headers]
         rule, said = plan.rule, form.policy(values)
         key = (form, x.flags & SETTLING, method or x.method, x.status, rule, plan.private, said)
         ready = self._ready.get(key)
@@ -235,25 +235,12 @@ def written(terms: Terms, head: Head, ttl_s: float) -> tuple[Header, ...]:
 
 
 def entry_of(x: Exchange, answer: Answer, body: bytes, began: int, now: float) -> Entry:
-    """The entry that a response makes whose body has come whole."""
-    headers = answer.headers
+    """The entry that a response makes, with its whole body; `now` is on the monotonic clock."""
+    headers, terms, plan = answer.headers, answer.terms, x.plan
     if answer.added:
         headers = (*headers, *answer.added)
     if answer.length is None and answer.status != 204:
         headers = (*headers, (b"content-length", b"%d" % len(body)))
-    return made(x, answer, headers, body, began, now)
-
-
-def made(
-    x: Exchange,
-    answer: Answer,
-    headers: tuple[Header, ...],
-    body: bytes,
-    began: int,
-    now: float,
-) -> Entry:
-    """The entry of an answer, its instants on the monotonic clock."""
-    terms, plan = answer.terms, x.plan
     born = now - answer.age_s
     until = born + answer.ttl_s
     vary, tags = terms.vary, answer.tags
@@ -278,6 +265,7 @@ def made(
         terms.strict,
         terms.immutable,
         answer.span,
+        0 if headers is not answer.headers else answer.size_bytes,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.intake import refuses_storing
-from apsperf_mw.cache.making import made
+from apsperf_mw.cache.making import entry_of
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.rules.answer import read
 from apsperf_mw.cache.rules.renewal import matches, validators
@@ -121,4 +121,4 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     answer = cache.maker.renewed(x, entry, said, plan, time())
     if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
         return None
-    return made(x, answer, answer.headers, entry.body, began, monotonic())
+    return entry_of(x, answer, entry.body, began, monotonic())

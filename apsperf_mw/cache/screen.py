@@ -6,6 +6,7 @@ once from the settings.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,6 +127,12 @@ def environ_name(field: str) -> str:
     """The environ's name of a request field (PEP 3333, after RFC 3875 §4.1.18)."""
     name = field.upper().replace("-", "_")
     return name if name in {"CONTENT_LENGTH", "CONTENT_TYPE"} else "HTTP_" + name
+
+
+@lru_cache(maxsize=256)
+def environ_name_of(field: bytes) -> str:
+    """As `environ_name`, of the name as bytes."""
+    return environ_name(field.decode("latin-1"))
 
 
 def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int, bytes]:

@@ -70,6 +70,15 @@ def without_body(headers: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:
     return tuple(field for field in headers if field[0].lower() not in BODY_FIELDS)
 
 
+def slim(entry: Entry, head: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:
+    """A head of the entry's as a 304 bears it, kept for as long as the head holds."""
+    source, kept = entry.slim_wire
+    if source is not head:
+        kept = without_body(head)
+        entry.slim_wire = (head, kept)
+    return kept  # type: ignore[return-value]
+
+
 def served_status(x: Exchange, entry: Entry, now: float) -> Header:
     """The Cache-Status of what is served from an entry, but for a plain hit."""
     ttl_s = math.floor(entry.fresh_until - now)

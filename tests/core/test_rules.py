@@ -46,7 +46,7 @@ def judged(
 
 
 def facts(found: Answer | str) -> object:
-    return found if isinstance(found, str) else asdict(found)
+    return found if isinstance(found, str) else {**asdict(found), "size_bytes": 0}
 
 
 def stored(*headers: tuple[bytes, bytes], **more: Any) -> Answer:

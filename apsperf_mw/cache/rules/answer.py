@@ -65,7 +65,8 @@ class Form(Struct, frozen=True, eq=False, gc=False):
     """Where what stands in all heads that have these field names, in this order.
 
     Only of heads in which every field is kept, and nothing but these is noted. The position of
-    what is not there is -1. `policy` picks the values that set the terms.
+    what is not there is -1. `policy` picks the values that set the terms. `size_bytes` is that of
+    the names.
     """
 
     names: tuple[bytes, ...]
@@ -73,13 +74,14 @@ class Form(Struct, frozen=True, eq=False, gc=False):
     etag: int
     last_modified: int
     length: int
+    size_bytes: int
 
 
 class Answer(Struct, eq=False):
     """A response that may be stored: the fields to keep, its terms, its lifetime, its age.
 
     `length` is the announced one, or None. `added` is what a rule adds to the fields. `span` is
-    what a part is of the whole.
+    what a part is of the whole. `size_bytes` is that of the headers, or 0: not counted.
     """
 
     terms: Terms
@@ -93,6 +95,7 @@ class Answer(Struct, eq=False):
     last_modified: bytes | None = None
     added: tuple[Header, ...] = ()
     span: tuple[int, int, int] | None = None
+    size_bytes: int = 0
 
 
 def form_of(names: tuple[bytes, ...]) -> Form | None:
@@ -108,7 +111,7 @@ def form_of(names: tuple[bytes, ...]) -> Form | None:
     places = {name: at for at, name in enumerate(lower)}
     etag, last_modified, length = (places.get(name, -1) for name in SIMPLY_NOTED)
     picks = itemgetter(*policy) if policy else _nothing
-    return Form(tuple(map(bytes, names)), picks, etag, last_modified, length)
+    return Form(tuple(map(bytes, names)), picks, etag, last_modified, length, sum(map(len, names)))
 
 
 def _nothing(values: Sequence[bytes]) -> object:  # noqa: ARG001
