@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw import Suite
-from benchmarks.contenders import ETAG, MOST_KEPT
+from apsperf_mw.exchange import Exchange
+from benchmarks.contenders import ETAG, FRESH, MOST_KEPT, PRIVATE, STALE, VARIED
 from benchmarks.shells import FIELDS, PATH, fresh_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.contenders import Fields
     from benchmarks.shells import App, Request, Shell
 
     Layers = dict[str, dict[str, Any]]
@@ -44,8 +46,9 @@ QUIET: Layers = {
 class Plan:
     """One case. `status` and `says` (in Cache-Status) are what the suite must answer.
 
-    `bars_us` are what it may add over the bare app, on ASGI and WSGI. `most` bounds the entries;
-    `emptied` has the caches emptied before each slice, outside the timed part.
+    `control` and `more` are fields of the response. `bars_us` are what it may add over the bare
+    app, on ASGI and WSGI. `most` bounds the entries; `emptied` has the caches emptied before each
+    slice, outside the timed part. `renewing` has somebody else fetch the entry anew all the time.
     """
 
     name: str
@@ -56,7 +59,9 @@ class Plan:
     bars_us: dict[str, float] = field(default_factory=dict)
     new_keys: bool = False
     conditional: bool = False
-    cacheable: bool = True
+    control: str = FRESH
+    more: Fields = ()
+    renewing: bool = False
     in_dict: bool = False
     most: int = MOST_KEPT
     emptied: bool = False
@@ -64,12 +69,31 @@ class Plan:
 
 STORED = "fwd=uri-miss; stored"
 MISS_BARS = {"asgi": 15.0, "wsgi": 15.0}
+STALE_BARS = {"asgi": 15.0, "wsgi": 15.0}
+VARIED_BARS = {"asgi": 4.0, "wsgi": 3.0}
 HIT_BARS = {"asgi": 2.5, "wsgi": 1.5}
 OBSERVED_HIT_BARS = {"asgi": 6.5, "wsgi": 5.5}
 
 PLANS = (
     Plan("hit", "hit", QUIET, says="hit", bars_us=HIT_BARS, in_dict=True),
+    Plan(
+        "varied",
+        "hit, two Vary fields, three tags",
+        QUIET,
+        says="hit",
+        bars_us=VARIED_BARS,
+        more=VARIED,
+    ),
     Plan("304", "hit answered 304", QUIET, status=304, says="hit", conditional=True),
+    Plan(
+        "stale",
+        "stale while revalidated",
+        QUIET,
+        says="hit; ttl=-",
+        bars_us=STALE_BARS,
+        control=STALE,
+        renewing=True,
+    ),
     Plan(
         "miss",
         "miss, stored",
@@ -90,7 +114,7 @@ PLANS = (
         in_dict=True,
         most=FEW,
     ),
-    Plan("pass", "uncacheable", QUIET, says='detail="no-store"', cacheable=False),
+    Plan("pass", "uncacheable", QUIET, says='detail="no-store"', control=PRIVATE),
     Plan("observed-0", "observed, 0 % traced", {**observed(0.0), **NO_CACHE}),
     Plan("observed-10", "observed, 10 % traced", {**observed(0.1), **NO_CACHE}),
     Plan("observed-100", "observed, 100 % traced", {**observed(1.0), **NO_CACHE}),
@@ -129,6 +153,8 @@ class Case:
         """Raise `RuntimeError` where the suite does not answer as the plan says."""
         suite_app = self.contenders[-1].app
         self.shell.ask(suite_app, self.shell.request(PATH, FIELDS))
+        if self.plan.renewing:
+            self._renew_without_end()
         reply = self.shell.ask(suite_app, self.requests(1)[0])
         said = reply.fields.get("cache-status", "")
         if reply.status != self.plan.status or self.plan.says not in said:
@@ -136,13 +162,20 @@ class Case:
         if self._suite.faults.counts:
             raise RuntimeError(f"{self.plan.name}: faults {dict(self._suite.faults.counts)}")
 
+    def _renew_without_end(self) -> None:
+        cache = self._suite.cache
+        fleet = cache.flights
+        for key in list(self._suite.driver("cache")._cache):  # type: ignore[union-attr]
+            leader = Exchange({}, "GET", 0.0)
+            fleet.board(key, (0, ()), cache.tags.clock, leader, alone=False)
+
     def close(self) -> None:
         """End what the suite began."""
         self._suite.close()
 
     def _made(self) -> tuple[Contender, ...]:
         plan, shell = self.plan, self.shell
-        bare = shell.cacheable if plan.cacheable else shell.uncacheable
+        bare = shell.app(plan.control, plan.more)
         made = [Contender("bare", bare, _nothing)]
         if plan.in_dict:
             kept = shell.in_dict(bare, plan.most)

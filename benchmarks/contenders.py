@@ -12,21 +12,27 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
+    Fields = tuple[tuple[str, str], ...]
+
     from apsperf_mw.asgi import ASGIApp, Message, Receive, Scope, Send
     from apsperf_mw.wsgi import StartResponse, Write, WSGIApp
 
 BODY = b"<p>record shop</p>\n".ljust(2048, b".")
 FRESH = "public, max-age=3600"
 PRIVATE = "private, no-store"
+# Stale at once, and served while it is fetched anew.
+STALE = "max-age=0, stale-while-revalidate=3600"
+VARIED = (("vary", "accept-language, accept-encoding"), ("cache-tag", "album:23, artist:7, shop"))
 ETAG = '"5f2a-2048"'
 MOST_KEPT = 65_536
 
 Kept = TypeVar("Kept")
 
 
-def asgi_app(cache_control: str) -> ASGIApp:
+def asgi_app(cache_control: str, more: Fields = ()) -> ASGIApp:
     """A raw ASGI app with a body of 2 KB; everything but the body is made for each response."""
     control, etag = cache_control.encode(), ETAG.encode()
+    raw = [(name.encode(), value.encode()) for name, value in more]
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         headers = [
@@ -34,6 +40,7 @@ def asgi_app(cache_control: str) -> ASGIApp:
             (b"content-length", b"2048"),
             (b"cache-control", control),
             (b"etag", etag),
+            *raw,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": BODY})
@@ -41,7 +48,7 @@ def asgi_app(cache_control: str) -> ASGIApp:
     return app
 
 
-def wsgi_app(cache_control: str) -> WSGIApp:
+def wsgi_app(cache_control: str, more: Fields = ()) -> WSGIApp:
     """A raw WSGI app with a body of 2 KB."""
 
     def app(_environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -50,6 +57,7 @@ def wsgi_app(cache_control: str) -> WSGIApp:
             ("Content-Length", "2048"),
             ("Cache-Control", cache_control),
             ("ETag", ETAG),
+            *more,
         ]
         start_response("200 OK", headers)
         return [BODY]

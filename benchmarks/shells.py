@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contenders import FRESH, PRIVATE, DictASGI, DictWSGI, asgi_app, wsgi_app
+from benchmarks.contenders import DictASGI, DictWSGI, asgi_app, wsgi_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,11 +48,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Shell:
-    """One kind of app; `request` makes one of a path and its fields, from fresh objects."""
+    """One kind of app, made of its Cache-Control and more fields.
+
+    `request` makes one of a path and its fields, from fresh objects.
+    """
 
     name: str
-    cacheable: App
-    uncacheable: App
+    app: Callable[[str, Fields], App]
     in_dict: Callable[[App, int], DictCache]
     wrap: Callable[[Suite, App], App]
     request: Callable[[str, Fields], Request]
@@ -168,8 +170,7 @@ def ask_wsgi(app: App, environ: Request) -> Reply:
 
 ASGI = Shell(
     "asgi",
-    asgi_app(FRESH),
-    asgi_app(PRIVATE),
+    asgi_app,
     lambda app, most: DictASGI(app, most=most),
     lambda suite, app: suite.asgi(app),
     scope_of,
@@ -178,8 +179,7 @@ ASGI = Shell(
 )
 WSGI = Shell(
     "wsgi",
-    wsgi_app(FRESH),
-    wsgi_app(PRIVATE),
+    wsgi_app,
     lambda app, most: DictWSGI(app, most=most),
     lambda suite, app: suite.wsgi(app),
     environ_of,

@@ -114,7 +114,7 @@ def _value(x: Exchange, name: bytes) -> bytes | None:
     if not lines:
         return None
     normal = NORMALISERS.get(name, spaced)
-    return normal(b",".join(lines))
+    return normal(lines[0] if len(lines) == 1 else b",".join(lines))
 
 
 class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
