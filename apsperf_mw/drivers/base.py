@@ -1,20 +1,40 @@
 """What a driver promises.
 
 A driver keeps bytes under bytes for a time. It may lose anything at any moment; it never gives
-back what was not put there, nor anything past its time to live. A fault is raised as it comes: the
-callers count it and go on without the driver.
+back what was not put there, nor anything past its time to live, nor half a value. What it has told
+to be done is seen by every later call in every process that shares the store. A fault is raised as
+it comes, in bounded time: the callers count it and go on without the driver.
+
+What a fault does: `get`, `look` and `versions` raise or find nothing; `set`, `add`, `lease`,
+`commit` raise, and may or may not have been carried out; `bump` raises, and may have been carried
+out: whoever called it must call again, or tell its caller that the purge failed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from os import urandom
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
+from apsperf_mw.drivers.async_base import AsyncDriver as AsyncDriver
+from apsperf_mw.drivers.versions import (
+    NO_MORE,
+    TABLE_TTL_S,
+    Look,
+    Table,
+    lease_key,
+    versions_key,
+)
+from apsperf_mw.errors import DriverError
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Self
+
+    from apsperf_mw.drivers.versions import Versions
 
 
 class Driver(ABC):
@@ -22,12 +42,16 @@ class Driver(ABC):
 
     `blocks` says that a call may wait for a disk or a network, so that a loop must not make it
     inline; `suspends` says that there is an async face too (`AsyncDriver`); `local` that the
-    driver lives in this process and holds objects (`LocalDriver`).
+    driver lives in this process and holds objects (`LocalDriver`); `shared` that other processes
+    see the same store.
+
+    What is not abstract is built on the rest, and is atomic as far as `exclusive` is.
     """
 
     blocks: ClassVar[bool] = True
     suspends: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -40,39 +64,91 @@ class Driver(ABC):
 
     @abstractmethod
     def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        """Keep a value for at most `ttl_s`; False where the driver declines, as for its size."""
+        """Keep a value for at most `ttl_s`; False where the driver declines, as for its size.
+
+        A value that was there is gone either way. A `ttl_s` of zero or less keeps nothing.
+        """
+
+    @abstractmethod
+    def add(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `set`, where there is no value; False, and nothing done, where there is one."""
 
     @abstractmethod
     def delete(self, key: bytes) -> bool:
         """Forget a key; whether there was one."""
 
     @abstractmethod
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self, prefix: bytes = b"") -> None:
+        """Forget every key that begins with the prefix; versions and leases under it too."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release what the driver holds; it is not used afterwards."""
-
-
-class AsyncDriver(ABC):
-    """The async face, for drivers that declare `suspends`."""
-
-    blocks: ClassVar[bool] = False
-    suspends: ClassVar[bool] = True
-    local: ClassVar[bool] = False
+        """Release what the driver holds; may come twice. It is not used afterwards."""
 
     @abstractmethod
-    async def aget(self, key: bytes) -> bytes | None:
-        """As `Driver.get`."""
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Nobody else writes to the store meanwhile, in this process or another; reentrant."""
 
     @abstractmethod
-    async def aset(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        """As `Driver.set`."""
+    def stats(self) -> dict[str, int]:
+        """Counts, by name: at least `entries` and `size_bytes`, as far as they are known."""
 
-    @abstractmethod
-    async def adelete(self, key: bytes) -> bool:
-        """As `Driver.delete`."""
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values that are there, by key."""
+        found = ((key, self.get(key)) for key in keys)
+        return {key: value for key, value in found if value is not None}
+
+    def set_many(self, items: Mapping[bytes, bytes], ttl_s: float) -> list[bytes]:
+        """Keep the values; the keys of those that were declined."""
+        return [key for key, value in items.items() if not self.set(key, value, ttl_s)]
+
+    def delete_many(self, keys: Sequence[bytes]) -> int:
+        """Forget the keys; how many there were."""
+        return sum(self.delete(key) for key in keys)
+
+    # Leases: one process makes a value, the others wait for it.
+
+    def lease(self, key: bytes, ttl_s: float) -> bytes | None:
+        """A token of the sole right to make this key's value; None while another has it."""
+        token = urandom(16)
+        return token if self.add(lease_key(key), token, ttl_s) else None
+
+    def commit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `set`, and end the lease; False, and nothing done, where it was lost meanwhile."""
+        with self.exclusive():
+            return self.release(key, token) and self.set(key, value, ttl_s)
+
+    def release(self, key: bytes, token: bytes) -> bool:
+        """End a lease without a value; False where it was lost meanwhile."""
+        with self.exclusive():
+            held = self.get(lease_key(key)) == token
+            return held and self.delete(lease_key(key))
+
+    # Versions: what was made void, and when. A space's names are the user's: opaque bytes.
+
+    def bump(self, space: bytes, names: Sequence[bytes]) -> Versions:
+        """Give the names a new position, one for all; the versions without `bumps`.
+
+        When it returns, every `look` and `versions` of every process tells of it.
+        """
+        with self.exclusive():
+            table = Table.read(self.get(versions_key(space)))
+            table.bump(names)
+            if not self.set(versions_key(space), table.frame(), TABLE_TTL_S):
+                raise DriverError("the store declines to keep the versions of tags")
+        return table.versions(NO_MORE)
+
+    def versions(self, space: bytes, after: int) -> Versions:
+        """Where the space stands, with all that was bumped after a position.
+
+        A space that was never bumped stands at 0 with an empty generation.
+        """
+        return Table.read(self.get(versions_key(space))).versions(after)
+
+    def look(self, key: bytes, space: bytes) -> Look:
+        """The value and where the space stands, in one round trip where there is a network."""
+        stands = self.versions(space, NO_MORE)
+        return Look(self.get(key), stands.generation, stands.position)
 
 
 class Slot(Struct, gc=False, eq=False):
