@@ -152,12 +152,22 @@ class Driver(ABC):
 
 
 class Slot(Struct, gc=False, eq=False):
-    """An object that a local driver keeps; `deadline` is on the monotonic clock."""
+    """An object that a local driver keeps; instants are on the monotonic clock.
+
+    A reader counts its use by `hits += 1` and `used = now`; threads may lose a count. `cost_s` is
+    what it took to make. The rest is the eviction policy's: `uses` before this value, `seen` and
+    `number`.
+    """
 
     value: Any
     size_bytes: int
     deadline: float
-    visited: bool = False
+    cost_s: float = 0.001
+    hits: int = 0
+    used: float = 0.0
+    uses: int = 0
+    seen: int = 0
+    number: int = 0
 
 
 class LocalDriver(Driver):
