@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -33,7 +33,7 @@ class Entry(Struct, gc=False, eq=False):
     garbage collector must follow. `route` is the template of the route that made it. Stale, it
     may be served until `stale_until` while it is fetched anew, and until `error_until` in place
     of an error; never where it is `strict`. `span` is where in the whole body a part stands: its
-    first and last byte and the size of the whole.
+    first and last byte and the size of the whole. `made_s` is how long the app took, where known.
     """
 
     status: int
@@ -54,6 +54,7 @@ class Entry(Struct, gc=False, eq=False):
     strict: bool = False
     immutable: bool = False
     span: tuple[int, int, int] | None = None
+    made_s: float = 0.0
     # Both wire forms of the head, with the instant at which the next second of age begins.
     scope_wire: tuple[float, tuple[Header, ...]] = (0.0, ())
     environ_wire: tuple[float, tuple[tuple[str, str], ...]] = (0.0, ())
@@ -80,6 +81,8 @@ class Fork(Struct, gc=False, eq=False, frozen=True):
     names: tuple[bytes, ...]
     stamp: int
     variants: tuple[Values, ...] = ()
+    # Who loses a fork loses all variants.
+    made_s: ClassVar[float] = 1.0
 
     @property
     def size_bytes(self) -> int:

@@ -57,7 +57,8 @@ class Cache(Intake):
         slot = self._peek(x.key)
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = x.started
         entry = slot.value
         if type(entry) is Fork:
             entry = self._variant(x, entry)
@@ -165,7 +166,8 @@ class Cache(Intake):
         slot = self._peek(fork.key(x.key, values_of(x, fork.names)))
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = x.started
         entry: Entry = slot.value
         return entry
 

@@ -239,6 +239,7 @@ def made(
         terms.strict,
         terms.immutable,
         _span(head) if answer.status == 206 else None,
+        now - x.started,
     )
 
 

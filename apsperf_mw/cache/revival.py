@@ -122,4 +122,6 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
         return None
     headers = stored_headers(answer, cache.maker.stripped)
-    return made(x, answer, headers, entry.body, began, monotonic())
+    renewed = made(x, answer, headers, entry.body, began, monotonic())
+    renewed.made_s = max(renewed.made_s, entry.made_s)  # what it takes to make it whole
+    return renewed

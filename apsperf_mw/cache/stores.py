@@ -48,13 +48,14 @@ class LocalStore:
         slot = self._driver.find(key)
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = monotonic()
         return slot.value if type(slot.value) is Result else None
 
-    def put(self, key: Key, result: Result) -> None:
-        """Keep a result, at once; one that does not fit is not kept."""
+    def put(self, key: Key, result: Result, cost_s: float = 0.0) -> None:
+        """Keep a result that took so long, at once; one that does not fit is not kept."""
         size = result.size_bytes + OVERHEAD_BYTES + len(frame(key))
-        self._driver.keep(key, result, size, result.stale_until - monotonic())
+        self._driver.keep(key, result, size, result.stale_until - monotonic(), cost_s)
 
     async def read(self, key: Key) -> Result | None:
         """As `peek`."""

@@ -175,8 +175,8 @@ class Slot(Struct, gc=False, eq=False):
     """An object that a local driver keeps; instants are on the monotonic clock.
 
     A reader counts its use by `hits += 1` and `used = now`; threads may lose a count. `cost_s` is
-    what it took to make. The rest is the eviction policy's: `uses` before this value, `seen` and
-    `number`.
+    what it took to make. The rest is the eviction policy's: `uses` before this value, `seen`,
+    `number` and `due`.
     """
 
     value: Any
@@ -188,6 +188,7 @@ class Slot(Struct, gc=False, eq=False):
     uses: int = 0
     seen: int = 0
     number: int = 0
+    due: float = 0.0
 
 
 class LocalDriver(Driver):
@@ -198,11 +199,16 @@ class LocalDriver(Driver):
 
     @abstractmethod
     def find(self, key: Hashable) -> Slot | None:
-        """What is kept under the key, even past its time; the reader sets `visited`."""
+        """What is kept under the key, even past its time; the reader marks its use."""
 
     @abstractmethod
-    def keep(self, key: Hashable, value: object, size_bytes: int, ttl_s: float) -> bool:
-        """Keep an object of that size for at most `ttl_s`; False where it is too large."""
+    def keep(
+        self, key: Hashable, value: object, size_bytes: int, ttl_s: float, cost_s: float = 0.0
+    ) -> bool:
+        """Keep an object of that size for at most `ttl_s`; False where it is too large.
+
+        `cost_s` is what it took to make; 0 says that nobody knows.
+        """
 
     @abstractmethod
     def drop(self, key: Hashable) -> bool:
@@ -210,4 +216,4 @@ class LocalDriver(Driver):
 
     @abstractmethod
     def stats(self) -> dict[str, int]:
-        """`entries`, `size_bytes` and `evictions`."""
+        """`entries`, `size_bytes` and `evictions`; more where there is more to tell."""

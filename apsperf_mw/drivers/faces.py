@@ -61,13 +61,15 @@ class LocalFace:
         slot = self._driver.find(key)
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = monotonic()
         record: Record = slot.value
         return record
 
     def put(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record, at once; one that does not fit is not kept."""
-        self._driver.keep(key, record, record.size_bytes + key_bytes(key), ttl_s)
+        size_bytes = record.size_bytes + key_bytes(key)
+        self._driver.keep(key, record, size_bytes, ttl_s, record.made_s)
 
     async def read(self, key: Key) -> Record | None:
         """As `peek`."""

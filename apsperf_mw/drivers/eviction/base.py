@@ -1,4 +1,4 @@
-"""What all eviction policies share: the bounds, the counts, and who goes first."""
+"""What all eviction policies share: the bounds, the counts, and that the expired go first."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from apsperf_mw.drivers.base import Slot
 
-# Notes of keys that are no more are swept out when there are more of them than of live ones.
-SPARE_NOTES = 64
-
 
 class Eviction(Cache):  # type: ignore[type-arg]
     """A mapping of keys to slots that never holds more than so many bytes and entries.
@@ -27,12 +24,10 @@ class Eviction(Cache):  # type: ignore[type-arg]
     Writers take turns. A value is put in the place of an older one at once, so that no reader
     misses both.
 
-    A policy says what it must note of a new entry (`note`), of one that has gone (`forget`), and
-    which goes next (`victim`). A third party's is a subclass that is called with the two bounds.
+    A policy is a subclass, called with the two bounds. It is told of entries that are new
+    (`enter`), put in the place of another (`renew`) or gone (`forget`), and asked which goes next
+    (`victim`).
     """
-
-    # What one key takes beside its value, in bytes; the most that any of ours takes on CPython.
-    slot_bytes = 512
 
     def __init__(
         self, max_bytes: int, max_entries: int, timer: Callable[[], float] = monotonic
@@ -46,87 +41,108 @@ class Eviction(Cache):  # type: ignore[type-arg]
         self.expired = 0
         self.stores = 0
         self._past_hits = 0
+        self._count = 0
         self._timer = timer
         self._expiry = Expiry()
 
-    def note(self, key: Hashable, slot: Slot, old: Slot | None) -> None:
-        """An entry is about to be placed, it may be over an older one of its key."""
-
-    def forget(self, key: Hashable, slot: Slot) -> None:
-        """An entry has been evicted or removed."""
+    @abstractmethod
+    def enter(self, key: Hashable, slot: Slot) -> None:
+        """A new entry is about to be placed; its `number` is greater than any before."""
 
     @abstractmethod
     def victim(self) -> Hashable:
         """The key that is evicted next; there is one."""
 
-    def clear_notes(self) -> None:
-        """Nothing is kept any more: forget what was noted."""
+    def renew(self, slot: Slot, old: Slot) -> None:
+        """A slot is about to be placed over an older one, whose number it has got."""
+
+    def forget(self, key: Hashable, slot: Slot) -> None:
+        """An entry is gone, evicted or removed."""
+
+    def tidy(self) -> None:
+        """Entries went that `victim` had not named: drop notes of them where there are many."""
 
     def place(self, key: Hashable, slot: Slot, now: float) -> bool:
         """Keep a slot; False, and an older one is dropped, where it is larger than all the room."""
-        slots = self.slots
-        old = slots.get(key)
-        grown = slot.size_bytes if old is None else slot.size_bytes - old.size_bytes
-        if self.size_bytes + grown > self.max_bytes or (
-            old is None and len(slots) >= self.max_entries
-        ):
+        old = self.slots.get(key)
+        grown = slot.size_bytes
+        if old is not None:
+            grown -= old.size_bytes
+        elif len(self.slots) >= self.max_entries:
+            self._evict(now)
+        if self.size_bytes + grown > self.max_bytes:
             if not self._make_room(key, slot.size_bytes, now):
                 return False
-            old = slots.get(key)
+            old = self.slots.get(key)
             grown = slot.size_bytes if old is None else slot.size_bytes - old.size_bytes
         slot.used = now
         self.stores += 1
-        if old is None:
-            self._expiry.add(key, slot.deadline, now)
-        else:
-            self._past_hits += old.hits
-            if slot.deadline < old.deadline:  # a later one is found when the earlier comes
-                self._expiry.add(key, slot.deadline, now)
-        self.note(key, slot, old)
-        slots[key] = slot
         self.size_bytes += grown
+        if old is None:
+            self._count += 1
+            slot.number = self._count
+            self._expiry.add(key, slot, now)
+            self.enter(key, slot)
+        else:
+            self._renew(key, slot, old, now)
+        self.slots[key] = slot
+        return True
+
+    def remove(self, key: Hashable) -> bool:
+        """Forget a key; whether there was one."""
+        if key not in self.slots:
+            return False
+        self._take_out(key)
+        self.tidy()
         return True
 
     def hits(self) -> int:
-        """How often anything was read; counts every entry."""
+        """How often anything was read; goes through all entries."""
         return self._past_hits + sum([slot.hits for slot in list(self.slots.values())])
 
     def _make_room(self, key: Hashable, size_bytes: int, now: float) -> bool:
         """Evict until it fits; the key's older value may be among what goes."""
         slots = self.slots
         if size_bytes > self.max_bytes:
-            if key in slots:
-                self._remove(key)
+            self.remove(key)
             return False
         while slots:
             old = slots.get(key)
-            held, count = (0, 0) if old is None else (old.size_bytes, 1)
-            fits = self.size_bytes - held + size_bytes <= self.max_bytes
-            if fits and len(slots) - count < self.max_entries:
+            held = 0 if old is None else old.size_bytes
+            if self.size_bytes - held + size_bytes <= self.max_bytes:
                 break
             self._evict(now)
         return True
 
+    def _renew(self, key: Hashable, slot: Slot, old: Slot, now: float) -> None:
+        """Have the slot take on what was noted of an older one, and count as used since."""
+        self._past_hits += old.hits
+        slot.number = old.number
+        slot.due = old.due
+        slot.seen = -1
+        if slot.deadline < old.deadline:
+            self._expiry.drop(old)
+            self._expiry.add(key, slot, now)
+        self.renew(slot, old)
+
     def _evict(self, now: float) -> tuple[Hashable, Slot]:
         expiry = self._expiry
-        if expiry.noted > 2 * len(self.slots) + SPARE_NOTES:
-            expiry.rebuild(self.slots, now)
         key = expiry.take(self.slots, now) if expiry.first <= now else None
         if key is None:
             key = self.victim()
             self.evictions += 1
-        else:
-            self.expired += 1
-        return key, self._remove(key)
+            return key, self._take_out(key)
+        self.expired += 1
+        slot = self._take_out(key)
+        self.tidy()
+        return key, slot
 
-    def _remove(self, key: Hashable) -> Slot:
+    def _take_out(self, key: Hashable) -> Slot:
         slot = self.slots.pop(key)
         self.size_bytes -= slot.size_bytes
         self._past_hits += slot.hits
+        self._expiry.drop(slot)
         self.forget(key, slot)
-        if not self.slots:
-            self._expiry.clear()
-            self.clear_notes()
         return slot
 
     # The mapping, as `cachetools.Cache` has it.
@@ -139,7 +155,8 @@ class Eviction(Cache):  # type: ignore[type-arg]
             raise ValueError("value too large")
 
     def __delitem__(self, key: Hashable) -> None:
-        self._remove(key)
+        if not self.remove(key):
+            raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
         return key in self.slots

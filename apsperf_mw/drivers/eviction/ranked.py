@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush, heapreplace
-from itertools import count
 from typing import TYPE_CHECKING
 
-from apsperf_mw.drivers.eviction.base import SPARE_NOTES, Eviction
+from apsperf_mw.drivers.eviction.base import Eviction
 from apsperf_mw.drivers.eviction.ghosts import Ghosts
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 # Entries ranked anew for one eviction at most, so that it takes no longer than a millisecond.
 MOST_RANKED = 500
+# Tickets of entries that are no more are sorted out when there are more of them than good ones.
+SPARE_TICKETS = 64
 
 
 class Ranked(Eviction):
@@ -29,53 +30,43 @@ class Ranked(Eviction):
 
     def __init__(self, max_bytes: int, max_entries: int) -> None:
         super().__init__(max_bytes, max_entries)
+        self.lowest = 0.0  # the rank of what was named as a victim last
         self._heap: list[Ticket] = []
-        self._numbers = count(1)
 
     def rank(self, slot: Slot) -> float:
-        """Where an entry stands now; called once its uses have changed."""
+        """Where an entry stands now."""
         raise NotImplementedError
 
-    def note(self, key: Hashable, slot: Slot, old: Slot | None) -> None:
+    def enter(self, key: Hashable, slot: Slot) -> None:
         """Give the entry a ticket."""
-        if old is not None:
-            slot.number = old.number
-            slot.seen = -1
-            return
-        heap = self._heap
-        if len(heap) > 2 * len(self.slots) + SPARE_NOTES:
-            self._compact()
-        slot.number = number = next(self._numbers)
-        heappush(heap, (self.rank(slot), number, key))
+        heappush(self._heap, (self.rank(slot), slot.number, key))
 
     def victim(self) -> Hashable:
-        """What ranks lowest."""
+        """What ranks lowest; its ticket is taken off."""
         heap, slots = self._heap, self.slots
-        ranked = 0
+        left = MOST_RANKED
         while True:
             _, number, key = heap[0]
             slot = slots.get(key)
             if slot is None or slot.number != number:
                 heappop(heap)
-                continue
-            if slot.hits == slot.seen or ranked >= MOST_RANKED:
+            elif slot.hits != slot.seen and left:
+                left -= 1
+                slot.seen = slot.hits
+                heapreplace(heap, (self.rank(slot), number, key))
+            else:
+                self.lowest = heappop(heap)[0]
                 return key
-            slot.seen = slot.hits
-            ranked += 1
-            heapreplace(heap, (self.rank(slot), number, key))
 
-    def clear_notes(self) -> None:
-        """Forget all tickets."""
-        self._heap.clear()
+    def tidy(self) -> None:
+        """Sort out the tickets where most are of entries that are no more."""
+        if len(self._heap) > 2 * len(self.slots) + SPARE_TICKETS:
+            self._heap[:] = [each for each in self._heap if self._is_good(each)]
+            heapify(self._heap)
 
-    def _compact(self) -> None:
-        good = []
-        for ticket in self._heap:
-            slot = self.slots.get(ticket[2])
-            if slot is not None and slot.number == ticket[1]:
-                good.append(ticket)
-        self._heap[:] = good
-        heapify(self._heap)
+    def _is_good(self, ticket: Ticket) -> bool:
+        slot = self.slots.get(ticket[2])
+        return slot is not None and slot.number == ticket[1]
 
 
 class LRU(Ranked):
@@ -89,8 +80,8 @@ class LRU(Ranked):
 class GDSF(Ranked):
     """Evicts what is worth least: uses times the cost to make it anew, for its share of the room.
 
-    An entry ranks at the clock plus its worth; the clock is the rank of what went last, so that
-    what is used no more sinks. The size counts as the share of the bound that it takes more of.
+    An entry ranks at the clock plus its worth; the clock is `lowest`, the rank of what went last,
+    so that what is used no more sinks. The size counts as the share of the bound that it takes more of.
     How often was used what has gone is remembered for a while.
 
     Cherkasova, Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy
@@ -99,27 +90,25 @@ class GDSF(Ranked):
 
     def __init__(self, max_bytes: int, max_entries: int) -> None:
         super().__init__(max_bytes, max_entries)
-        self._clock = 0.0
         self._least_bytes = max_bytes / max_entries
         self._ghosts = Ghosts()
 
     def rank(self, slot: Slot) -> float:
         """The clock plus the worth."""
-        size = slot.size_bytes
-        share = size if size > self._least_bytes else self._least_bytes
-        return self._clock + (slot.uses + slot.hits) * slot.cost_s / share
+        size: float = slot.size_bytes
+        if size < self._least_bytes:
+            size = self._least_bytes
+        return self.lowest + (slot.uses + slot.hits) * slot.cost_s / size
 
-    def note(self, key: Hashable, slot: Slot, old: Slot | None) -> None:
+    def enter(self, key: Hashable, slot: Slot) -> None:
         """Count this use with those that are remembered."""
-        slot.uses = (self._ghosts.recall(key) if old is None else old.uses + old.hits) + 1
-        super().note(key, slot, old)
+        slot.uses = self._ghosts.recall(key) + 1
+        heappush(self._heap, (self.rank(slot), slot.number, key))
+
+    def renew(self, slot: Slot, old: Slot) -> None:
+        """Count this use with those of the older value."""
+        slot.uses = old.uses + old.hits + 1
 
     def forget(self, key: Hashable, slot: Slot) -> None:
         """Remember how often it was used: it may come again."""
         self._ghosts.keep(key, slot.uses + slot.hits, len(self.slots))
-
-    def victim(self) -> Hashable:
-        """What is worth least."""
-        key = super().victim()
-        self._clock = max(self._clock, self._heap[0][0])
-        return key

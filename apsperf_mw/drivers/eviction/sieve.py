@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import count
 from typing import TYPE_CHECKING
 
-from apsperf_mw.drivers.eviction.base import SPARE_NOTES, Eviction
+from apsperf_mw.drivers.eviction.base import Eviction
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from apsperf_mw.drivers.base import Slot
 
+    Ticket = tuple[int, Hashable]
+
 # Entries that the hand passes for one eviction at most, so that it takes no longer than a
 # millisecond.
-MOST_PASSED = 2000
+MOST_PASSED = 1000
+# Tickets of entries that are no more are sorted out when there are more of them than good ones.
+SPARE_TICKETS = 64
 
 
 class Sieve(Eviction):
@@ -29,53 +32,41 @@ class Sieve(Eviction):
 
     def __init__(self, max_bytes: int, max_entries: int) -> None:
         super().__init__(max_bytes, max_entries)
-        self._ahead: deque[tuple[Hashable, int]] = deque()
-        self._passed: deque[tuple[Hashable, int]] = deque()
-        self._numbers = count(1)
+        self._ahead: deque[Ticket] = deque()
+        self._passed: deque[Ticket] = deque()
 
-    def note(self, key: Hashable, slot: Slot, old: Slot | None) -> None:
-        """Queue a new entry; an overwrite keeps its place, and is a use."""
-        if old is not None:
-            slot.number = old.number
-            slot.seen = -1
-            return
-        if len(self._ahead) + len(self._passed) > 2 * len(self.slots) + SPARE_NOTES:
-            self._compact()
-        slot.number = number = next(self._numbers)
-        self._ahead.append((key, number))
+    def enter(self, key: Hashable, slot: Slot) -> None:
+        """Queue a new entry."""
+        self._ahead.append((slot.number, key))
 
     def victim(self) -> Hashable:
         """The first that the hand meets which was not used."""
-        slots = self.slots
-        passed = 0
+        left = MOST_PASSED
         while True:
-            key, number = ticket = self._ahead.popleft()
-            slot = slots.get(key)
-            if slot is not None and slot.number == number:
-                if slot.hits == slot.seen or passed >= MOST_PASSED:
-                    self._wrap()
-                    return key
+            ticket = self._ahead.popleft()
+            number, key = ticket
+            slot = self.slots.get(key)
+            good = slot is not None and slot.number == number
+            spared = good and slot.hits != slot.seen and left > 0
+            if spared:
+                left -= 1
                 slot.seen = slot.hits
-                passed += 1
                 self._passed.append(ticket)
-            self._wrap()
+            if not self._ahead:
+                self._ahead, self._passed = self._passed, self._ahead
+            if good and not spared:
+                return key
 
-    def clear_notes(self) -> None:
-        """Empty the queue."""
-        self._ahead.clear()
-        self._passed.clear()
-
-    def _wrap(self) -> None:
+    def tidy(self) -> None:
+        """Sort out the tickets where most are of entries that are no more."""
+        if len(self._ahead) + len(self._passed) <= 2 * len(self.slots) + SPARE_TICKETS:
+            return
+        self._ahead, self._passed = (
+            deque(filter(self._is_good, queue)) for queue in (self._ahead, self._passed)
+        )
         if not self._ahead:
             self._ahead, self._passed = self._passed, self._ahead
 
-    def _compact(self) -> None:
-        for queue in (self._passed, self._ahead):
-            good = [each for each in queue if self._is_good(*each)]
-            queue.clear()
-            queue.extend(good)
-        self._wrap()
-
-    def _is_good(self, key: Hashable, number: int) -> bool:
-        slot = self.slots.get(key)
-        return slot is not None and slot.number == number
+    def _is_good(self, ticket: Ticket) -> bool:
+        slot = self.slots.get(ticket[1])
+        return slot is not None and slot.number == ticket[0]
