@@ -27,7 +27,7 @@ def strategy(kind: str, name: str, ours: Mapping[str, object]) -> object:
         return ours[name]
     found = _point(kind, name)
     if found is None:
-        known = ", ".join(names(kind, ours))
+        known = ", ".join(offered(kind, ours))
         raise SettingError(f"{kind} strategy {name!r} is not known; known: {known}")
     try:
         return found.load()
@@ -35,15 +35,15 @@ def strategy(kind: str, name: str, ours: Mapping[str, object]) -> object:
         raise SettingError(f"{kind} strategy {name!r}: {found.value}: {fault}") from fault
 
 
-def names(kind: str, ours: Iterable[str] = ()) -> list[str]:
+def offered(kind: str, ours: Iterable[str] = ()) -> list[str]:
     """The names of all strategies of a kind."""
     begin = f"{kind}."
-    offered = {each.name.removeprefix(begin) for each in _offered() if each.name.startswith(begin)}
-    return sorted({*ours, *offered})
+    found = {each.name.removeprefix(begin) for each in _points() if each.name.startswith(begin)}
+    return sorted({*ours, *found})
 
 
 def _point(kind: str, name: str) -> EntryPoint | None:
-    for each in _offered():
+    for each in _points():
         if each.name == f"{kind}.{name}":
             return each
     if ":" not in name:
@@ -53,7 +53,7 @@ def _point(kind: str, name: str) -> EntryPoint | None:
     return EntryPoint(name=name, value=name, group=GROUP)
 
 
-def _offered() -> tuple[EntryPoint, ...]:
+def _points() -> tuple[EntryPoint, ...]:
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=GROUP))

@@ -15,6 +15,7 @@ from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import Settings, catalogue, flatten, load, table
 
 NOWHERE = Path(__file__).parent / "no-such-directory"
+STRATEGY = "name of a strategy or module:object"
 MEMORY = "memory://?max_bytes=67108864&max_entries=65536"
 CREDENTIALS = (
     "x-api-key",
@@ -86,6 +87,7 @@ ALL = [
         "APSPERF_CACHE__REQUEST_DIRECTIVES",
     ),
     ("cache.min_uses", COUNT, 1, "APSPERF_CACHE__MIN_USES"),
+    ("cache.admission", STRATEGY, "uses", "APSPERF_CACHE__ADMISSION"),
     ("cache.status_key", "true or false", False, "APSPERF_CACHE__STATUS_KEY"),
     ("cache.status_header", "true or false", True, "APSPERF_CACHE__STATUS_HEADER"),
     ("cache.keep_tag_headers", "true or false", False, "APSPERF_CACHE__KEEP_TAG_HEADERS"),
@@ -99,6 +101,7 @@ ALL = [
         (),
         "APSPERF_CACHE__ROUTES",
     ),
+    ("cache.key", STRATEGY, "query", "APSPERF_CACHE__KEY"),
     ("cache.sort_query", "true or false", False, "APSPERF_CACHE__SORT_QUERY"),
     (
         "cache.ignore_params",

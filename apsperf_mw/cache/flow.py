@@ -50,7 +50,6 @@ class Cache(Intake):
     def __init__(self, settings: Settings, driver: Driver | AsyncDriver) -> None:
         super().__init__(settings)
         self._peek: Peek = driver.find if isinstance(driver, LocalDriver) else _nothing
-        self._admits = settings.cache.min_uses > 1
 
     def glance(self, x: Exchange) -> Entry | None:
         """A fresh entry from an in-process driver, at once; None says nothing."""
@@ -93,8 +92,8 @@ class Cache(Intake):
             return False
         x.result = "miss"
         x.flight = flight
-        if self._admits:
-            self.count(key)
+        if self.admission is not None:
+            self.admission.count(key)
         return True
 
     async def arrive(self, x: Exchange, face: Face) -> Entry | None:
@@ -112,8 +111,8 @@ class Cache(Intake):
                 return await self._find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
-        if self._admits:
-            self.count(x.key)
+        if self.admission is not None:
+            self.admission.count(x.key)
         return await self._fly(x, face, x.key)
 
     async def _fly(self, x: Exchange, face: Face, key: Key) -> Entry | None:

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.chosen import admission, query_form
 from apsperf_mw.cache.entry import Fork
 from apsperf_mw.cache.flights import Flight, Flights, Outcome
 from apsperf_mw.cache.keys import neighbours
@@ -18,7 +19,6 @@ from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
 from apsperf_mw.drivers.faces import LocalFace
-from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -44,14 +44,11 @@ class Intake:
         self.settings = settings
         self.tags = Tags()
         self.flights = Flights()
-        keyed = settings.cache
-        self.query_form = QueryForm(
-            sort=keyed.sort_query, ignore=keyed.ignore_params, only=keyed.only_params
-        )
+        self.query_form = query_form(settings.cache)
+        self.admission = admission(settings.cache)
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache, self.tags.spares)
         self._unstorable: dict[tuple[Key, int], float] = {}
-        self._uses: dict[int, int] = {}
 
     def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
         """The app's response has begun: whether it will be stored.
@@ -155,22 +152,13 @@ class Intake:
         length = -1 if answer.length is None else answer.length
         x.tape = Tape(answer, self.settings.cache.max_entry_bytes, length, chunks=[])
 
-    def count(self, key: Key) -> None:
-        """Count a request of a URL, where only what is asked for often is stored."""
-        uses, enough = self._uses, self.settings.cache.min_uses
-        if len(uses) >= MOST_NOTES:
-            uses = {name: times for name, times in uses.items() if times >= enough}
-            self._uses = uses = uses if len(uses) < MOST_NOTES // 2 else {}
-        name = hash(key)
-        uses[name] = min(uses.get(name, 0) + 1, enough)
-
     def _refusal(self, x: Exchange, flight: Flight) -> str:
         """Why the request, whatever its response, does not have it stored; else empty."""
         if refuses_storing(x):
             return "request"
-        enough = self.settings.cache.min_uses
-        known = enough <= 1 or x.stale is not None
-        return "" if known or self._uses.get(hash(flight.key), 0) >= enough else "uses"
+        if self.admission is None or x.stale is not None or self.admission.admits(flight.key):
+            return ""
+        return "uses"
 
     def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
         x.detail = reason

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from apsperf_mw.errors import SettingError
+from apsperf_mw.strategies import offered, strategy
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
@@ -28,7 +29,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 class Rule(Struct, frozen=True):
     """What `@cached` or a path pattern says of responses that say nothing themselves.
 
-    `ttl` is a class or seconds, or gives one of them for a status and its fields. `statuses`
+    `ttl` is a class or seconds, or gives one of them for a status and its fields; `rule` takes
+    the name of such a strategy too. `statuses`
     have lifetimes of their own. `shared` says that cookies do not matter.
     """
 
@@ -86,7 +88,7 @@ def rule(
         # A request in the background has nothing of the client that a function could look at.
         raise _refused("stale_while_revalidate", stale_while_revalidate, "0 together with key")
     return Rule(
-        ttl if callable(ttl) else _checked_ttl(ttl),
+        _lifetime(ttl),
         _checked_tags(tags),
         shared,
         tuple(map(str.lower, names)) + (() if key is None else (selector(key),)),
@@ -115,10 +117,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
 
 
+def _lifetime(ttl: object) -> TTL | Callable[[int, Mapping[str, str]], TTL]:
+    """What `ttl` says; a name that is no class is a strategy's."""
+    if isinstance(ttl, str) and ttl not in TTL_CLASSES and (":" in ttl or ttl in offered("ttl")):
+        ttl = strategy("ttl", ttl, {})
+        if not callable(ttl):
+            raise _refused("ttl", ttl, "a strategy that is a function of status and fields")
+    return ttl if callable(ttl) else _checked_ttl(ttl)
+
+
 def _checked_ttl(ttl: object) -> TTL:
     if (isinstance(ttl, str) and ttl in TTL_CLASSES) or (_is_number(ttl) and ttl > 0):  # type: ignore[operator]
         return ttl  # type: ignore[return-value]
-    known = ", ".join(TTL_CLASSES)
+    known = ", ".join((*TTL_CLASSES, *offered("ttl")))
     raise _refused("ttl", ttl, f"{known} or seconds above 0")
 
 

@@ -37,6 +37,10 @@ DriverName = Annotated[
     Meta(title="driver name, URL or module:factory", pattern=rf"\A(?:{_URL}|{_FACTORY}|{_NAME})\Z"),
 ]
 
+StrategyName = Annotated[
+    str, Meta(title="name of a strategy or module:object", pattern=rf"\A(?:{_FACTORY}|{_NAME})\Z")
+]
+
 _Token = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]  # RFC 9110 §5.6.2
 HeaderNames = Annotated[
     tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
@@ -121,6 +125,10 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     min_uses: Annotated[
         Count, Meta(description="Requests of a URL before its response is stored.")
     ] = 1
+    admission: Annotated[
+        StrategyName,
+        Meta(description="What says which responses are worth storing; `uses` goes by `min_uses`."),
+    ] = "uses"
     status_key: Annotated[
         bool, Meta(description="Say in `Cache-Status` under which key; for debugging.")
     ] = False
@@ -183,6 +191,10 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="Rules by path pattern, for responses that say nothing themselves.",
         ),
     ] = ()
+    key: Annotated[
+        StrategyName,
+        Meta(description="What brings queries into a form; `query` goes by the settings below."),
+    ] = "query"
     sort_query: Annotated[
         bool, Meta(description="Let the order of query parameters not count in keys.")
     ] = False

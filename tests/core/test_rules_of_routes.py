@@ -81,7 +81,7 @@ def test_tags_do_not_pile_up_with_304s(wrap: Wrap, clock: Clock) -> None:
         clock.move(61)
     client.ask()
     driver: Any = client.suite.driver("cache")
-    assert [slot.value.tags for slot in driver._cache.queue.values()] == [("song", "album")]
+    assert [slot.value.tags for slot in driver._cache.slots.values()] == [("song", "album")]
 
 
 def by_tenant(x: Exchange) -> bytes:

@@ -129,7 +129,7 @@ def test_a_flood_of_agents_leaves_64_variants(wrap: Wrap) -> None:
         client.ask(headers={"User-Agent": str(number)})
     driver = client.suite.driver("cache")
     assert driver.stats()["entries"] == 64 + 1  # type: ignore[union-attr]
-    slots = driver._cache.queue.values()  # type: ignore[union-attr]
+    slots = driver._cache.slots.values()  # type: ignore[union-attr]
     forks = [slot.value for slot in slots if isinstance(slot.value, Fork)]
     assert [len(fork.variants) for fork in forks] == [64]
     assert client.ask(headers={"User-Agent": "199"}).cache.hit
