@@ -117,7 +117,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
 
 
-def _lifetime(ttl: object) -> TTL | Callable[[int, Mapping[str, str]], TTL]:
+def _lifetime(ttl: Any) -> TTL | Callable[[int, Mapping[str, str]], TTL]:
     """What `ttl` says; a name that is no class is a strategy's."""
     if isinstance(ttl, str) and ttl not in TTL_CLASSES and (":" in ttl or ttl in offered("ttl")):
         ttl = strategy("ttl", ttl, {})

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Self
 
 from apsperf_mw.drivers.base import LocalDriver, Slot
 from apsperf_mw.drivers.eviction import POLICIES, Eviction
-from apsperf_mw.strategies import strategy
 from apsperf_mw.errors import DriverError, SettingError
 from apsperf_mw.runtime.forks import watch
 from apsperf_mw.runtime.threads import RLock
+from apsperf_mw.strategies import strategy
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

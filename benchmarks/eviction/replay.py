@@ -40,9 +40,7 @@ def room(trace: Trace, percent: int, *, by_bytes: bool) -> int:
     return max(1, footprint * percent // 100)
 
 
-def replay(
-    trace: Trace, contender: Contender, percent: int, *, by_bytes: bool, alike: bool
-) -> Run:
+def replay(trace: Trace, contender: Contender, percent: int, *, by_bytes: bool, alike: bool) -> Run:
     """Ask for everything in turn, and put what was not there; `alike` are the fill times."""
     cache = contender.cache(room(trace, percent, by_bytes=by_bytes), by_bytes=by_bytes)
     fills = [USUAL_S] * len(trace.sizes) if alike else trace.fills_s

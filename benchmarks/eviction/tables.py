@@ -124,7 +124,8 @@ def bars(outcome: Outcome) -> str:
     for bound in ("entries", "bytes"):
         if _rows(outcome, bound, "alike"):
             most = worst(outcome, OURS, bound)
-            rows.append((f"any trace, by {bound}", "", f"{most:.4f}", against_bar(most, 1.0, "LRU")))
+            cells = f"{most:.4f}", against_bar(most, 1.0, "LRU")
+            rows.append((f"any trace, by {bound}", "", *cells))
     hit = outcome.hit_ns[OURS] / outcome.hit_ns[BASE.name]
     rows.append(("CPU of a hit", "", f"{hit:.2f}", against_bar(hit, HIT_BAR, "LRU")))
     return table((OURS, "room", "to LRU", "bar"), rows)

@@ -65,5 +65,4 @@ def test_the_process_grows_by_no_more_than_the_bound_allows(policy: str) -> None
     command = [sys.executable, "-c", CODE, policy, str(bound), str(keys())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
     assert float(done.stdout) <= MOST_GROWTH

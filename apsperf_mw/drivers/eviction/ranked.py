@@ -81,8 +81,8 @@ class GDSF(Ranked):
     """Evicts what is worth least: uses times the cost to make it anew, for its share of the room.
 
     An entry ranks at the clock plus its worth; the clock is `lowest`, the rank of what went last,
-    so that what is used no more sinks. The size counts as the share of the bound that it takes more of.
-    How often was used what has gone is remembered for a while.
+    so that what is used no more sinks. The size counts as the share of the bound that it takes
+    more of. How often was used what has gone is remembered for a while.
 
     Cherkasova, Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy
     (1998), on Cao and Irani's GreedyDual-Size (1997).

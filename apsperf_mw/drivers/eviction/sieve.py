@@ -43,18 +43,18 @@ class Sieve(Eviction):
         """The first that the hand meets which was not used."""
         left = MOST_PASSED
         while True:
-            ticket = self._ahead.popleft()
-            number, key = ticket
+            number, key = ticket = self._ahead.popleft()
             slot = self.slots.get(key)
-            good = slot is not None and slot.number == number
-            spared = good and slot.hits != slot.seen and left > 0
-            if spared:
+            if slot is not None and slot.number != number:
+                slot = None
+            spared = slot is not None and slot.hits != slot.seen and left > 0
+            if slot is not None and spared:
                 left -= 1
                 slot.seen = slot.hits
                 self._passed.append(ticket)
             if not self._ahead:
                 self._ahead, self._passed = self._passed, self._ahead
-            if good and not spared:
+            if slot is not None and not spared:
                 return key
 
     def tidy(self) -> None:
