@@ -66,7 +66,8 @@ class MemoryDriver(LocalDriver):
             self.drop(key)
             return False
         now = monotonic()
-        cost_s = min(max(cost_s, LEAST_COST_S), MOST_COST_S) if cost_s else USUAL_COST_S
+        if not LEAST_COST_S <= cost_s <= MOST_COST_S:
+            cost_s = bounded(cost_s)
         slot = Slot(value, size_bytes + SLOT_BYTES, now + ttl_s, cost_s)
         with self._lock:
             return self._cache.place(key, slot, now)
@@ -139,6 +140,11 @@ class MemoryDriver(LocalDriver):
             "stores": cache.stores,
             "hits": cache.hits(),
         }
+
+
+def bounded(cost_s: float) -> float:
+    """What it took to make a value, as far as it counts."""
+    return min(max(cost_s, LEAST_COST_S), MOST_COST_S) if cost_s > 0.0 else USUAL_COST_S
 
 
 def policy_of(name: str) -> type[Eviction]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-# A cell of 32 bits: a mark of the key, the period in which it was evicted, its uses.
-COUNT_BITS, PERIOD_BITS, MARK_BITS = 8, 8, 16
-MOST = (1 << COUNT_BITS) - 1
-PERIODS = (1 << PERIOD_BITS) - 1
+# A cell of 32 bits: 16 of the key's hash, the period in which it was evicted, its uses.
+MARK = 0xFFFF0000
+PERIODS = 0xFF
+MOST = 0xFF
 LEAST_CELLS = 256
 
 
@@ -24,33 +24,35 @@ class Ghosts:
 
     def __init__(self) -> None:
         self._cells = array("I")
-        self._mask = 0
+        self._size = self._bits = 0
+        self._mask = -1  # of a hash: the place in the table
         self._kept = 0
 
     def keep(self, key: Hashable, uses: int, entries: int) -> None:
         """Remember an evicted key; `entries` is how many there are."""
-        if len(self._cells) < 4 * entries or not self._mask:
+        if 4 * entries > self._size:
             self._grow(4 * entries)
-        self._kept += 1
+        self._kept = kept = self._kept + 1
         place = hash(key)
-        mark = (place >> 40) & 0xFFFF
-        period = (self._kept // len(self._cells)) & PERIODS
-        self._cells[place & self._mask] = (mark << 16) | (period << 8) | min(uses, MOST)
+        count = uses if uses < MOST else MOST
+        period = (kept >> self._bits) & PERIODS
+        self._cells[place & self._mask] = ((place >> 24) & MARK) | (period << 8) | count
 
     def recall(self, key: Hashable) -> int:
         """The uses of a key that was evicted, as far as they are remembered; else 0."""
-        if not self._mask:
+        if not self._kept:
             return 0
         place = hash(key)
         cell = self._cells[place & self._mask]
-        if cell >> 16 != (place >> 40) & 0xFFFF:
+        if (cell ^ (place >> 24)) & MARK:
             return 0
-        age = ((self._kept // len(self._cells)) - (cell >> 8)) & PERIODS
+        age = ((self._kept >> self._bits) - (cell >> 8)) & PERIODS
         return (cell & MOST) >> age
 
     def _grow(self, least: int) -> None:
         """A larger table; what the smaller one remembered is forgotten."""
-        cells = 1 << max(least - 1, LEAST_CELLS - 1).bit_length()
-        self._cells = array("I", bytes(4 * cells))
-        self._mask = cells - 1
+        self._bits = max(least - 1, LEAST_CELLS - 1).bit_length()
+        self._size = 1 << self._bits
+        self._mask = self._size - 1
+        self._cells = array("I", bytes(4 * self._size))
         self._kept = 0

@@ -102,8 +102,11 @@ class GDSF(Ranked):
 
     def enter(self, key: Hashable, slot: Slot) -> None:
         """Count this use with those that are remembered."""
-        slot.uses = self._ghosts.recall(key) + 1
-        heappush(self._heap, (self.rank(slot), slot.number, key))
+        slot.uses = uses = self._ghosts.recall(key) + 1
+        size: float = slot.size_bytes
+        if size < self._least_bytes:
+            size = self._least_bytes
+        heappush(self._heap, (self.lowest + uses * slot.cost_s / size, slot.number, key))
 
     def renew(self, slot: Slot, old: Slot) -> None:
         """Count this use with those of the older value."""
