@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from cachetools import Cache
 
 from apsperf_mw.drivers.base import LocalDriver, Slot
-from apsperf_mw.errors import DriverError
+from apsperf_mw.drivers.urls import url_options
 from apsperf_mw.runtime.forks import watch
 from apsperf_mw.runtime.threads import RLock
 
@@ -163,17 +163,3 @@ class MemoryDriver(LocalDriver):
             "size_bytes": int(cache.currsize),
             "evictions": cache.evictions,
         }
-
-
-def url_options(url: str, names: tuple[str, ...]) -> dict[str, int]:
-    """The whole-number options of a driver's URL; raises `DriverError` for any other."""
-    from urllib.parse import parse_qsl, urlsplit
-
-    options = {}
-    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if name not in names:
-            raise DriverError(f"{url}: unknown option {name!r}; accepted: {', '.join(names)}")
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise DriverError(f"{url}: {name} is {value!r}; accepted: a whole number above 0")
-        options[name] = int(value)
-    return options
