@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
+from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
@@ -117,7 +118,8 @@ class Suite:
 
     def face(self, make: MakeFace) -> Face:
         """The cache's driver as a shell of one kind reaches it."""
-        return make(self.driver("cache"), self.faults, self.settings.cache.namespace)
+        settings = self.settings.cache
+        return make(self.driver("cache"), self.faults, settings.namespace, Codec.of(settings))
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""

@@ -67,11 +67,20 @@ class Volume(Cache):  # type: ignore[misc]
         self._gate = gate
         self._turn = RLock()  # threads wait for each other here, and for processes at the database
         self._connections: WeakSet[Connection] = WeakSet()
-        super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
-        self._sql(f"PRAGMA user_version = {boot()}")
+        self._first = connect(self.path, creates=True)
+        self._make(directory)
         self.inode = inode(self.path)
+        self._local.con = self._first
+        self._connections.add(self._first)
         rows = self._sql("SELECT filename FROM Cache WHERE filename IS NOT NULL")
         self._disk.sweep({name for (name,) in rows})
+
+    def _make(self, directory: Path) -> None:
+        """Make the tables where they are not there; one transaction, so one wait for others."""
+        self._patiently(self._first.execute, "PRAGMA journal_mode = wal")
+        with self._transaction(self._first) as (sql, _):
+            super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
+            sql(f"PRAGMA user_version = {boot()}")
 
     @property
     def connected(self) -> bool:
@@ -91,10 +100,12 @@ class Volume(Cache):  # type: ignore[misc]
 
     @property
     def _con(self) -> Connection:
+        if not self.inode:  # it is being made
+            return self._first
         connection: Connection | None = getattr(self._local, "con", None)
         if connection is None:
             with self._gate:
-                connection = self._local.con = connect(self.path, creates=not self.inode)
+                connection = self._local.con = connect(self.path, creates=False)
                 self._connections.add(connection)
         return connection
 
@@ -217,7 +228,7 @@ class Volume(Cache):  # type: ignore[misc]
             sleep(0.0005 + random() * 0.002)  # noqa: S311
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection; diskcache does so when it has made the tables."""
         connection = getattr(self._local, "con", None)
         if connection is not None:
             self._local.con = None

@@ -203,6 +203,11 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_length=200,
         ),
     ] = ""
+    compression: Annotated[
+        Literal["none", "zlib", "zstd"],
+        Meta(description="How bodies are packed in stores outside the process."),
+    ] = "none"
+    compress_from_bytes: Annotated[Bytes, Meta(description="A shorter body is not packed.")] = 8192
     purge_file: Annotated[
         str,
         Meta(

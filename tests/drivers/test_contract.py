@@ -1,0 +1,58 @@
+"""Every driver of ours keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apsperf_mw.drivers.file import FileDriver
+from apsperf_mw.drivers.memory import MemoryDriver
+from apsperf_mw.testing.dicts import AsyncDictDriver, DictDriver
+from apsperf_mw.testing.drivers import AsyncDriverContract, DriverContract
+
+SMALL = 2_000_000
+
+
+class TestMemory(DriverContract):
+    def make(self) -> MemoryDriver:
+        return MemoryDriver()
+
+    def limited(self) -> tuple[MemoryDriver, int]:
+        return MemoryDriver(max_bytes=SMALL), SMALL
+
+
+class Filed(DriverContract):
+    """Drivers in a directory of the test's."""
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache"
+
+    def make(self) -> Any:
+        return FileDriver.from_url(f"file://{self.path}")
+
+    def reopen(self) -> Any:
+        return self.make()
+
+    def limited(self) -> tuple[Any, int]:
+        return FileDriver.from_url(f"file://{self.path}?max_bytes={SMALL}"), SMALL
+
+
+class TestFile(Filed):
+    pass
+
+
+class TestDict(DriverContract):
+    def make(self) -> DictDriver:
+        return DictDriver()
+
+
+class TestAsyncDict(AsyncDriverContract):
+    def make(self) -> AsyncDictDriver:
+        return AsyncDictDriver()
+
+
+class TestAsyncDictUnderTrio(TestAsyncDict):
+    backend = "trio"
