@@ -64,7 +64,7 @@ class Suite:
         self.settings = load(code, framework)[0] if settings is None else settings
         self.faults = Faults()
         self.routes = Routes(self.settings.cache.routes)
-        self.registry = Registry(self.settings.drivers)
+        self.registry = Registry(self.settings.drivers, self.settings.sealed)
         self.cache = Cache(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()

@@ -19,7 +19,7 @@ from apsperf_mw.drivers.file_connection import SETTINGS, connect, is_busy
 from apsperf_mw.drivers.file_disk import BytesDisk
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.drivers.file_place import inode
-from apsperf_mw.drivers.versions import versions_key
+from apsperf_mw.drivers.versions import stand_key, versions_key
 from apsperf_mw.errors import DriverError
 from apsperf_mw.runtime.threads import RLock
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 _ROW = "SELECT tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _OLD = "SELECT rowid, filename FROM Cache WHERE {} LIMIT ?"
 _OVER = _OLD.format("expire_time < ? ORDER BY expire_time")
-_OLDEST = _OLD.format("substr(tag, ?) <> ? ORDER BY store_time")
+_OLDEST = _OLD.format("substr(tag, ?) NOT IN (?, ?) ORDER BY store_time")
 _ANY = _OLD.format("rowid > 0 ORDER BY store_time")
-_VERSIONS = versions_key(b"")
+_LASTING = (-len(versions_key(b"")), versions_key(b""), stand_key(b""))
 
 
 class Row(NamedTuple):
@@ -166,7 +166,7 @@ class Volume(Cache):  # type: ignore[misc]
         while self.volume() > self.most_bytes:
             rows = (
                 sql(_OVER, (now, number)).fetchall()
-                or sql(_OLDEST, (-len(_VERSIONS), _VERSIONS, number)).fetchall()
+                or sql(_OLDEST, (*_LASTING, number)).fetchall()
                 or sql(_ANY, (number,)).fetchall()
             )
             if not rows:

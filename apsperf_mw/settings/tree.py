@@ -258,6 +258,25 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = False
 
 
+# As a token, but for the comma that parts the values of an environment variable.
+_Key = Annotated[str, Meta(pattern=r"\A[!-+\--~]{16,512}\Z")]
+Keys = Annotated[
+    tuple[_Key, ...],
+    Meta(title="list of texts of 16 to 512 visible characters, no comma", extra={"secret": True}),
+]
+
+
+class SealedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Drivers whose URL begins with `sealed+`."""
+
+    keys: Annotated[
+        Keys, Meta(description="Secrets of sealed drivers: the first seals, all of them open.")
+    ] = ()
+    encrypt: Annotated[
+        bool, Meta(description="Encipher what sealed drivers keep; needs `apsperf-mw[crypto]`.")
+    ] = False
+
+
 class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The cache of query results."""
 
@@ -325,6 +344,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: TTLSettings = TTLSettings()
     cache: CacheSettings = CacheSettings()
     admin: AdminSettings = AdminSettings()
+    sealed: SealedSettings = SealedSettings()
     database: DatabaseSettings = DatabaseSettings()
     timing: TimingSettings = TimingSettings()
     memory: MemorySettings = MemorySettings()

@@ -9,10 +9,14 @@ import pytest
 
 from apsperf_mw.drivers.file import FileDriver
 from apsperf_mw.drivers.memory import MemoryDriver
+from apsperf_mw.drivers.seal import Seals
+from apsperf_mw.drivers.sealed import sealed_driver
 from apsperf_mw.testing.dicts import AsyncDictDriver, DictDriver
 from apsperf_mw.testing.drivers import AsyncDriverContract, DriverContract
 
 SMALL = 2_000_000
+SECRET = "not so secret any more"
+SEALS = Seals([SECRET])
 
 
 class TestMemory(DriverContract):
@@ -44,6 +48,25 @@ class TestFile(Filed):
     pass
 
 
+class TestSealedFile(Filed):
+    def make(self) -> Any:
+        return sealed_driver(super().make(), SEALS)
+
+    def limited(self) -> tuple[Any, int]:
+        driver, most = super().limited()
+        return sealed_driver(driver, SEALS), most
+
+
+class TestEncipheredFile(TestSealedFile):
+    def make(self) -> Any:
+        return sealed_driver(Filed.make(self), Seals([SECRET], encrypts=True))
+
+
+class TestSealedMemory(DriverContract):
+    def make(self) -> Any:
+        return sealed_driver(MemoryDriver(), SEALS)
+
+
 class TestDict(DriverContract):
     def make(self) -> DictDriver:
         return DictDriver()
@@ -52,6 +75,11 @@ class TestDict(DriverContract):
 class TestAsyncDict(AsyncDriverContract):
     def make(self) -> AsyncDictDriver:
         return AsyncDictDriver()
+
+
+class TestSealedAsyncDict(AsyncDriverContract):
+    def make(self) -> Any:
+        return sealed_driver(AsyncDictDriver(), SEALS)
 
 
 class TestAsyncDictUnderTrio(TestAsyncDict):
