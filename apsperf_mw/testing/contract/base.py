@@ -79,8 +79,8 @@ class Child:
         self._reads, writes = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-            self._pid = os.fork()
-        if self._pid == 0:
+            self.pid = os.fork()
+        if self.pid == 0:
             _run(call, writes)
         os.close(writes)
 
@@ -88,7 +88,7 @@ class Child:
         """What the call returned; an `AssertionError` where it raised."""
         with os.fdopen(self._reads, "rb") as pipe:
             told = pipe.read()
-        _, status = os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         assert status == 0, told.decode("utf-8", "replace")
         return told
 
