@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from apsperf_mw.drivers.base import LocalDriver, Slot
 from apsperf_mw.drivers.eviction import POLICIES, Eviction
+from apsperf_mw.drivers.urls import url_texts, whole_number
 from apsperf_mw.errors import DriverError, SettingError
 from apsperf_mw.runtime.forks import watch
 from apsperf_mw.runtime.threads import RLock
@@ -46,7 +47,7 @@ class MemoryDriver(LocalDriver):
     @classmethod
     def from_url(cls, url: str) -> Self:
         """`memory://?max_bytes=67108864&max_entries=65536&policy=gdsf`; all may be left out."""
-        options = url_options(url, ("max_bytes", "max_entries", "policy"))
+        options = url_texts(url, ("max_bytes", "max_entries", "policy"))
         policy = options.pop("policy", DEFAULT_POLICY)
         numbers = {name: whole_number(url, name, value) for name, value in options.items()}
         try:
@@ -153,22 +154,3 @@ def policy_of(name: str) -> type[Eviction]:
     if isinstance(found, type) and issubclass(found, Eviction):
         return found
     raise SettingError(f"policy {name!r} is {found!r}; accepted: a subclass of Eviction")
-
-
-def url_options(url: str, names: tuple[str, ...]) -> dict[str, str]:
-    """The options of a driver's URL; raises `DriverError` for one that is not among the names."""
-    from urllib.parse import parse_qsl, urlsplit
-
-    options = {}
-    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if name not in names:
-            raise DriverError(f"{url}: unknown option {name!r}; accepted: {', '.join(names)}")
-        options[name] = value
-    return options
-
-
-def whole_number(url: str, name: str, value: str) -> int:
-    """The number that an option says; raises `DriverError` for anything else."""
-    if not (value.isascii() and value.isdigit() and int(value) > 0):
-        raise DriverError(f"{url}: {name} is {value!r}; accepted: a whole number above 0")
-    return int(value)

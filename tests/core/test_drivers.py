@@ -294,7 +294,7 @@ def test_an_unknown_driver_is_named_with_those_known(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("memory://?max_byte=1", ["max_byte", "max_bytes, max_entries"]),
+        ("memory://?max_byte=1", ["max_byte", "max_bytes, max_entries, policy"]),
         ("memory://?max_bytes=lots", ["max_bytes", "'lots'", "whole number above 0"]),
         ("memory://?max_bytes=-1", ["'-1'"]),
         ("memory://?max_entries=0", ["max_entries", "'0'"]),

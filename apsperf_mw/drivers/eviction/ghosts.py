@@ -30,11 +30,11 @@ class Ghosts:
 
     def keep(self, key: Hashable, uses: int, entries: int) -> None:
         """Remember an evicted key; `entries` is how many there are."""
-        if 4 * entries > self._size:
+        if 4 * entries >= self._size:
             self._grow(4 * entries)
         self._kept = kept = self._kept + 1
         place = hash(key)
-        count = uses if uses < MOST else MOST
+        count = min(MOST, uses)
         period = (kept >> self._bits) & PERIODS
         self._cells[place & self._mask] = ((place >> 24) & MARK) | (period << 8) | count
 
@@ -51,7 +51,7 @@ class Ghosts:
 
     def _grow(self, least: int) -> None:
         """A larger table; what the smaller one remembered is forgotten."""
-        self._bits = max(least - 1, LEAST_CELLS - 1).bit_length()
+        self._bits = max(least, LEAST_CELLS - 1).bit_length()
         self._size = 1 << self._bits
         self._mask = self._size - 1
         self._cells = array("I", bytes(4 * self._size))
