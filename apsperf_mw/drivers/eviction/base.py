@@ -68,7 +68,7 @@ class Eviction(Cache):  # type: ignore[type-arg]
         grown = slot.size_bytes
         if old is not None:
             grown -= old.size_bytes
-        elif len(self.slots) >= self.max_entries:
+        elif len(self.slots) >= self.max_entries and grown <= self.max_bytes:
             self._evict(now)
         if self.size_bytes + grown > self.max_bytes:
             if not self._make_room(key, slot.size_bytes, now):
