@@ -145,7 +145,7 @@ def test_a_variant_is_renewed_not_doubled(wrap: Wrap, clock: Any) -> None:
 
 
 def test_entries_make_room_for_others(wrap: Wrap) -> None:
-    small = {"memory": "memory://?max_entries=3"}
+    small = {"memory": "memory://?max_entries=3&policy=lru"}
     client = wrap(numbered(), Suite(drivers=small))
     for number in range(4):
         client.ask(f"/{number}")

@@ -60,25 +60,25 @@ def broken(settings):
     return None
 '''
 POINTS = """
-eviction.newest = apsperf_elsewhere:Newest
-eviction.function = apsperf_elsewhere:by_type
-key.without-session = apsperf_elsewhere:without_session
-key.broken = apsperf_elsewhere:broken
-ttl.by-type = apsperf_elsewhere:by_type
-admission.pages = apsperf_elsewhere:Pages
-admission.broken = apsperf_elsewhere:broken
-admission.missing = apsperf_elsewhere:nothing
+eviction.newest = apsperf_strategic:Newest
+eviction.function = apsperf_strategic:by_type
+key.without-session = apsperf_strategic:without_session
+key.broken = apsperf_strategic:broken
+ttl.by-type = apsperf_strategic:by_type
+admission.pages = apsperf_strategic:Pages
+admission.broken = apsperf_strategic:broken
+admission.missing = apsperf_strategic:nothing
 """
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A package that offers one strategy of each kind, and some that are none."""
-    info = tmp_path / "apsperf_elsewhere-2.0.dist-info"
+    info = tmp_path / "apsperf_strategic-2.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: apsperf-elsewhere\nVersion: 2.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: apsperf-strategic\nVersion: 2.0\n")
     (info / "entry_points.txt").write_text(f"[{GROUP}]{POINTS}")
-    (tmp_path / "apsperf_elsewhere.py").write_text(PACKAGE)
+    (tmp_path / "apsperf_strategic.py").write_text(PACKAGE)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_a_form_of_keys() -> None:
     assert not client.ask("/a?x=1&session=mine").cache.hit
 
 
-@pytest.mark.parametrize("ttl", ["by-type", "apsperf_elsewhere:by_type"])
+@pytest.mark.parametrize("ttl", ["by-type", "apsperf_strategic:by_type"])
 def test_lifetimes(ttl: str) -> None:
     route = {"path": "/**", "ttl": ttl}
     client = WSGIClient(Suite(cache={"routes": [route]}), typed)
@@ -150,10 +150,10 @@ def test_ours_are_offered_as_others_are() -> None:
         (lambda: Suite(cache={"key": "broken"}), ["cache.key", "broken", "a function of a query"]),
         (lambda: Suite(cache={"admission": "rare"}), ["rare", "pages", "uses"]),
         (lambda: Suite(cache={"admission": "broken"}), ["cache.admission", "count and admits"]),
-        (lambda: Suite(cache={"admission": "missing"}), ["missing", "apsperf_elsewhere:nothing"]),
+        (lambda: Suite(cache={"admission": "missing"}), ["missing", "apsperf_strategic:nothing"]),
         (lambda: Suite(cache={"admission": "a b"}), ["cache.admission", "name of a strategy"]),
         (lambda: rule("by-size"), ["by-size", "short", "by-type"]),
-        (lambda: rule("apsperf_elsewhere:POINTS"), ["apsperf_elsewhere:POINTS"]),
+        (lambda: rule("apsperf_strategic:POINTS"), ["apsperf_strategic:POINTS"]),
         (lambda: Suite().cached(ttl="by-type")(len), ["by-type"]),
     ],
 )
