@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from apsperf_mw.errors import SettingError
 from apsperf_mw.http.queries import QueryForm
@@ -26,6 +26,7 @@ class Admission(Protocol):
 
     def admits(self, key: Key) -> bool:
         """Whether the response is worth storing."""
+        ...
 
 
 class Uses:
@@ -86,7 +87,7 @@ def query_form(settings: CacheSettings) -> QueryForm:
         return made
     if not callable(made):
         raise SettingError(f"cache.key: {name!r} made {made!r}; accepted: a function of a query")
-    return Formed(made)
+    return Formed(cast("Callable[[bytes], bytes]", made))
 
 
 def _query_form(settings: CacheSettings) -> QueryForm:

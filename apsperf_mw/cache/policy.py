@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003 - for msgspec
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ View = TypeVar("View", bound="Callable[..., Any]")
 
 TTL_CLASSES = ("short", "medium", "long", "negative")
 TTL = str | float
+Lifetime = Callable[[int, Mapping[str, str]], TTL]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
@@ -34,7 +35,7 @@ class Rule(Struct, frozen=True):
     have lifetimes of their own. `shared` says that cookies do not matter.
     """
 
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL]
+    ttl: TTL | Lifetime
     tags: tuple[str, ...] = ()
     shared: bool = False
     vary: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ def _seconds(ttl: TTL, classes: TTLSettings) -> float:
 
 
 def rule(
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    ttl: TTL | Lifetime,
     tags: Iterable[str] = (),
     *,
     shared: bool = False,
@@ -117,12 +118,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
 
 
-def _lifetime(ttl: Any) -> TTL | Callable[[int, Mapping[str, str]], TTL]:
+def _lifetime(ttl: TTL | Lifetime) -> TTL | Lifetime:
     """What `ttl` says; a name that is no class is a strategy's."""
     if isinstance(ttl, str) and ttl not in TTL_CLASSES and (":" in ttl or ttl in offered("ttl")):
-        ttl = strategy("ttl", ttl, {})
-        if not callable(ttl):
-            raise _refused("ttl", ttl, "a strategy that is a function of status and fields")
+        found = strategy("ttl", ttl, {})
+        if not callable(found):
+            raise _refused("ttl", found, "a strategy that is a function of status and fields")
+        return cast("Lifetime", found)
     return ttl if callable(ttl) else _checked_ttl(ttl)
 
 
@@ -174,7 +176,7 @@ MARK = "__apsperf_rule__"
 
 
 def cached(
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    ttl: TTL | Lifetime,
     tags: Iterable[str] = (),
     *,
     shared: bool = False,
