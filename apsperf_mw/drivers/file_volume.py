@@ -59,6 +59,7 @@ class Volume(Cache):  # type: ignore[misc]
     """
 
     _local: Any = None
+    _disk: Any = None
 
     def __init__(self, directory: Path, most_bytes: int, timeout_s: float, gate: Any) -> None:
         self.path = str(directory / DBNAME)
@@ -84,6 +85,7 @@ class Volume(Cache):  # type: ignore[misc]
         with self._transaction(self._first) as (sql, _):
             super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
             sql(f"PRAGMA user_version = {boot()}")
+        self._disk.most_bytes = self.most_bytes
 
     @property
     def connected(self) -> bool:
@@ -175,7 +177,13 @@ class Volume(Cache):  # type: ignore[misc]
             raise ForeignRow(f"{name} is no number")
         return int(found[0])
 
-    def _cull(self, now: float, sql: Execute, cleanup: Callable[[str | None], None]) -> None:
+    def _cull(
+        self,
+        now: float,
+        sql: Execute,
+        cleanup: Callable[[str | None], None],
+        limit: object = None,  # noqa: ARG002
+    ) -> None:
         """Make room within the write that needs it: what is over, then the oldest.
 
         Versions of tags go last: without them nothing that is tagged can be trusted.

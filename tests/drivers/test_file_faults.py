@@ -119,6 +119,13 @@ def test_no_link_is_followed(filled: FileDriver, place: Path, target: str) -> No
     assert filled.get(b"large") == LARGE
 
 
+def test_a_file_larger_than_the_store_is_not_read(filled: FileDriver, place: Path) -> None:
+    (value,) = place.glob("*.val")
+    os.truncate(value, 2**40)
+    assert filled.get(b"large") is None
+    assert filled.counts["refused_foreign"] == 1
+
+
 def test_a_pipe_in_a_files_place_holds_nobody(filled: FileDriver, place: Path) -> None:
     (value,) = place.glob("*.val")
     value.unlink()

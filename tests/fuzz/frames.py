@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["apsperf_mw.cache", "apsperf_mw.drivers"]):
+instrumented: Any = vars(atheris)["instrument_imports"]
+with instrumented(include=["apsperf_mw.cache", "apsperf_mw.drivers"]):
     from apsperf_mw.cache.codec import REASONS, BadFrame, Codec
     from apsperf_mw.cache.entry import Entry, Fork
     from apsperf_mw.cache.results import thawed
