@@ -8,8 +8,11 @@ from pathlib import Path
 
 from benchmarks import imports, inprocess, servers
 from benchmarks.cases import CASE_NAMES, PLANS
-from benchmarks.report import Report, about, tables, write
+from benchmarks.eviction.measure import measure as replayed
+from benchmarks.report import Report, about, write
+from benchmarks.say import say
 from benchmarks.servers import KINDS
+from benchmarks.tables import tables
 
 RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 SECTIONS = ("in-process", "servers", "import")
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=_positive, metavar="N", help="rounds of every measurement")
     made.add_argument(
         "--only",
-        choices=(*SECTIONS, *CASE_NAMES, *KINDS),
+        choices=(*SECTIONS, "eviction", *CASE_NAMES, *KINDS),
         metavar="NAME",
         help="one section, in-process case or server: %(choices)s",
     )
@@ -58,13 +61,8 @@ def measured(asked: argparse.Namespace) -> Report:
         else [],
         servers.measure(kinds, rounds=turns, slice_requests=served, progress=say),
         imports.measure(rounds=pairs, progress=say) if asked.only in {None, "import"} else None,
+        replayed(quick=asked.quick, progress=say) if asked.only in {None, "eviction"} else None,
     )
-
-
-def say(text: str) -> None:
-    """Show progress, in one line where somebody looks on."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _positive(text: str) -> int:

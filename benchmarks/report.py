@@ -16,6 +16,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.eviction.measure import Outcome
     from benchmarks.imports import ImportTime
     from benchmarks.inprocess import Result
     from benchmarks.servers import ServerResult
@@ -33,6 +34,7 @@ class Report(Struct):
     in_process: list[Result]
     servers: list[ServerResult]
     imports: ImportTime | None
+    eviction: Outcome | None = None
 
 
 def about(**run: Any) -> dict[str, Any]:
@@ -54,18 +56,6 @@ def write(report: Report, path: Path) -> None:
     """Write the JSON; the directory is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-
-
-def tables(report: Report) -> str:
-    """Every table that has rows."""
-    parts = []
-    if report.in_process:
-        parts.append(in_process_table(report.in_process))
-    if report.servers:
-        parts.append(servers_table(report.servers))
-    if report.imports is not None:
-        parts.append(imports_table(report.imports))
-    return "\n\n".join(parts)
 
 
 def in_process_table(results: Sequence[Result]) -> str:

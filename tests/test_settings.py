@@ -15,6 +15,7 @@ from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import Settings, catalogue, flatten, load, table
 
 NOWHERE = Path(__file__).parent / "no-such-directory"
+STRATEGY = "name of a strategy or module:object"
 MEMORY = "memory://?max_bytes=67108864&max_entries=65536"
 CREDENTIALS = (
     "x-api-key",
@@ -86,6 +87,7 @@ ALL = [
         "APSPERF_CACHE__REQUEST_DIRECTIVES",
     ),
     ("cache.min_uses", COUNT, 1, "APSPERF_CACHE__MIN_USES"),
+    ("cache.admission", STRATEGY, "uses", "APSPERF_CACHE__ADMISSION"),
     ("cache.status_key", "true or false", False, "APSPERF_CACHE__STATUS_KEY"),
     ("cache.status_header", "true or false", True, "APSPERF_CACHE__STATUS_HEADER"),
     ("cache.keep_tag_headers", "true or false", False, "APSPERF_CACHE__KEEP_TAG_HEADERS"),
@@ -99,6 +101,7 @@ ALL = [
         (),
         "APSPERF_CACHE__ROUTES",
     ),
+    ("cache.key", STRATEGY, "query", "APSPERF_CACHE__KEY"),
     ("cache.sort_query", "true or false", False, "APSPERF_CACHE__SORT_QUERY"),
     (
         "cache.ignore_params",
@@ -114,6 +117,13 @@ ALL = [
         "APSPERF_CACHE__HOSTS",
     ),
     ("cache.namespace", "text", "", "APSPERF_CACHE__NAMESPACE"),
+    ("cache.compression", "one of none, zlib, zstd", "none", "APSPERF_CACHE__COMPRESSION"),
+    (
+        "cache.compress_from_bytes",
+        "integer, 1 to 1099511627776",
+        8192,
+        "APSPERF_CACHE__COMPRESS_FROM_BYTES",
+    ),
     ("cache.purge_file", "auto, none or a path", "auto", "APSPERF_CACHE__PURGE_FILE"),
     ("cache.trusted_headers", HEADERS, (), "APSPERF_CACHE__TRUSTED_HEADERS"),
     ("cache.key_headers", HEADERS, (), "APSPERF_CACHE__KEY_HEADERS"),
@@ -121,6 +131,13 @@ ALL = [
     ("admin.path", "path from /, without a slash at its end", "/-/apsperf", "APSPERF_ADMIN__PATH"),
     ("admin.token", "text of 16 to 512 visible characters", "", "APSPERF_ADMIN__TOKEN"),
     ("admin.http_purge", "true or false", False, "APSPERF_ADMIN__HTTP_PURGE"),
+    (
+        "sealed.keys",
+        "list of texts of 16 to 512 visible characters, with no comma and no [ at the start",
+        (),
+        "APSPERF_SEALED__KEYS",
+    ),
+    ("sealed.encrypt", "true or false", False, "APSPERF_SEALED__ENCRYPT"),
     ("database.driver", NAME, None, "APSPERF_DATABASE__DRIVER"),
     ("timing.enabled", "true or false", True, "APSPERF_TIMING__ENABLED"),
     ("timing.server_timing", "true or false", False, "APSPERF_TIMING__SERVER_TIMING"),

@@ -182,7 +182,10 @@ def test_any_code_and_framework_values_are_read_or_refused(
 FORMS: dict[str, st.SearchStrategy[Any]] = {
     "admin.path": st.sampled_from(["/-/apsperf", "/ops"]),
     "admin.token": st.sampled_from(["", "0123456789abcdef"]),
+    "cache.admission": st.sampled_from(["uses", "package.module:make"]),
+    "cache.key": st.sampled_from(["query", "mine"]),
     "cache.routes": st.just([]),
+    "sealed.keys": st.lists(st.sampled_from(["0123456789abcdef", "x" * 512]), max_size=2),
 }
 
 

@@ -44,7 +44,10 @@ class Terms(Struct, frozen=True):
 
 
 class Call(Struct, eq=False):
-    """One call. While it leads, `flight` is set; it must end in `settle` or `drop`."""
+    """One call. While it leads, `flight` is set; it must end in `settle` or `drop`.
+
+    `began_at` is the instant at which the function was called.
+    """
 
     key: Key
     args: tuple[Any, ...]
@@ -54,6 +57,7 @@ class Call(Struct, eq=False):
     terms: Terms
     tags: tuple[str, ...] = ()
     flight: Flight | None = None
+    began_at: float = 0.0
 
 
 # The calls that lead in this context, outermost first.
@@ -120,6 +124,7 @@ class Calls:
     def leading(self, call: Call) -> Iterator[None]:
         """Where the function runs: it may call itself, and what it raises ends the lead."""
         token = _leading.set((*_leading.get(), call))
+        call.began_at = monotonic()
         try:
             yield
         except BaseException:
@@ -244,7 +249,8 @@ class Calls:
 
     def _keep_here(self, call: Call, result: Result, store: LocalStore) -> None:
         try:
-            self._land(call, Outcome.STORED, result, store.put)
+            cost_s = monotonic() - call.began_at
+            self._land(call, Outcome.STORED, result, store.put, cost_s)
         except Exception as fault:
             self.faults.note("the store of a function", fault)
 
@@ -272,12 +278,13 @@ class Calls:
         call: Call,
         outcome: Outcome,
         result: Result | None = None,
-        put: Callable[[Key, Result], None] | None = None,
+        put: Callable[..., None] | None = None,
+        cost_s: float = 0.0,
     ) -> bool:
         flight, call.flight = call.flight, None
         if flight is None:
             return True
-        return self.flights.land(flight, outcome, result, put)  # type: ignore[arg-type]
+        return self.flights.land(flight, outcome, result, put, cost_s)  # type: ignore[arg-type]
 
 
 def _result_of(flight: Flight) -> Result | None:

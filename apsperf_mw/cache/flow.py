@@ -57,7 +57,8 @@ class Cache(Intake):
         slot = self._peek(x.key)
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = x.started
         entry = slot.value
         if type(entry) is Fork:
             entry = self._variant(x, entry)
@@ -93,8 +94,8 @@ class Cache(Intake):
             return False
         x.result = "miss"
         x.flight = flight
-        if self._sparing:
-            self.count(key)
+        if self.admission is not None:
+            self.admission.count(key)
         return True
 
     async def arrive(self, x: Exchange, face: Face) -> Entry | None:
@@ -112,8 +113,8 @@ class Cache(Intake):
                 return await self._find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             return await self._find(x, face, x.key)
-        if self._sparing:
-            self.count(x.key)
+        if self.admission is not None:
+            self.admission.count(x.key)
         return await self._fly(x, face, x.key)
 
     async def _fly(self, x: Exchange, face: Face, key: Key) -> Entry | None:
@@ -161,7 +162,8 @@ class Cache(Intake):
         slot = self._peek(fork.key(x.key, values_of(x, fork.names)))
         if slot is None:
             return None
-        slot.visited = True
+        slot.hits += 1
+        slot.used = x.started
         entry: Entry = slot.value
         return entry
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.chosen import admission, query_form
 from apsperf_mw.cache.entry import Fork
 from apsperf_mw.cache.flights import Flight, Flights, Outcome
 from apsperf_mw.cache.keys import neighbours
@@ -17,7 +18,6 @@ from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
 from apsperf_mw.drivers.faces import LocalFace
-from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -43,17 +43,13 @@ class Intake:
         self.settings = settings
         self.tags = Tags()
         self.flights = Flights()
-        keyed = settings.cache
-        self.query_form = QueryForm(
-            sort=keyed.sort_query, ignore=keyed.ignore_params, only=keyed.only_params
-        )
+        self.query_form = query_form(settings.cache)
+        self.admission = admission(settings.cache)
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache, self.tags.spares)
         self._max_bytes = settings.cache.max_entry_bytes
         self._keep_stale_s = settings.cache.keep_stale_s
-        self._sparing = settings.cache.min_uses > 1
         self._unstorable: dict[tuple[Key, int], float] = {}
-        self._uses: dict[int, int] = {}
 
     def begin(
         self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None = None
@@ -66,7 +62,8 @@ class Intake:
         flight = x.flight
         if flight is None:
             return None
-        reason = self._refusal(x, flight) if x.wants is not None or self._sparing else ""
+        asked = x.wants is not None or self.admission is not None
+        reason = self._refusal(x, flight) if asked else ""
         answer = reason or self.maker.answer(x, headers, x.plan or Plan(), form)
         if isinstance(answer, str):
             self._refuse(x, flight, answer)
@@ -187,22 +184,13 @@ class Intake:
         await face.erase(key)
         await face.erase(part_key(key))
 
-    def count(self, key: Key) -> None:
-        """Count a request of a URL, where only what is asked for often is stored."""
-        uses, enough = self._uses, self.settings.cache.min_uses
-        if len(uses) >= MOST_NOTES:
-            uses = {name: times for name, times in uses.items() if times >= enough}
-            self._uses = uses = uses if len(uses) < MOST_NOTES // 2 else {}
-        name = hash(key)
-        uses[name] = min(uses.get(name, 0) + 1, enough)
-
     def _refusal(self, x: Exchange, flight: Flight) -> str:
         """Why the request, whatever its response, does not have it stored; else empty."""
         if refuses_storing(x):
             return "request"
-        enough = self.settings.cache.min_uses
-        known = enough <= 1 or x.stale is not None
-        return "" if known or self._uses.get(hash(flight.key), 0) >= enough else "uses"
+        if self.admission is None or x.stale is not None or self.admission.admits(flight.key):
+            return ""
+        return "uses"
 
     def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
         x.detail = reason

@@ -265,6 +265,7 @@ def entry_of(x: Exchange, answer: Answer, body: bytes, began: int, now: float) -
         terms.strict,
         terms.immutable,
         answer.span,
+        now - x.started,
         0 if headers is not answer.headers else answer.size_bytes,
     )
 

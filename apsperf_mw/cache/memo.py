@@ -50,6 +50,8 @@ def options(
         raise SettingError(f"cached(key=...): {key!r} given; accepted: a function of the arguments")
     fixed = () if callable(tags) else tags
     rule = policy.rule(ttl, fixed, stale_while_revalidate=stale_while_revalidate)
+    if callable(rule.ttl):
+        raise SettingError(f"cached(ttl=...): {ttl!r} given; a function's result has no fields")
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     return Options(rule, tags if callable(tags) else rule.tags, key, ignored, str(version))
 

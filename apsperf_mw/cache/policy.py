@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003 - for msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from apsperf_mw.errors import SettingError
+from apsperf_mw.strategies import offered, strategy
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
@@ -21,6 +22,7 @@ View = TypeVar("View", bound="Callable[..., Any]")
 
 TTL_CLASSES = ("short", "medium", "long", "negative")
 TTL = str | float
+Lifetime = Callable[[int, Mapping[str, str]], TTL]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
@@ -28,11 +30,12 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 class Rule(Struct, frozen=True):
     """What `@cached` or a path pattern says of responses that say nothing themselves.
 
-    `ttl` is a class or seconds, or gives one of them for a status and its fields. `statuses`
+    `ttl` is a class or seconds, or gives one of them for a status and its fields; `rule` takes
+    the name of such a strategy too. `statuses`
     have lifetimes of their own. `shared` says that cookies do not matter.
     """
 
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL]
+    ttl: TTL | Lifetime
     tags: tuple[str, ...] = ()
     shared: bool = False
     vary: tuple[str, ...] = ()
@@ -60,7 +63,7 @@ def _seconds(ttl: TTL, classes: TTLSettings) -> float:
 
 
 def rule(
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    ttl: TTL | Lifetime,
     tags: Iterable[str] = (),
     *,
     shared: bool = False,
@@ -86,7 +89,7 @@ def rule(
         # A request in the background has nothing of the client that a function could look at.
         raise _refused("stale_while_revalidate", stale_while_revalidate, "0 together with key")
     return Rule(
-        ttl if callable(ttl) else _checked_ttl(ttl),
+        _lifetime(ttl),
         _checked_tags(tags),
         shared,
         tuple(map(str.lower, names)) + (() if key is None else (selector(key),)),
@@ -115,10 +118,20 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
 
 
+def _lifetime(ttl: TTL | Lifetime) -> TTL | Lifetime:
+    """What `ttl` says; a name that is no class is a strategy's."""
+    if isinstance(ttl, str) and ttl not in TTL_CLASSES and (":" in ttl or ttl in offered("ttl")):
+        found = strategy("ttl", ttl, {})
+        if not callable(found):
+            raise _refused("ttl", found, "a strategy that is a function of status and fields")
+        return cast("Lifetime", found)
+    return ttl if callable(ttl) else _checked_ttl(ttl)
+
+
 def _checked_ttl(ttl: object) -> TTL:
     if (isinstance(ttl, str) and ttl in TTL_CLASSES) or (_is_number(ttl) and ttl > 0):  # type: ignore[operator]
         return ttl  # type: ignore[return-value]
-    known = ", ".join(TTL_CLASSES)
+    known = ", ".join((*TTL_CLASSES, *offered("ttl")))
     raise _refused("ttl", ttl, f"{known} or seconds above 0")
 
 
@@ -163,7 +176,7 @@ MARK = "__apsperf_rule__"
 
 
 def cached(
-    ttl: TTL | Callable[[int, Mapping[str, str]], TTL],
+    ttl: TTL | Lifetime,
     tags: Iterable[str] = (),
     *,
     shared: bool = False,

@@ -121,4 +121,6 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     answer = cache.maker.renewed(x, entry, said, plan, time())
     if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
         return None
-    return entry_of(x, answer, entry.body, began, monotonic())
+    renewed = entry_of(x, answer, entry.body, began, monotonic())
+    renewed.made_s = max(renewed.made_s, entry.made_s)  # what it takes to make it whole
+    return renewed

@@ -37,6 +37,10 @@ DriverName = Annotated[
     Meta(title="driver name, URL or module:factory", pattern=rf"\A(?:{_URL}|{_FACTORY}|{_NAME})\Z"),
 ]
 
+StrategyName = Annotated[
+    str, Meta(title="name of a strategy or module:object", pattern=rf"\A(?:{_FACTORY}|{_NAME})\Z")
+]
+
 _Token = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]  # RFC 9110 §5.6.2
 HeaderNames = Annotated[
     tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
@@ -121,6 +125,10 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     min_uses: Annotated[
         Count, Meta(description="Requests of a URL before its response is stored.")
     ] = 1
+    admission: Annotated[
+        StrategyName,
+        Meta(description="What says which responses are worth storing; `uses` goes by `min_uses`."),
+    ] = "uses"
     status_key: Annotated[
         bool, Meta(description="Say in `Cache-Status` under which key; for debugging.")
     ] = False
@@ -183,6 +191,10 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="Rules by path pattern, for responses that say nothing themselves.",
         ),
     ] = ()
+    key: Annotated[
+        StrategyName,
+        Meta(description="What brings queries into a form; `query` goes by the settings below."),
+    ] = "query"
     sort_query: Annotated[
         bool, Meta(description="Let the order of query parameters not count in keys.")
     ] = False
@@ -203,6 +215,11 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_length=200,
         ),
     ] = ""
+    compression: Annotated[
+        Literal["none", "zlib", "zstd"],
+        Meta(description="How bodies are packed in stores outside the process."),
+    ] = "none"
+    compress_from_bytes: Annotated[Bytes, Meta(description="A shorter body is not packed.")] = 8192
     purge_file: Annotated[
         str,
         Meta(
@@ -250,6 +267,28 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     http_purge: Annotated[
         bool, Meta(description="Take the method `PURGE` on any URL, with the token.")
+    ] = False
+
+
+# As a token, but for what parts the values of an environment variable or begins a list in it.
+_Key = Annotated[str, Meta(pattern=r"\A(?!\[)[!-+\--~]{16,512}\Z")]
+Keys = Annotated[
+    tuple[_Key, ...],
+    Meta(
+        title="list of texts of 16 to 512 visible characters, with no comma and no [ at the start",
+        extra={"secret": True},
+    ),
+]
+
+
+class SealedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Drivers whose URL begins with `sealed+`."""
+
+    keys: Annotated[
+        Keys, Meta(description="Secrets of sealed drivers: the first seals, all of them open.")
+    ] = ()
+    encrypt: Annotated[
+        bool, Meta(description="Encipher what sealed drivers keep; needs `apsperf-mw[crypto]`.")
     ] = False
 
 
@@ -320,6 +359,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: TTLSettings = TTLSettings()
     cache: CacheSettings = CacheSettings()
     admin: AdminSettings = AdminSettings()
+    sealed: SealedSettings = SealedSettings()
     database: DatabaseSettings = DatabaseSettings()
     timing: TimingSettings = TimingSettings()
     memory: MemorySettings = MemorySettings()

@@ -16,9 +16,9 @@ import pytest
 from apsperf_mw import DriverError, Suite, UnknownDriver
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.drivers.base import AsyncDriver, Driver
 from apsperf_mw.drivers.memory import SLOT_BYTES, MemoryDriver
 from apsperf_mw.drivers.registry import Registry
+from apsperf_mw.testing.dicts import AsyncDictDriver, DictDriver
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Request
 from tests.core.support import followers, fresh, numbered, parts
@@ -62,7 +62,8 @@ def test_bytes_are_limited_and_counted_exactly() -> None:
     driver = MemoryDriver(max_bytes=10 * (SLOT_BYTES + 101))
     for number in range(50):
         driver.set(b"%d" % (number % 10), bytes(100), MINUTE_S)
-    assert driver.stats() == {"entries": 10, "size_bytes": 10 * (SLOT_BYTES + 101), "evictions": 0}
+    said = {"entries": 10, "size_bytes": 10 * (SLOT_BYTES + 101), "evictions": 0, "stores": 50}
+    assert driver.stats() == {**said, "expired": 0, "hits": 0}
     driver.set(b"x", bytes(100), MINUTE_S)
     assert driver.stats()["entries"] == 10
     driver.delete(b"x")
@@ -160,14 +161,14 @@ def test_the_garbage_collector_need_not_walk_the_entries() -> None:
             assert each.ask(f"/{number}").cache.hit
     for _ in range(3):
         gc.collect()
-    queue = client.suite.driver("cache")._cache.queue  # type: ignore[union-attr]
+    slots = client.suite.driver("cache")._cache.slots  # type: ignore[union-attr]
     tracked = [
         part
-        for key, slot in queue.items()
+        for key, slot in slots.items()
         for part in (key, slot, slot.value, *parts_of(slot.value))
         if gc.is_tracked(part)
     ]
-    assert len(queue) == 40
+    assert len(slots) == 40
     assert tracked == []
 
 
@@ -199,74 +200,19 @@ def test_the_bytes_of_a_key_count() -> None:
 # The registry
 
 
-class Kept(Driver):
-    """A driver that keeps bytes in a dict, blocking as far as anyone knows."""
+class Kept(DictDriver):
+    """Notes by which URLs it was made."""
 
     made: list[str] = []
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.broken: BaseException | None = None
-        self.closed = 0
-        self.calls: list[str] = []
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         cls.made.append(url)
         return cls()
 
-    def get(self, key: bytes) -> bytes | None:
-        self._note("get")
-        return self.held.get(key)
 
-    def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self._note("set")
-        assert type(key) is bytes
-        assert type(value) is bytes
-        assert ttl_s > 0
-        self.held[key] = value
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        self._note("delete")
-        return self.held.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self.held.clear()
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def _note(self, call: str) -> None:
-        self.calls.append(call)
-        if self.broken is not None:
-            raise self.broken
-
-
-class Suspending(AsyncDriver):
+class Suspending(AsyncDictDriver):
     """A driver with an async face alone, which really suspends."""
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.broken: BaseException | None = None
-
-    async def aget(self, key: bytes) -> bytes | None:
-        await self._pause()
-        return self.held.get(key)
-
-    async def aset(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        await self._pause()
-        self.held[key] = value
-        return True
-
-    async def adelete(self, key: bytes) -> bool:
-        await self._pause()
-        return self.held.pop(key, None) is not None
-
-    async def _pause(self) -> None:
-        await anyio.sleep(0)
-        if self.broken is not None:
-            raise self.broken
 
 
 def suite_on(driver: Any, **cache: Any) -> Suite:
@@ -348,7 +294,7 @@ def test_an_unknown_driver_is_named_with_those_known(name: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("memory://?max_byte=1", ["max_byte", "max_bytes, max_entries"]),
+        ("memory://?max_byte=1", ["max_byte", "max_bytes, max_entries, policy"]),
         ("memory://?max_bytes=lots", ["max_bytes", "'lots'", "whole number above 0"]),
         ("memory://?max_bytes=-1", ["'-1'"]),
         ("memory://?max_entries=0", ["max_entries", "'0'"]),

@@ -222,7 +222,7 @@ def test_the_next_request_hits_before_the_last_chunk_is_out(wrap: Wrap) -> None:
 
 def suite_keys(suite: Suite) -> list[tuple[object, ...]]:
     driver = suite.driver("cache")
-    return list(driver._cache.queue)  # type: ignore[union-attr]
+    return list(driver._cache.slots)  # type: ignore[union-attr]
 
 
 def test_a_body_over_the_limit_passes_and_is_not_stored(wrap: Wrap) -> None:

@@ -108,7 +108,7 @@ def test_an_entry_that_gathers_tags_without_end_is_fetched_anew(wrap: Wrap, cloc
         assert client.ask().status == 200
         clock.move(61)
     driver: Any = client.suite.driver("cache")
-    assert all(len(slot.value.tags) <= 1000 for slot in driver._cache.queue.values())
+    assert all(len(slot.value.tags) <= 1000 for slot in driver._cache.slots.values())
 
 
 def test_code_tags_what_is_being_made(wrap: Wrap) -> None:

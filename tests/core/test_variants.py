@@ -129,7 +129,7 @@ def test_a_flood_of_agents_leaves_64_variants(wrap: Wrap) -> None:
         client.ask(headers={"User-Agent": str(number)})
     driver = client.suite.driver("cache")
     assert driver.stats()["entries"] == 64 + 1  # type: ignore[union-attr]
-    slots = driver._cache.queue.values()  # type: ignore[union-attr]
+    slots = driver._cache.slots.values()  # type: ignore[union-attr]
     forks = [slot.value for slot in slots if isinstance(slot.value, Fork)]
     assert [len(fork.variants) for fork in forks] == [64]
     assert client.ask(headers={"User-Agent": "199"}).cache.hit
@@ -145,7 +145,7 @@ def test_a_variant_is_renewed_not_doubled(wrap: Wrap, clock: Any) -> None:
 
 
 def test_entries_make_room_for_others(wrap: Wrap) -> None:
-    small = {"memory": "memory://?max_entries=3"}
+    small = {"memory": "memory://?max_entries=3&policy=lru"}
     client = wrap(numbered(), Suite(drivers=small))
     for number in range(4):
         client.ask(f"/{number}")

@@ -1,0 +1,1 @@
+"""How well the memory driver's eviction does, on traces of real requests."""
