@@ -147,7 +147,7 @@ class Pull:
         except BaseException as error:
             shell.hooks.end(x, error)
             raise
-        if x.detail == "method":
+        if x.voids:
             step(shell.void_again(x))
         shell.hooks.end(x)
 

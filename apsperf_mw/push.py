@@ -118,7 +118,7 @@ class Push:
         """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
         x, shell = self._x, self._shell
         headers = message.get("headers") or ()
-        if x.detail == "method":
+        if x.voids:
             await self._finish(
                 invalidate(shell.cache, x, headers, shell.face), "the cache's invalidation"
             )

@@ -9,6 +9,7 @@ from apsperf_mw.cache.entry import values_of
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.making import stripped_names, written
 from apsperf_mw.cache.policy import Current
+from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
 from apsperf_mw.cache.wire import app_status, with_key
 
@@ -75,6 +76,7 @@ class Gate:
             return False
         if x.method not in CACHED_METHODS:
             x.detail = "method"
+            x.voids = x.method not in SAFE_METHODS
             return False
         if flags & COOKIE and self._ignored and only_ignored(x.fields(b"cookie"), self._ignored):
             flags &= ~COOKIE
@@ -120,13 +122,17 @@ class Gate:
         if self._ruled and x.plan is not None and x.plan.rule is None and x.key is not None:
             x.plan.rule = self.routes.rule(x.key, headers)
         stored = self.cache.begin(x, headers)
-        out: list[Any] = [field for field in headers if field[0].lower() not in self.ours]
+        out = self.bare(headers)
         if stored and x.tape is not None:
             out += written(x.tape.answer)
         if self.say:
             said = app_status(x, stored=stored)
             out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
         return out
+
+    def bare(self, headers: Iterable[Sequence[bytes]]) -> list[Any]:
+        """The app's head without what was said to us alone."""
+        return [field for field in headers if field[0].lower() not in self.ours]
 
     async def void_again(self, x: Exchange) -> None:
         """An unsafe request is over: what was stored since its head may be from before it.
@@ -146,7 +152,8 @@ class Gate:
         False where it would get another variant, as where that is chosen by a cookie.
         """
         flight, x.renewal = x.renewal, None
-        behind.key, behind.flight, behind.stale = x.key, flight, entry
+        behind.key, behind.flight = x.key, flight
+        behind.stale = entry if entry.span is None else None  # the whole takes a part's place
         behind.result = "miss"
         behind.done = True  # it is nobody's request, and no observer's
         try:
@@ -160,6 +167,8 @@ class Gate:
 
     def give_up(self, behind: Exchange) -> None:
         """Nobody fetches it: the next request may try."""
+        if behind.key is not None:
+            self.cache.rests.end(behind.key, behind.stale.values if behind.stale else ())
         self.cache.drop(behind, Outcome.FAILED)
 
 

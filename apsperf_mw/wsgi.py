@@ -10,7 +10,6 @@ from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import heed_head, land, questions, revive
-from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.voiding import invalidate
@@ -96,7 +95,7 @@ class WSGIGate(Gate):
         environ = x.raw
         plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
         admitted = plain or self.weigh(x, scan_environ(environ, self._names))
-        if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
+        if not admitted and not x.voids:
             return False
         x.key = environ_key(environ)  # of an unsafe method: what its success makes void
         return (not self.narrows or self.narrow(x)) and admitted
@@ -170,7 +169,7 @@ class WSGIShell(WSGIGate):
             raise
         finally:
             self.hooks.leave(x, entered)
-        if x.detail == "method":
+        if x.voids:
             step(self.void_again(x))
         if type(body) in {list, tuple}:
             return self._whole(x, head, body)
@@ -214,10 +213,10 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
+        fields = as_bytes(headers)
         if not self.enabled:
-            out = list(headers)
+            out = list(as_text(tuple(self.bare(fields))))
         else:
-            fields = as_bytes(headers)
             if x.stale is not None:
                 entry = revive(self.cache, x, fields)
                 if entry is not None:
@@ -231,7 +230,7 @@ class WSGIShell(WSGIGate):
 
     def _heed(self, x: WSGIExchange, fields: list[Header]) -> None:
         """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
-        if x.detail == "method":
+        if x.voids:
             step(invalidate(self.cache, x, fields, self.face))
         elif (later := heed_head(self.cache, x, fields, self.face)) is not None:
             step(later)

@@ -158,6 +158,9 @@ class Relay:
             if entry is not None:
                 return await self._instead(entry, response)
             response._resource_closers.append(self._closed)
+            for ours in gate.ours:
+                if response.has_header(ours.decode("ascii")):
+                    del response[ours.decode("ascii")]
             if gate.enabled:
                 self._tell(response, fields)
                 if x.key is not None and x.flight is None and x.method != "GET":
@@ -215,16 +218,13 @@ class Relay:
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
         """Say in the response's fields what becomes of it."""
         told = self.gate.told(self.x, fields)
-        for ours in self.gate.ours:
-            if response.has_header(ours.decode("ascii")):
-                del response[ours.decode("ascii")]
         for name, value in as_text(tuple(field for field in told if field not in fields)):
             said = response.get(name)
             response[name] = f"{said}, {value}" if said else value
 
     async def _heed(self, fields: tuple[Header, ...]) -> None:
         x, gate = self.x, self.gate
-        if x.detail == "method":
+        if x.voids:
             await invalidate(gate.cache, x, fields, gate.face)
         elif (later := heed_head(gate.cache, x, fields, gate.face)) is not None:
             await later
@@ -284,7 +284,7 @@ class Relay:
                 response[name] = value
 
     def _closed(self) -> None:
-        if self.x.detail == "method" and self._steps:
+        if self.x.voids and self._steps:
             step(self.gate.void_again(self.x))
         self.gate.cache.drop(self.x, Outcome.FAILED)
         self.gate.hooks.end(self.x)

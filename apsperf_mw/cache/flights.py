@@ -114,12 +114,6 @@ class Flights:
         with self._lock:
             flight.joinable = False
 
-    def release(self, flight: Flight, outcome: Outcome) -> None:
-        """Tell the followers early, while the flight goes on."""
-        with self._lock:
-            wakers = self._end(flight, outcome, None)
-        wake_all(wakers)
-
     def land(
         self,
         flight: Flight,

@@ -12,8 +12,10 @@ from apsperf_mw.cache.keys import neighbours
 from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
+from apsperf_mw.cache.rules.answer import said_lifetime_s
 from apsperf_mw.cache.rules.terms import PASSING
 from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
+from apsperf_mw.cache.rests import Rests
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
@@ -51,6 +53,7 @@ class Intake:
         self.maker = Maker(settings)
         self.shelf = Shelf(settings.cache, self.tags.spares)
         self._unstorable: dict[tuple[Key, int], float] = {}
+        self.rests = Rests()
         self._uses: dict[int, int] = {}
 
     def begin(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> bool:
@@ -77,15 +80,19 @@ class Intake:
             x.key in neighbours(x.key, value, self.query_form) for value in located(headers)
         ):
             return
-        answer = self.maker.answer(x, headers, Plan(), time(), method="GET")
+        wall_now = time()
+        answer = self.maker.answer(x, headers, Plan(), wall_now, method="GET")
         if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
             return
+        if said_lifetime_s(answer.head, answer.terms, wall_now) is None:
+            return  # RFC 9110 §9.3.3: explicit freshness, neither a guess nor a rule for GET
         lane = (x.flags & GUARDED, ())
         x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
         x.detail = "adopted"
         if reason := self._refusal(x, x.flight):
             self._refuse(x, x.flight, reason)
             return
+        x.voids = False  # what it stores is from after its success
         self._roll(x, answer)
 
     def record(self, x: Exchange, chunk: bytes) -> None:
@@ -124,6 +131,7 @@ class Intake:
         if not self.tags.spares(flight.key, entry):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return None
+        self.rests.end(flight.key, entry.values)
         if entry.fresh_until <= entry.born:
             self._note_unstorable(flight)  # asked about each time: nobody can take it from another
         elif self._unstorable:

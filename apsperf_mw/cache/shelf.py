@@ -29,6 +29,8 @@ MOST_LEARNED = 4096
 # begin a value of the field.
 BY_LANGUAGE = (b"accept-language",)
 FORK_TTL_S = 86_400.0
+# Not every store takes less.
+LEAST_TTL_S = 1.0
 
 
 class Shelf:
@@ -73,7 +75,7 @@ class Shelf:
 
     async def keep(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
         """Keep the entry, in a fork where responses of its URL vary."""
-        ttl_s = kept_s(entry, self._keep_stale_s)
+        ttl_s = max(kept_s(entry, self._keep_stale_s), LEAST_TTL_S)
         if entry.span is not None:
             held = await self.find_part(face, key)
             if held is not None and not self._good(key, held):
@@ -88,7 +90,7 @@ class Shelf:
             return
         fork = grown(found if isinstance(found, Fork) else None, entry.vary)
         values = values_of(x, fork.names)
-        fork, crowded = self._joined(fork, values)
+        fork, crowded = self._joined(fork, values, entry)
         for crowd in crowded:
             await face.erase(fork.key(key, crowd))
         self._learn(key, fork.names)
@@ -97,11 +99,32 @@ class Shelf:
             await face.write(fork.key(key, (b"=" + language,)), entry, ttl_s)
         await face.write(key, fork, max(FORK_TTL_S, ttl_s))
 
-    def _joined(self, fork: Fork, values: Values) -> tuple[Fork, tuple[Values, ...]]:
-        """The fork with this variant as its youngest, and the oldest ones over the limit."""
+    async def drop(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
+        """Forget the variant that this request selects, and no other one."""
+        found = await face.read(key)
+        if not isinstance(found, Fork):
+            await face.erase(key)
+            return
+        await face.erase(found.key(key, values_of(x, found.names)))
+        if found.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
+            await face.erase(found.key(key, (b"=" + language,)))
+
+    def _joined(
+        self, fork: Fork, values: Values, entry: Entry
+    ) -> tuple[Fork, tuple[Values, ...]]:
+        """The fork with this variant as its youngest, and those that give way to it.
+
+        These are the oldest ones over the limit, and all that its own Vary would select too: it
+        is the most recent one (RFC 9111 §4).
+        """
         others = tuple(known for known in fork.variants if known != values)
+        older: tuple[Values, ...] = ()
+        if entry.vary and entry.vary != fork.names:
+            places = [fork.names.index(name) for name in entry.vary]
+            older = tuple(o for o in others if all(o[at] == values[at] for at in places))
+            others = tuple(o for o in others if o not in older)
         over = max(len(others) + 1 - self._max_variants, 0)
-        return Fork(fork.names, fork.stamp, (*others[over:], values)), others[:over]
+        return Fork(fork.names, fork.stamp, (*others[over:], values)), (*older, *others[:over])
 
     def _learn(self, key: Key, names: tuple[bytes, ...]) -> None:
         if len(self._learned) >= MOST_LEARNED:
