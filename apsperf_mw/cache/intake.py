@@ -12,10 +12,10 @@ from apsperf_mw.cache.keys import neighbours
 from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
+from apsperf_mw.cache.rests import Rests
 from apsperf_mw.cache.rules.answer import said_lifetime_s
 from apsperf_mw.cache.rules.terms import PASSING
 from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
-from apsperf_mw.cache.rests import Rests
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape

@@ -125,9 +125,7 @@ def _renewed(cache: Cache, x: Exchange, entry: Entry, said: Head) -> Entry:
     return renewed
 
 
-def _updated(
-    cache: Cache, x: Exchange, entry: Entry, said: Head, began: int
-) -> tuple[Entry, bool]:
+def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) -> tuple[Entry, bool]:
     """The entry with the newer fields, and whether it may be kept so."""
     plan = x.plan or Plan()
     answer = cache.maker.renewed(x, entry, said, plan, time())

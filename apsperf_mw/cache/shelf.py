@@ -109,9 +109,7 @@ class Shelf:
         if found.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
             await face.erase(found.key(key, (b"=" + language,)))
 
-    def _joined(
-        self, fork: Fork, values: Values, entry: Entry
-    ) -> tuple[Fork, tuple[Values, ...]]:
+    def _joined(self, fork: Fork, values: Values, entry: Entry) -> tuple[Fork, tuple[Values, ...]]:
         """The fork with this variant as its youngest, and those that give way to it.
 
         These are the oldest ones over the limit, and all that its own Vary would select too: it

@@ -213,9 +213,7 @@ def test_a_head_need_not_repeat_each_validator(wrap: Wrap, clock: Clock) -> None
     assert client.ask().cache.hit
 
 
-def test_without_last_modified_the_date_answers_if_modified_since(
-    wrap: Wrap, clock: Clock
-) -> None:
+def test_without_last_modified_the_date_answers_if_modified_since(wrap: Wrap, clock: Clock) -> None:
     """RFC 9111 §4.3.2; and without a Date the moment at which it came."""
     dates = [format_http_date(int(clock.wall) + at).decode() for at in (-1, 0, 1)]
     for fields in ((("Date", dates[1]),), ()):
@@ -223,6 +221,15 @@ def test_without_last_modified_the_date_answers_if_modified_since(
         client.ask()
         got = [client.ask(headers={"If-Modified-Since": date}).status for date in dates]
         assert got == [200, 304, 304]
+
+
+def test_a_year_of_two_digits_is_read_by_the_present_one(wrap: Wrap, clock: Clock) -> None:
+    """RFC 9110 §5.6.7; the fixed clock stands in 2027."""
+    for digits, hit in (("77", True), ("78", False)):
+        expires = ("Expires", f"Friday, 01-Jan-{digits} 00:00:00 GMT")
+        client = wrap(Script(page("page", expires)))
+        client.ask()
+        assert client.ask().cache.hit is hit
 
 
 def test_a_304_of_a_part_says_no_content_range(wrap: Wrap) -> None:

@@ -81,7 +81,8 @@ def test_any_bytes_parse(lines: list[bytes], size: int) -> None:
         assert spans is None or all(0 <= span.first <= span.last < size for span in spans)
     found = parse_content_range(lines)
     assert found is None or found[0].first <= found[0].last < found[1]
-    if_range(lines, *[(lines or [b""])[0]] * 3, NOW)
+    first = (lines or [b""])[0]
+    if_range(lines, first, first, first, NOW)
 
 
 @given(

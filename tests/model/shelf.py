@@ -21,7 +21,7 @@ def alike(one: Request, other: Request, names: frozenset[str]) -> bool:
 
 
 def precedence(stored: Stored) -> tuple[bool, float, float]:
-    """RFC 9111 §4.1: where some responses omit Vary, by mistake or not, those with it come first."""
+    """RFC 9111 §4.1: where some responses omit Vary, those with it come first."""
     return bool(stored.vary), stored.made_at(), stored.received_at
 
 

@@ -203,9 +203,9 @@ def test_ranges(text: str) -> None:
 )
 def test_if_range(value: str, etag: str | None, modified: str | None, later: int | None) -> None:
     date = None if later is None else times.write_date(784_111_777 + later)
-    given_bytes = [None if text is None else text.encode() for text in (etag, modified, date)]
+    tag, changed, made = (None if t is None else t.encode() for t in (etag, modified, date))
     expected = spans.range_counts([value], etag, modified, date, NOW)
-    assert ranges.if_range([value.encode()], *given_bytes, NOW) == expected
+    assert ranges.if_range([value.encode()], tag, changed, made, NOW) == expected
 
 
 @given(st.lists(st.binary(max_size=40), max_size=3))
