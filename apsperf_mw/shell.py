@@ -9,14 +9,17 @@ from apsperf_mw.cache.entry import values_of
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.making import stripped_names, written
 from apsperf_mw.cache.policy import Current
+from apsperf_mw.cache.revival import fallback, heed_head, land
 from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
+from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.cache.wire import app_status, with_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
@@ -129,6 +132,43 @@ class Gate:
             said = app_status(x, stored=stored)
             out.append(with_key(said, x.key) if self.says_key and x.key is not None else said)
         return out
+
+    def heed(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Later:
+        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
+        if x.method == "GET" or x.key is None or x.flight is not None:
+            return None
+        if x.voids:
+            return invalidate(self.cache, x, headers, self.face)
+        return heed_head(self.cache, x, headers, self.face)
+
+    def stand_in(self, x: Exchange, error: BaseException) -> Entry | None:
+        """The stale entry in place of an exception of the app, which is noted; None: there is none.
+
+        Only where nothing is out yet.
+        """
+        if not isinstance(error, Exception):
+            return None
+        entry = fallback(self.cache, x, type(error).__qualname__)
+        if entry is not None:
+            self.hooks.faults.note("the app, for which a stale response stood in", error)
+            x.status, x.error = 0, type(error).__qualname__
+        return entry
+
+    def land(self, x: Exchange, entry: Entry) -> Later:
+        """End the flight of an entry that answers in place of the app."""
+        return land(self.cache, x, entry, self.face)
+
+    async def finish(self, x: Exchange, later: Awaitable[None]) -> None:
+        """Do what the store is asked for; a fault is noted."""
+        try:
+            await later
+        except Exception as fault:
+            self.note(x, "the cache's store", fault)
+
+    def note(self, x: Exchange, place: str, fault: Exception) -> None:
+        """A fault of ours: it is noted, and the response not stored."""
+        self.hooks.faults.note(place, fault)
+        self.cache.drop(x, Outcome.UNCACHEABLE)
 
     def bare(self, headers: Iterable[Sequence[bytes]]) -> list[Any]:
         """The app's head without what was said to us alone."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.revival import heed_head, land, questions, revive
+from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, environ_name, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
-from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, shown
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
@@ -222,22 +221,10 @@ class WSGIShell(WSGIGate):
                 if entry is not None:
                     return entry
             out = list(as_text(tuple(self.told(x, fields))))
-            if x.key is not None and x.flight is None and x.method != "GET":
-                self._heed(x, fields)
+            self.finish_now(x, self.heed(x, fields))
         if self.hooks.heads:
             self.add(x, out)
         return out
-
-    def _heed(self, x: WSGIExchange, fields: list[Header]) -> None:
-        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
-        if x.voids:
-            step(invalidate(self.cache, x, fields, self.face))
-        elif (later := heed_head(self.cache, x, fields, self.face)) is not None:
-            step(later)
-
-    def land(self, x: WSGIExchange, entry: Entry) -> None:
-        """Store an entry that answers in place of the app, where it is renewed."""
-        self._finish(land(self.cache, x, entry, self.face))
 
     def add(self, x: WSGIExchange, headers: list[tuple[str, str]]) -> None:
         """Let the observers add fields."""
@@ -251,8 +238,7 @@ class WSGIShell(WSGIGate):
             x.sent_bytes += len(chunk)
             self.cache.record(x, chunk)
         except Exception as fault:
-            self.hooks.faults.note("the cache's recording", fault)
-            self.cache.drop(x, Outcome.UNCACHEABLE)
+            self.note(x, "the cache's recording", fault)
 
     def settle(self, x: WSGIExchange) -> None:
         """Store before the last byte goes out, so that the next request finds it."""
@@ -260,21 +246,19 @@ class WSGIShell(WSGIGate):
             try:
                 later = self.cache.settle(x, self.face)
             except Exception as fault:
-                self.hooks.faults.note("the cache's store", fault)
+                self.note(x, "the cache's store", fault)
             else:
-                self._finish(later)
+                self.finish_now(x, later)
 
     def fail(self, x: WSGIExchange, error: BaseException) -> None:
         """The app raised: each follower asks for itself, as bare."""
         self.cache.drop(x, Outcome.UNCACHEABLE)
         self.hooks.end(x, error)
 
-    def _finish(self, later: Later) -> None:
+    def finish_now(self, x: WSGIExchange, later: Later) -> None:
+        """As `finish`, by this thread."""
         if later is not None:
-            try:
-                step(later)
-            except Exception as fault:
-                self.hooks.faults.note("the cache's store", fault)
+            step(self.finish(x, later))
 
     def _renew(self, x: WSGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""
