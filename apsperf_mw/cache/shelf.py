@@ -90,7 +90,7 @@ class Shelf:
             return
         fork = grown(found if isinstance(found, Fork) else None, entry.vary)
         values = values_of(x, fork.names)
-        fork, crowded = self._joined(fork, values, entry)
+        fork, crowded = self._joined(fork, values)
         for crowd in crowded:
             await face.erase(fork.key(key, crowd))
         self._learn(key, fork.names)
@@ -109,20 +109,11 @@ class Shelf:
         if found.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
             await face.erase(found.key(key, (b"=" + language,)))
 
-    def _joined(self, fork: Fork, values: Values, entry: Entry) -> tuple[Fork, tuple[Values, ...]]:
-        """The fork with this variant as its youngest, and those that give way to it.
-
-        These are the oldest ones over the limit, and all that its own Vary would select too: it
-        is the most recent one (RFC 9111 §4).
-        """
+    def _joined(self, fork: Fork, values: Values) -> tuple[Fork, tuple[Values, ...]]:
+        """The fork with this variant as its youngest, and the oldest ones over the limit."""
         others = tuple(known for known in fork.variants if known != values)
-        older: tuple[Values, ...] = ()
-        if entry.vary and entry.vary != fork.names:
-            places = [fork.names.index(name) for name in entry.vary]
-            older = tuple(o for o in others if all(o[at] == values[at] for at in places))
-            others = tuple(o for o in others if o not in older)
         over = max(len(others) + 1 - self._max_variants, 0)
-        return Fork(fork.names, fork.stamp, (*others[over:], values)), (*older, *others[:over])
+        return Fork(fork.names, fork.stamp, (*others[over:], values)), others[:over]
 
     def _learn(self, key: Key, names: tuple[bytes, ...]) -> None:
         if len(self._learned) >= MOST_LEARNED:

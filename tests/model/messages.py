@@ -138,7 +138,8 @@ class Departures:
 
     selects_by_union: bool = False
     """RFC 9111 §4.1: a URL's responses are matched on all fields that any of them varied on, and
-    forgotten when a new one varies on another field: misses where the RFC allows a hit."""
+    forgotten when a new one varies on another field: misses where the RFC allows a hit, and may
+    prefer an older response to a younger one that varies on less."""
     ignores_delay: bool = False
     """RFC 9111 §4.2.3: the time that the app took does not count as age where it says no Age."""
     trusts_any_304: bool = False

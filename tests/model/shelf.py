@@ -74,9 +74,7 @@ class UnionShelf(Shelf):
         known = self._names.get(key, frozenset())
         names = known | new.vary
         old = self._stored.get(key, []) if names == known else []
-        # What also the new one's Vary selects gives way to it, as the older one.
-        known = new.vary or names
-        kept = [stored for stored in old if not alike(stored.request, new.request, known)]
+        kept = [stored for stored in old if not alike(stored.request, new.request, names)]
         self._stored[key] = [*kept, new][-self._most :]
         self._names[key] = names
 

@@ -18,7 +18,7 @@ from tests.model.world import Trace, on_package, on_reference
 # What the package can do today, and where it is known not to follow the RFC to the letter.
 CAN = ALL
 DEPARTS = Departures(
-    selects_by_union=True,  # one look-up a hit, not one for each set of names; it only misses more
+    selects_by_union=True,  # one look-up a hit; else those that vary on less drive each other out
     ignores_delay=True,  # the app is the origin; slow ones with short lifetimes would never be hit
     trusts_any_304=True,  # the public cache tests want it: 304-etag-update-response-ETag
 )
