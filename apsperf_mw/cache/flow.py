@@ -113,7 +113,7 @@ class Cache(Intake):
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
             entry = await self._find(x, face, x.key)
             if x.result == "stale" and entry is not None:  # but has it fetched anew
-                x.renewal = self._renewal(x, x.key, entry)
+                x.renewal = self._renewal(x, x.key, entry, self._lane(x))
             return entry
         if self._admits:
             self.count(x.key)
@@ -185,7 +185,8 @@ class Cache(Intake):
         elif x.result == "stale":
             # The shell fetches it anew behind this request, for all kinds of them.
             fits = flight.joinable and not flight.lane[0]
-            x.renewal = self._renewal(x, flight.key, entry, flight if fits else None)
+            lane = flight.lane
+            x.renewal = self._renewal(x, flight.key, entry, lane, flight if fits else None)
             if x.renewal is not flight:
                 self.flights.land(flight, Outcome.FAILED)
         else:
@@ -195,7 +196,7 @@ class Cache(Intake):
         return entry
 
     def _renewal(
-        self, x: Exchange, key: Key, entry: Entry, flight: Flight | None = None
+        self, x: Exchange, key: Key, entry: Entry, lane: Lane, flight: Flight | None = None
     ) -> Flight | None:
         """The flight on which a stale entry is fetched anew: a new one where none is given.
 
@@ -205,8 +206,8 @@ class Cache(Intake):
         if not self.rests.may(key, entry.values, now):
             return None
         if flight is None:
-            lane = (0, self._lane(x)[1])
-            flight, leads = self.flights.board(key, lane, self.tags.clock, x, alone=False)
+            shared: Lane = (0, lane[1])
+            flight, leads = self.flights.board(key, shared, self.tags.clock, x, alone=False)
             if not leads:
                 return None
         self.rests.begin(key, entry.values, now)
