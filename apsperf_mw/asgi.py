@@ -10,7 +10,6 @@ from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import questions, revive
-from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import ADAPTED, CONDITIONAL, HOST, RANGE, scan_scope, scope_table
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import scope_head, slim, with_key
@@ -96,7 +95,7 @@ class ASGIGate(Gate):
             x.flags = flags & CONDITIONAL
         else:
             admitted = self.weigh(x, flags & ~HOST)
-        if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
+        if not admitted and not x.voids:
             return False
         x.key = scope_key(scope, host)  # of an unsafe method: what its success makes void
         return (not self.narrows or self.narrow(x)) and admitted
@@ -176,7 +175,7 @@ class ASGIShell(ASGIGate):
                 return entry
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
-        out: list[Header] = self.told(x, headers) if self.enabled else list(headers)
+        out: list[Header] = self.told(x, headers) if self.enabled else self.bare(headers)
         if self.hooks.heads:
             self.hooks.head(x, out)
         return {**message, "headers": out}
@@ -206,7 +205,7 @@ class ASGIShell(ASGIGate):
                 failed = isinstance(failure, Exception)
                 self.cache.drop(x, Outcome.UNCACHEABLE if failed else Outcome.FAILED)
             hooks.leave(x, entered)
-            if x.detail == "method" and isinstance(failure, Exception | None):
+            if x.voids and isinstance(failure, Exception | None):
                 await self.void_again(x)
             if not x.done:
                 hooks.end(x, failure)

@@ -110,13 +110,17 @@ def cache() -> None:
 
 @cache.command()
 @_reaching
-def stats(server: str | None, token: str | None, app: str | None, as_json: bool, **_: Any) -> None:
+def stats(
+    server: str | None, token: str | None, app: str | None, factory: bool, as_json: bool
+) -> None:
     """Print the numbers of the process that answers; a server may have more of them."""
     with _failing():
-        if app is not None:
+        if app is not None or factory:
             from apsperf_mw.remote.inside import IN_MEMORY
 
             raise Failed(IN_MEMORY)
+        if server is None:
+            raise Failed("--server: not given; accepted: http://host:port of a running app")
         told = _server(server, token).ask("GET", "stats")
     if as_json:
         _print_json(told)

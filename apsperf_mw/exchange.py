@@ -31,7 +31,8 @@ class Exchange(Struct, eq=False):
     `stale` is what the app is asked about, `renewal` the flight on which a stale entry that was
     served is fetched anew, `answer` what is being stored, `wants` the request's own directives
     where they count. `error` is the name of the exception type that the app let through. `span`
-    belongs to the tracing observer.
+    belongs to the tracing observer. `voids` is whether its success makes void what is stored
+    under its URL.
     """
 
     raw: dict[str, Any]
@@ -56,6 +57,7 @@ class Exchange(Struct, eq=False):
     error: str = ""
     span: Any = None
     done: bool = False
+    voids: bool = False
 
     @property
     def route(self) -> str:

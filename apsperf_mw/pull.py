@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, in_doubt
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, in_doubt
 from apsperf_mw.cache.rules.reuse import STALE_STATUSES
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.runtime.step import step
@@ -44,8 +44,7 @@ class Head:
                 shell.cache.drop(x, Outcome.UNCACHEABLE)
             out = shell.begin(x, status, headers)
         except Exception as fault:
-            shell.hooks.faults.note("the cache's reading of a response", fault)
-            shell.cache.drop(x, Outcome.UNCACHEABLE)
+            shell.note(x, "the cache's reading of a response", fault)
             out = in_doubt(x) or list(headers)
         if isinstance(out, Entry):
             self.give(out)
@@ -68,19 +67,14 @@ class Head:
         shell, x = self._shell, self._x
         line, out, self.instead = shell.reply(x, entry)
         self.started = True
-        shell.land(x, entry)
+        shell.finish_now(x, shell.land(x, entry))
         self._start(line, out)
 
     def rescues(self, error: BaseException) -> bool:
         """Whether a stale entry stands in for an exception; only where nothing is out yet."""
-        if self.started or not isinstance(error, Exception):
-            return False
-        entry = fallback(self._shell.cache, self._x, type(error).__qualname__)
+        entry = None if self.started else self._shell.stand_in(self._x, error)
         if entry is None:
             return False
-        self._shell.hooks.faults.note("the app, for which a stale response stood in", error)
-        self._x.status = 0
-        self._x.error = type(error).__qualname__
         self.give(entry)
         return True
 
@@ -146,7 +140,7 @@ class Pull:
         except BaseException as error:
             shell.hooks.end(x, error)
             raise
-        if x.detail == "method":
+        if x.voids:
             step(shell.void_again(x))
         shell.hooks.end(x)
 

@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, fallback, heed_head, in_doubt, land
-from apsperf_mw.cache.voiding import invalidate
+from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, in_doubt
 from apsperf_mw.runtime.loop import never
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Push(Struct, eq=False):
             last = not message.get("more_body", False)
             later = self._record(message.get("body", b""), last=last)
             if later is not None:
-                await self._finish(later, "the cache's store")
+                await self._shell.finish(self._x, later)
             await self._out(message)
             if last and not self._trailers and not self._x.done:
                 self._shell.hooks.end(self._x)
@@ -54,8 +53,7 @@ class Push(Struct, eq=False):
             if isinstance(head, Entry):
                 await self._give(head)
                 return
-            x = self._x
-            if x.flight is None and x.key is not None and x.method != "GET":
+            if self._x.method != "GET":
                 await self._heed(message)
             self._started = True
             await self._out(head)
@@ -64,15 +62,16 @@ class Push(Struct, eq=False):
 
     async def rescue(self, error: Exception) -> bool:
         """Serve a stale entry in place of an exception, where nothing is out yet and it may."""
-        entry = None
-        if not self._started:
-            entry = fallback(self._shell.cache, self._x, type(error).__qualname__)
+        entry = None if self._started else self._shell.stand_in(self._x, error)
         if entry is None:
             return False
-        self._shell.hooks.faults.note("the app, for which a stale response stood in", error)
-        self._x.status = 0
         await self._give(entry)
         return True
+
+    async def _heed(self, message: Message) -> None:
+        later = self._shell.heed(self._x, message.get("headers") or ())
+        if later is not None:
+            await self._shell.finish(self._x, later)
 
     def _begin(self, message: Message) -> Message | Entry:
         if "trailers" in message:
@@ -83,7 +82,7 @@ class Push(Struct, eq=False):
         try:
             return self._shell.begin(self._x, self._scope, message)
         except Exception as fault:
-            self._note("the cache's reading of a response", fault)
+            self._shell.note(self._x, "the cache's reading of a response", fault)
             return in_doubt(self._x) or message
 
     async def _give(self, entry: Entry) -> None:
@@ -91,9 +90,9 @@ class Push(Struct, eq=False):
         x, shell = self._x, self._shell
         self._started = self._instead = True
         start, body = shell.reply(x, entry)
-        later = land(shell.cache, x, entry, shell.face)
+        later = shell.land(x, entry)
         if later is not None:
-            await self._finish(later, "the cache's store")
+            await shell.finish(x, later)
         await self._out(start)
         await self._out({"type": "http.response.body", "body": body})
         self._shell.hooks.end(x)
@@ -111,29 +110,8 @@ class Push(Struct, eq=False):
             if shell.cache.record(x, body) or last:
                 return shell.cache.settle(x, shell.face)
         except Exception as fault:
-            self._note("the cache's recording", fault)
+            self._shell.note(x, "the cache's recording", fault)
         return None
-
-    async def _heed(self, message: Message) -> None:
-        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
-        x, shell = self._x, self._shell
-        headers = message.get("headers") or ()
-        if x.detail == "method":
-            await self._finish(
-                invalidate(shell.cache, x, headers, shell.face), "the cache's invalidation"
-            )
-        elif (later := heed_head(shell.cache, x, headers, shell.face)) is not None:
-            await self._finish(later, "the cache's store")
-
-    async def _finish(self, later: Awaitable[None], place: str) -> None:
-        try:
-            await later
-        except Exception as fault:
-            self._note(place, fault)
-
-    def _note(self, place: str, fault: Exception) -> None:
-        self._shell.hooks.faults.note(place, fault)
-        self._shell.cache.drop(self._x, Outcome.UNCACHEABLE)
 
     async def _extension(self, kind: str, message: Message) -> None:
         if kind in FILE_MESSAGES:

@@ -9,15 +9,19 @@ from apsperf_mw.cache.entry import values_of
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.making import stripped_names
 from apsperf_mw.cache.policy import current
+from apsperf_mw.cache.revival import fallback, heed_head, land
+from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
+from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.cache.wire import STATUS, app_status, with_key
 from apsperf_mw.http.status import forward_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from contextvars import Token
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.cache.rules.answer import Form
@@ -82,6 +86,7 @@ class Gate:
             return False
         if x.method not in CACHED_METHODS:
             x.detail = "method"
+            x.voids = x.method not in SAFE_METHODS
             return False
         if flags & COOKIE and self._ignored and only_ignored(x.fields(b"cookie"), self._ignored):
             flags &= ~COOKIE
@@ -126,9 +131,7 @@ class Gate:
         """The app's head with what we say, and without what was said to us alone."""
         form = self.forms.form(headers)
         added = self.hear(x, headers, form)
-        out: list[Any] = list(headers)
-        if form is None:
-            out = [field for field in out if field[0].lower() not in self.ours]
+        out: list[Any] = self.bare(headers) if form is None else list(headers)
         out += added
         return out
 
@@ -149,6 +152,47 @@ class Gate:
             return (*added, said)
         return added
 
+    def heed(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Later:
+        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
+        if x.method == "GET" or x.key is None or x.flight is not None:
+            return None
+        if x.voids:
+            return invalidate(self.cache, x, headers, self.face)
+        return heed_head(self.cache, x, headers, self.face)
+
+    def stand_in(self, x: Exchange, error: BaseException) -> Entry | None:
+        """The stale entry in place of an exception of the app, which is noted; None: there is none.
+
+        Only where nothing is out yet.
+        """
+        if not isinstance(error, Exception):
+            return None
+        entry = fallback(self.cache, x, type(error).__qualname__)
+        if entry is not None:
+            self.hooks.faults.note("the app, for which a stale response stood in", error)
+            x.status, x.error = 0, type(error).__qualname__
+        return entry
+
+    def land(self, x: Exchange, entry: Entry) -> Later:
+        """End the flight of an entry that answers in place of the app."""
+        return land(self.cache, x, entry, self.face)
+
+    async def finish(self, x: Exchange, later: Awaitable[None]) -> None:
+        """Do what the store is asked for; a fault is noted."""
+        try:
+            await later
+        except Exception as fault:
+            self.note(x, "the cache's store", fault)
+
+    def note(self, x: Exchange, place: str, fault: Exception) -> None:
+        """A fault of ours: it is noted, and the response not stored."""
+        self.hooks.faults.note(place, fault)
+        self.cache.drop(x, Outcome.UNCACHEABLE)
+
+    def bare(self, headers: Iterable[Sequence[bytes]]) -> list[Any]:
+        """The app's head without what was said to us alone."""
+        return [field for field in headers if field[0].lower() not in self.ours]
+
     async def void_again(self, x: Exchange) -> None:
         """An unsafe request is over: what was stored since its head may be from before it.
 
@@ -167,7 +211,8 @@ class Gate:
         False where it would get another variant, as where that is chosen by a cookie.
         """
         flight, x.renewal = x.renewal, None
-        behind.key, behind.flight, behind.stale = x.key, flight, entry
+        behind.key, behind.flight = x.key, flight
+        behind.stale = entry if entry.span is None else None  # the whole takes a part's place
         behind.result = "miss"
         behind.done = True  # it is nobody's request, and no observer's
         try:
@@ -181,6 +226,8 @@ class Gate:
 
     def give_up(self, behind: Exchange) -> None:
         """Nobody fetches it: the next request may try."""
+        if behind.key is not None:
+            self.cache.rests.end(behind.key, behind.stale.values if behind.stale else ())
         self.cache.drop(behind, Outcome.FAILED)
 
 

@@ -6,15 +6,12 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.cache.revival import heed_head, land, questions, revive
-from apsperf_mw.cache.rules.terms import SAFE_METHODS
+from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, RANGE, environ_name_of, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
-from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
 from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
@@ -26,6 +23,7 @@ from apsperf_mw.shell import Gate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.faces import Face
@@ -96,7 +94,7 @@ class WSGIGate(Gate):
         environ = x.raw
         plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
         admitted = plain or self.weigh(x, scan_environ(environ, self._names))
-        if not admitted and (x.detail != "method" or x.method in SAFE_METHODS):
+        if not admitted and not x.voids:
             return False
         x.key = environ_key(environ)  # of an unsafe method: what its success makes void
         return (not self.narrows or self.narrow(x)) and admitted
@@ -174,7 +172,7 @@ class WSGIShell(WSGIGate):
             raise
         finally:
             self.hooks.leave(x, entered)
-        if x.detail == "method":
+        if x.voids:
             step(self.void_again(x))
         if type(body) in {list, tuple}:
             return self._whole(x, head, body)  # type: ignore[arg-type]
@@ -222,39 +220,21 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
-        out = headers = list(headers)
-        if self.enabled:
-            form = self.forms.form(headers)
-            if form is not None and x.stale is None and x.method == "GET":
-                raw = [value.encode("latin-1") for _, value in headers]
-                out += said(self.hear(x, list(zip(form.names, raw, strict=True)), form))
-            else:
-                told = self._told(x, as_bytes(headers))
-                if isinstance(told, Entry):
-                    return told
-                out = list(as_text(tuple(told)))
+        form = self.forms.form(headers) if self.enabled and x.method == "GET" else None
+        if form is not None and x.stale is None:
+            raw = [value.encode("latin-1") for _, value in headers]
+            added = self.hear(x, list(zip(form.names, raw, strict=True)), form)
+            out = [*headers, *said(added)]
+        else:
+            fields = as_bytes(headers)
+            entry = revive(self.cache, x, fields) if x.stale is not None else None
+            if entry is not None:
+                return entry
+            out = list(as_text(tuple(self.told(x, fields) if self.enabled else self.bare(fields))))
+            self.finish_now(x, self.heed(x, fields))
         if self.hooks.heads:
             self.add(x, out)
         return out
-
-    def _told(self, x: WSGIExchange, fields: list[Header]) -> list[Header] | Entry:
-        if x.stale is not None and (entry := revive(self.cache, x, fields)) is not None:
-            return entry
-        told = self.told(x, fields)
-        if x.key is not None and x.flight is None and x.method != "GET":
-            self._heed(x, fields)
-        return told
-
-    def _heed(self, x: WSGIExchange, fields: list[Header]) -> None:
-        """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""
-        if x.detail == "method":
-            step(invalidate(self.cache, x, fields, self.face))
-        elif (later := heed_head(self.cache, x, fields, self.face)) is not None:
-            step(later)
-
-    def land(self, x: WSGIExchange, entry: Entry) -> None:
-        """Store an entry that answers in place of the app, where it is renewed."""
-        self._finish(land(self.cache, x, entry, self.face))
 
     def add(self, x: WSGIExchange, headers: list[tuple[str, str]]) -> None:
         """Let the observers add fields."""
@@ -271,8 +251,7 @@ class WSGIShell(WSGIGate):
             x.sent_bytes += len(chunk)
             return self.cache.record(x, chunk)
         except Exception as fault:
-            self.hooks.faults.note("the cache's recording", fault)
-            self.cache.drop(x, Outcome.UNCACHEABLE)
+            self.note(x, "the cache's recording", fault)
         return False
 
     def settle(self, x: WSGIExchange) -> None:
@@ -281,9 +260,9 @@ class WSGIShell(WSGIGate):
             try:
                 later = self.cache.settle(x, self.face)
             except Exception as fault:
-                self.hooks.faults.note("the cache's store", fault)
+                self.note(x, "the cache's store", fault)
             else:
-                self._finish(later)
+                self.finish_now(x, later)
 
     def _take(self, x: WSGIExchange, body: bytes) -> None:
         """As `record` and `settle`, of a body in one piece."""
@@ -291,22 +270,19 @@ class WSGIShell(WSGIGate):
             x.sent_bytes += len(body)
             later = self.cache.take(x, body, self.face)
         except Exception as fault:
-            self.hooks.faults.note("the cache's store", fault)
-            self.cache.drop(x, Outcome.UNCACHEABLE)
+            self.note(x, "the cache's store", fault)
         else:
-            self._finish(later)
+            self.finish_now(x, later)
 
     def fail(self, x: WSGIExchange, error: BaseException) -> None:
         """The app raised: each follower asks for itself, as bare."""
         self.cache.drop(x, Outcome.UNCACHEABLE)
         self.hooks.end(x, error)
 
-    def _finish(self, later: Later) -> None:
+    def finish_now(self, x: WSGIExchange, later: Later) -> None:
+        """As `finish`, by this thread."""
         if later is not None:
-            try:
-                step(later)
-            except Exception as fault:
-                self.hooks.faults.note("the cache's store", fault)
+            step(self.finish(x, later))
 
     def _renew(self, x: WSGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""

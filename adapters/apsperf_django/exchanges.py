@@ -16,18 +16,9 @@ from apsperf_django.environs import as_served
 from apsperf_mw.asgi import ASGIExchange, ASGIGate
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
-from apsperf_mw.cache.revival import (
-    CONDITIONS,
-    fallback,
-    heed_head,
-    in_doubt,
-    land,
-    questions,
-    revive,
-)
+from apsperf_mw.cache.revival import CONDITIONS, in_doubt, questions, revive
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.cache.serving import reply
-from apsperf_mw.cache.voiding import invalidate
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
 from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
@@ -42,6 +33,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.flow import Later
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.shell import Gate
     from apsperf_mw.suite import Suite
@@ -158,14 +150,15 @@ class Relay:
             if entry is not None:
                 return await self._instead(entry, response)
             response._resource_closers.append(self._closed)
+            for ours in gate.ours:
+                if response.has_header(ours.decode("ascii")):
+                    del response[ours.decode("ascii")]
             if gate.enabled:
                 self._tell(response, fields)
-                if x.key is not None and x.flight is None and x.method != "GET":
-                    await self._heed(fields)
+                await self._finish(gate.heed(x, fields))
             self._add_observed(response)
         except Exception as fault:
-            gate.hooks.faults.note("the cache's reading of a response", fault)
-            gate.cache.drop(x, Outcome.UNCACHEABLE)
+            gate.note(x, "the cache's reading of a response", fault)
             doubtful = in_doubt(x)
             if doubtful is not None:
                 return await self._instead(doubtful, response)
@@ -175,22 +168,12 @@ class Relay:
 
     async def rescue(self, error: Exception) -> HttpResponse | None:
         """A stale entry in place of an exception, where it may."""
-        entry = fallback(self.gate.cache, self.x, type(error).__qualname__)
-        if entry is None:
-            return None
-        self.gate.hooks.faults.note("the app, for which a stale response stood in", error)
-        self.x.status = 0
-        self.x.error = type(error).__qualname__
-        return await self._instead(entry, None)
+        entry = self.gate.stand_in(self.x, error)
+        return None if entry is None else await self._instead(entry, None)
 
     async def _instead(self, entry: Entry, response: Any) -> HttpResponse:
         given = self.reply(entry)
-        later = land(self.gate.cache, self.x, entry, self.gate.face)
-        if later is not None:
-            try:
-                await later
-            except Exception as fault:
-                self.gate.hooks.faults.note("the cache's store", fault)
+        await self._finish(self.gate.land(self.x, entry))
         if response is not None:
             response.close()
         return given
@@ -215,19 +198,9 @@ class Relay:
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
         """Say in the response's fields what becomes of it."""
         told = self.gate.told(self.x, fields)
-        for ours in self.gate.ours:
-            if response.has_header(ours.decode("ascii")):
-                del response[ours.decode("ascii")]
         for name, value in as_text(tuple(field for field in told if field not in fields)):
             said = response.get(name)
             response[name] = f"{said}, {value}" if said else value
-
-    async def _heed(self, fields: tuple[Header, ...]) -> None:
-        x, gate = self.x, self.gate
-        if x.detail == "method":
-            await invalidate(gate.cache, x, fields, gate.face)
-        elif (later := heed_head(gate.cache, x, fields, gate.face)) is not None:
-            await later
 
     async def _take(self, response: Any) -> None:
         """Record the body: at once where it is here, else as it passes."""
@@ -271,10 +244,14 @@ class Relay:
     async def _settle(self) -> None:
         try:
             later = self.gate.cache.settle(self.x, self.gate.face)
-            if later is not None:
-                await later
         except Exception as fault:
-            self.gate.hooks.faults.note("the cache's store", fault)
+            self.gate.note(self.x, "the cache's store", fault)
+        else:
+            await self._finish(later)
+
+    async def _finish(self, later: Later) -> None:
+        if later is not None:
+            await self.gate.finish(self.x, later)
 
     def _add_observed(self, response: HttpResponseBase) -> None:
         if self.gate.hooks.heads:
@@ -284,7 +261,7 @@ class Relay:
                 response[name] = value
 
     def _closed(self) -> None:
-        if self.x.detail == "method" and self._steps:
+        if self.x.voids and self._steps:
             step(self.gate.void_again(self.x))
         self.gate.cache.drop(self.x, Outcome.FAILED)
         self.gate.hooks.end(self.x)

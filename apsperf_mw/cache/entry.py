@@ -67,6 +67,11 @@ class Entry(Struct, gc=False, eq=False):
         return len(self.body) + 3 * (head + FIELD_BYTES * len(headers)) + OVERHEAD_BYTES
 
 
+def date_of(entry: Entry) -> bytes | None:
+    """The stored Date."""
+    return next((value for name, value in entry.headers if name.lower() == b"date"), None)
+
+
 # RFC 9111 §5.2.1.7: what was asked for is not stored, and the app must not be asked.
 NOT_CACHED = Entry(504, ((b"content-length", b"0"),), b"", 0.0, 0.0)
 

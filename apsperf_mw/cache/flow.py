@@ -6,12 +6,12 @@ Knows no protocol: both shells drive it, each with its own `Face` of the driver.
 from __future__ import annotations
 
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, values_of
+from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, date_of, values_of
 from apsperf_mw.cache.flights import Flight, Lane, Outcome
 from apsperf_mw.cache.intake import Intake
 from apsperf_mw.cache.parts import covers
@@ -26,7 +26,8 @@ from apsperf_mw.cache.screen import (
 )
 from apsperf_mw.cache.shelf import faded
 from apsperf_mw.drivers.base import LocalDriver
-from apsperf_mw.http.etags import not_modified
+from apsperf_mw.http.dates import parse_http_date
+from apsperf_mw.http.etags import if_none_match, not_modified_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -112,7 +113,10 @@ class Cache(Intake):
             if x.wants.only_if_cached:
                 return await self._find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
-            return await self._find(x, face, x.key)
+            entry = await self._find(x, face, x.key)
+            if x.result == "stale" and entry is not None:  # but has it fetched anew
+                x.renewal = self._renewal(x, x.key, entry, self._lane(x))
+            return entry
         if self.admission is not None:
             self.admission.count(x.key)
         return await self._fly(x, face, x.key)
@@ -149,9 +153,13 @@ class Cache(Intake):
         """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
         if not x.flags & CONDITIONAL or not 200 <= entry.status < 300:
             return False
-        held = x.fields(b"if-none-match")
-        since = () if held else x.fields(b"if-modified-since")
-        return not_modified(held, since, entry.etag, entry.last_modified)
+        tags = x.fields(b"if-none-match")
+        if tags:  # then the date is not looked at
+            return if_none_match(tags, entry.etag)
+        wall_now = time()
+        made_at = made_at_of(entry, wall_now) if entry.last_modified is None else 0.0
+        since = x.fields(b"if-modified-since")
+        return not_modified_since(since, entry.last_modified, made_at, wall_now)
 
     def good(self, key: Key, entry: Entry) -> bool:
         """Whether nothing that names the entry was purged since its request began."""
@@ -178,29 +186,40 @@ class Cache(Intake):
         if entry is None:
             x.flight = flight
         elif x.result == "stale":
-            x.renewal = self._renewal(x, flight)  # the shell fetches it anew behind this request
+            # The shell fetches it anew behind this request, for all kinds of them.
+            fits = flight.joinable and not flight.lane[0]
+            lane = flight.lane
+            x.renewal = self._renewal(x, flight.key, entry, lane, flight if fits else None)
+            if x.renewal is not flight:
+                self.flights.land(flight, Outcome.FAILED)
         else:
             self.flights.land(flight, Outcome.FOUND, entry)
             if waited:
                 x.result = "collapsed"
         return entry
 
-    def _renewal(self, x: Exchange, flight: Flight) -> Flight | None:
-        """The flight on which a stale entry is fetched anew, one for all kinds of requests.
+    def _renewal(
+        self, x: Exchange, key: Key, entry: Entry, lane: Lane, flight: Flight | None = None
+    ) -> Flight | None:
+        """The flight on which a stale entry is fetched anew: a new one where none is given.
 
-        None where it is under way.
+        None where it is under way, or has just failed.
         """
-        lane: Lane = (0, flight.lane[1])
-        if flight.joinable and flight.lane == lane:
-            return flight
-        self.flights.land(flight, Outcome.FAILED)
-        flight, leads = self.flights.board(flight.key, lane, self.tags.clock, x, alone=False)
-        return flight if leads else None
+        now = monotonic()
+        if not self.rests.may(key, entry.values, now):
+            return None
+        if flight is None:
+            shared: Lane = (0, lane[1])
+            flight, leads = self.flights.board(key, shared, self.tags.clock, x, alone=False)
+            if not leads:
+                return None
+        self.rests.begin(key, entry.values, now)
+        return flight
 
     async def _find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
         """What is stored for the request and may be served as it is; else it is in `x.stale`."""
         entry = await self.shelf.find(x, face, key)
-        if entry is None and x.flags & RANGE:
+        if entry is None and x.flags & RANGE and x.method == "GET":  # RFC 9110 §14.2
             entry = await self.shelf.find_part(face, key)
             if entry is not None and not covers(entry, x):
                 entry = None
@@ -245,6 +264,12 @@ class Cache(Intake):
             until = self._unstorable.get((x.key, x.flags & GUARDED), 0.0)
             return until > x.started
         return False
+
+
+def made_at_of(entry: Entry, wall_now: float) -> float:
+    """When the response was made: its Date, or else when its age was 0 (RFC 9110 §6.6.1)."""
+    date = parse_http_date(date_of(entry) or b"", wall_now)
+    return wall_now - (monotonic() - entry.born) if date is None else date
 
 
 def streams_events(x: Exchange) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.chosen import admission, query_form
@@ -12,6 +12,8 @@ from apsperf_mw.cache.keys import neighbours
 from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
+from apsperf_mw.cache.rests import Rests
+from apsperf_mw.cache.rules.answer import read, said_lifetime_s
 from apsperf_mw.cache.rules.terms import PASSING
 from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
@@ -50,6 +52,7 @@ class Intake:
         self._max_bytes = settings.cache.max_entry_bytes
         self._keep_stale_s = settings.cache.keep_stale_s
         self._unstorable: dict[tuple[Key, int], float] = {}
+        self.rests = Rests()
 
     def begin(
         self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None = None
@@ -83,12 +86,15 @@ class Intake:
         answer = self.maker.answer(x, headers, Plan(), method="GET")
         if isinstance(answer, str) or answer.ttl_s <= answer.age_s:
             return
+        if said_lifetime_s(read(headers), answer.terms, time()) is None:
+            return  # RFC 9110 §9.3.3: explicit freshness, neither a guess nor a rule for GET
         lane = (x.flags & GUARDED, ())
         x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
         x.detail = "adopted"
         if reason := self._refusal(x, x.flight):
             self._refuse(x, x.flight, reason)
             return
+        x.voids = False  # what it stores is from after its success
         x.answer = answer
 
     def record(self, x: Exchange, chunk: bytes) -> bool:
@@ -158,6 +164,7 @@ class Intake:
         if entry.began != self.tags.clock and not self.tags.spares(flight.key, entry):
             self.flights.land(flight, Outcome.FAILED)  # purged meanwhile: the followers ask again
             return None
+        self.rests.end(flight.key, entry.values)
         if entry.fresh_until <= entry.born:
             self._note_unstorable(flight)  # asked about each time: nobody can take it from another
         elif self._unstorable:

@@ -124,7 +124,7 @@ class Maker:
         if b"age" in said.noted:
             head.noted[b"age"] = said.noted[b"age"]
         ttl_s = self._lifetime_s(head, terms, entry.status, wall_now)
-        age_s = initial_age_s(head.noted, wall_now)
+        age_s = initial_age_s(head.noted, wall_now, x.head_at - x.started)
         tags = (*entry.tags, *named_tags(said.noted))
         kept = stored_headers(head, terms, self.stripped)
         length = len(entry.body)
@@ -140,7 +140,7 @@ class Maker:
         if not clean_headers(head.kept):
             return "malformed"
         ttl_s = self._lifetime_s(head, terms, x.status, wall_now)
-        age_s = initial_age_s(noted, wall_now) if noted else 0.0
+        age_s = initial_age_s(noted, wall_now, x.head_at - x.started) if noted else 0.0
         if ttl_s <= age_s and not _worth_keeping(head, terms, ttl_s, age_s, wall_now):
             return "no-cache" if terms.revalidates else "no-lifetime"
         tags = tuple(named_tags(noted)) if not TAG_FIELDS.isdisjoint(noted) else ()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from os import urandom
+from time import time
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from apsperf_mw.cache.entry import date_of
 from apsperf_mw.http.etags import strong_match
 from apsperf_mw.http.ranges import Span, if_range, parse_ranges
 
@@ -108,8 +110,10 @@ def part(entry: Entry, x: Exchange, headers: Sequence[Header]) -> Part | None:
 
 
 def _asked_for(entry: Entry, x: Exchange) -> bool:
-    date = next((value for name, value in entry.headers if name.lower() == b"date"), None)
-    return if_range(x.fields(b"if-range"), entry.etag, entry.last_modified, date)
+    lines = x.fields(b"if-range")
+    if not lines:
+        return True
+    return if_range(lines, entry.etag, entry.last_modified, date_of(entry), time())
 
 
 def _single(body: bytes, offset: int, span: Span, size: int, kept: list[Header]) -> Part:

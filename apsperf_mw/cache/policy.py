@@ -30,9 +30,9 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 class Rule(Struct, frozen=True):
     """What `@cached` or a path pattern says of responses that say nothing themselves.
 
-    `ttl` is a class or seconds, or gives one of them for a status and its fields; `rule` takes
-    the name of such a strategy too. `statuses`
-    have lifetimes of their own. `shared` says that cookies do not matter.
+    `ttl` is a class or seconds, or a function that gives one of them for any status and its
+    fields, or 0 for none; `rule` takes the name of such a strategy too. `statuses` have lifetimes
+    of their own, which come first. `shared` says that cookies do not matter.
     """
 
     ttl: TTL | Lifetime
@@ -55,7 +55,9 @@ class Rule(Struct, frozen=True):
         if not callable(self.ttl):
             return self
         fields = {name.decode("latin-1").lower(): v.decode("latin-1") for name, v in headers}
-        return replace(self, ttl=_checked_ttl(self.ttl(status, fields)))
+        ttl = self.ttl(status, fields)
+        ttl = 0.0 if _is_number(ttl) and ttl == 0 else _checked_ttl(ttl)
+        return replace(self, ttl=ttl, statuses=(*self.statuses, (status, ttl)))
 
 
 def _seconds(ttl: TTL, classes: TTLSettings) -> float:
@@ -188,7 +190,9 @@ def cached(
     """Mark a view: its responses may be kept for `ttl` where they do not say themselves.
 
     `ttl` is a class (short, medium, long, negative), seconds, or a function of status and fields
-    that gives one of them; `statuses` gives some statuses a lifetime of their own. `shared` says
+    that gives one of them, or 0 for none. Class and seconds are for successes and lasting
+    redirects, and 404 and 410 have the class negative; a function decides for every status that
+    can be stored at all. `statuses` gives some a lifetime of their own. `shared` says
     that cookies do not change the response. Responses are kept apart by the request fields of
     `vary` and by what `key` makes of the request. For `stale_while_revalidate` seconds past its
     lifetime a response is still served while it is made anew. The view itself stays as it is.

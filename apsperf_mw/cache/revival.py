@@ -10,8 +10,9 @@ from apsperf_mw.cache.intake import refuses_storing
 from apsperf_mw.cache.making import entry_of
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.rules.answer import read
-from apsperf_mw.cache.rules.renewal import matches, validators
+from apsperf_mw.cache.rules.renewal import matches, outdated, validators
 from apsperf_mw.cache.rules.reuse import STALE_STATUSES, stands_in
+from apsperf_mw.http.fields import clean_headers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
@@ -45,20 +46,21 @@ def questions(x: Exchange) -> list[Header]:
 def revive(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Entry | None:
     """The entry that answers in place of the app's response, or None: the response counts."""
     entry = x.stale
-    if entry is None or x.flight is None:
+    if entry is None:
         return None
     if x.status == 304:
         # Where there was nothing to ask by, the client asked, and of what it holds itself.
-        return _renewed(cache, x, entry, read(headers)) if validators(entry) else None
+        asked = x.flight is not None and validators(entry)
+        return _renewed(cache, x, entry, read(headers)) if asked else None
     return fallback(cache, x, f"error {x.status}") if x.status in STALE_STATUSES else None
 
 
 def fallback(cache: Cache, x: Exchange, detail: str) -> Entry | None:
     """The stale entry in place of a failure of the app, if it may (RFC 5861 §4)."""
-    entry, flight = x.stale, x.flight
-    if entry is None or flight is None or not stands_in(entry, monotonic()):
+    entry = x.stale
+    if entry is None or x.key is None or not stands_in(entry, monotonic()):
         return None
-    if not cache.good(flight.key, entry):
+    if not cache.good(x.key, entry):
         return None  # purged meanwhile
     x.result, x.detail, x.template = "stale", detail, entry.route
     return entry
@@ -84,11 +86,11 @@ def land(cache: Cache, x: Exchange, entry: Entry, face: Face) -> Later:
     if entry is not x.stale and not refuses_storing(x):
         return cache.keep(x, flight, entry, face)
     cache.flights.land(flight, Outcome.UNCACHEABLE)
-    return cache.erase(flight.key, face) if entry is x.stale else None
+    return cache.shelf.drop(x, flight.key, entry, face) if entry is x.stale else None
 
 
 def heed_head(cache: Cache, x: Exchange, headers: Iterable[Sequence[bytes]], face: Face) -> Later:
-    """Bring a stale entry up to date by the answer to a HEAD, or forget it (RFC 9111 §4.3.5)."""
+    """Bring an entry up to date by the answer to a HEAD, or outdate it (RFC 9111 §4.3.5)."""
     entry = x.stale
     if x.method != "HEAD" or entry is None or x.key is None or x.status != 200:
         return None
@@ -99,28 +101,36 @@ async def _heed(cache: Cache, x: Exchange, key: Key, entry: Entry, said: Head, f
     found = await cache.shelf.find(x, face, key)
     if found is None or found.body != entry.body or abs(found.born - entry.born) > 1:
         return  # void or replaced since it was looked up
-    renewed = _updated(cache, x, entry, said, entry.began) if matches(entry, said) else None
-    if renewed is None or refuses_storing(x):
-        await cache.erase(key, face)
-    elif cache.good(key, renewed):
+    if not matches(found, said):
+        await cache.shelf.keep(x, key, outdated(found), face)
+        return
+    renewed, storable = _updated(cache, x, found, said, found.began)
+    if not storable:
+        await cache.shelf.drop(x, key, found, face)
+    elif cache.good(key, renewed) and not refuses_storing(x):
+        cache.rests.end(key, renewed.values)
         await cache.shelf.keep(x, key, renewed, face)
 
 
 def _renewed(cache: Cache, x: Exchange, entry: Entry, said: Head) -> Entry:
     """The entry that a 304 is about, brought up to date.
 
-    Itself where it may not be kept: by the app's word it is good for this request alone.
+    Where it may not be kept it takes the place of `x.stale`: it is good for this request alone.
     """
     assert x.flight is not None
     x.result, x.template = "revalidated", entry.route
-    return _updated(cache, x, entry, said, x.flight.began) or entry
+    renewed, storable = _updated(cache, x, entry, said, x.flight.began)
+    if not storable:
+        x.stale = renewed
+    return renewed
 
 
-def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) -> Entry | None:
+def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) -> tuple[Entry, bool]:
+    """The entry with the newer fields, and whether it may be kept so."""
     plan = x.plan or Plan()
     answer = cache.maker.renewed(x, entry, said, plan, time())
-    if answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS:
-        return None
+    refused = answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS
+    storable = not refused and clean_headers(answer.headers)
     renewed = entry_of(x, answer, entry.body, began, monotonic())
     renewed.made_s = max(renewed.made_s, entry.made_s)  # what it takes to make it whole
-    return renewed
+    return renewed, storable

@@ -22,7 +22,7 @@ class Routes:
     """The first pattern that matches the whole raw path gives the rule."""
 
     def __init__(self, routes: Iterable[RouteSettings]) -> None:
-        self._routes = [(pattern(each.path), kind_of(each.path), _rule(each)) for each in routes]
+        self._routes = [_read(number, each) for number, each in enumerate(routes)]
 
     def __bool__(self) -> bool:
         return bool(self._routes)
@@ -45,7 +45,7 @@ class Routes:
 def pattern(path: str) -> re.Pattern[str]:
     """The pattern as an expression: `*` within a segment, `**` across segments."""
     if not path.startswith("/"):
-        raise SettingError(f"cache.routes: path {path!r} given; accepted: a pattern from /")
+        raise SettingError(f"path {path!r} given; accepted: a pattern from /")
     parts = _WILD.split(path)
     return re.compile("".join(_MEANS.get(part) or re.escape(part) for part in parts), re.DOTALL)
 
@@ -56,6 +56,13 @@ def kind_of(path: str) -> str | None:
 
     name = path.rpartition("/")[2]
     return guess_type(f"x{name[name.rindex('.') :]}")[0] if "." in name else None
+
+
+def _read(number: int, each: RouteSettings) -> tuple[re.Pattern[str], str | None, Rule]:
+    try:
+        return pattern(each.path), kind_of(each.path), _rule(each)
+    except SettingError as error:
+        raise SettingError(f"cache.routes[{number}] ({each.path!r}): {error}") from None
 
 
 def _rule(each: RouteSettings) -> Rule:

@@ -147,6 +147,9 @@ def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int,
                 host = value
             elif flag == LENGTH:
                 flag = 0 if value == b"0" else BODY
+            elif flag == COOKIE and not value.strip():
+                # The same as in an environ, where two empty lines are a comma.
+                flag = COOKIE if sum(other == name for other, _ in headers) > 1 else 0
             flags |= flag
     return flags, host
 
@@ -158,18 +161,22 @@ def scan_environ(environ: dict[str, Any], names: dict[str, int]) -> int:
         flag, value = names[name], environ[name]
         if flag == LENGTH:
             flag = 0 if value in {"", "0"} else BODY
-        elif value in ABSENT and (flag == COOKIE or name in ENVIRON_CREDENTIALS):
+        elif flag == COOKIE:
+            flag = COOKIE if value and value.strip() else 0
+        elif value in ABSENT and name in ENVIRON_CREDENTIALS:
             flag = 0
         flags |= flag
     return flags
 
 
 def only_ignored(cookies: Iterable[bytes], ignored: frozenset[bytes]) -> bool:
-    """Whether every cookie of these Cookie lines bears an ignored name."""
+    """Whether every cookie of these Cookie lines bears an ignored name.
+
+    A comma may be where a WSGI server has joined two lines.
+    """
     return all(
         pair.partition(b"=")[0].strip() in ignored
-        for line in cookies
-        for pair in line.split(b";")
+        for pair in b";".join(cookies).replace(b",", b";").split(b";")
         if pair.strip()
     )
 

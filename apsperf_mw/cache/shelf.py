@@ -29,6 +29,8 @@ MOST_LEARNED = 4096
 # begin a value of the field.
 BY_LANGUAGE = (b"accept-language",)
 FORK_TTL_S = 86_400.0
+# Not every store takes less.
+LEAST_TTL_S = 1.0
 
 
 class Shelf:
@@ -73,7 +75,7 @@ class Shelf:
 
     async def keep(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
         """Keep the entry, in a fork where responses of its URL vary."""
-        ttl_s = kept_s(entry, self._keep_stale_s)
+        ttl_s = max(kept_s(entry, self._keep_stale_s), LEAST_TTL_S)
         if entry.span is not None:
             held = await self.find_part(face, key)
             if held is not None and not self._good(key, held):
@@ -96,6 +98,16 @@ class Shelf:
         if fork.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
             await face.write(fork.key(key, (b"=" + language,)), entry, ttl_s)
         await face.write(key, fork, max(FORK_TTL_S, ttl_s))
+
+    async def drop(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
+        """Forget the variant that this request selects, and no other one."""
+        found = await face.read(key)
+        if not isinstance(found, Fork):
+            await face.erase(key)
+            return
+        await face.erase(found.key(key, values_of(x, found.names)))
+        if found.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
+            await face.erase(found.key(key, (b"=" + language,)))
 
     def _joined(self, fork: Fork, values: Values) -> tuple[Fork, tuple[Values, ...]]:
         """The fork with this variant as its youngest, and the oldest ones over the limit."""

@@ -27,6 +27,7 @@ BODY_NAMES = (
     "content-language",
     "content-length",
     "content-md5",
+    "content-range",
     "content-type",
 )
 BODY_FIELDS = frozenset({*BODY_NAMES, *map(str.encode, BODY_NAMES)})

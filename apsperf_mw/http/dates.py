@@ -33,14 +33,21 @@ _LONGEST_BYTES = 33  # RFC 850 on a Wednesday
 _YEARS_AHEAD = 50
 
 
-def parse_http_date(value: bytes, year: int = 2026) -> int | None:
+def parse_http_date(value: bytes, now: float) -> int | None:
     """Seconds since the epoch, or None for what is not exactly one of the three forms.
 
-    Names in any case, the weekday unchecked against the date. `year` is the present one: a
-    two-digit year means the one from 49 years before it to 50 after it.
+    Names in any case, the weekday unchecked against the date. `now` is the present moment: a
+    two-digit year means the one from 49 years before its year to 50 after it.
     """
     value = value.strip(OWS)
-    return _recall(value, year) if _ASCTIME_BYTES <= len(value) <= _LONGEST_BYTES else None
+    if not _ASCTIME_BYTES <= len(value) <= _LONGEST_BYTES:
+        return None
+    return _recall(value, year_of(now) if len(value) > _IMF_FIXDATE_BYTES else 0)
+
+
+def year_of(now: float) -> int:
+    """The year of a moment."""
+    return date.fromordinal(int(now // _DAY_SECONDS) + _EPOCH_DAY).year
 
 
 @lru_cache(maxsize=512)

@@ -26,14 +26,13 @@ def strong_match(left: bytes, right: bytes) -> bool:
 
 
 def if_none_match(lines: Sequence[bytes], etag: bytes | None) -> bool:
-    """Whether a field line names the stored tag, weakly compared, or is `*`: not modified.
+    """Whether the field names the stored tag, weakly compared, or is `*`: not modified.
 
-    A malformed stored tag matches only the same bytes, as a whole line or, where neither side
-    has quotes, as a list member.
+    Several lines are one list (RFC 9110 §5.3). A malformed stored tag matches only the same
+    bytes, as the whole field or, where neither side has quotes, as a list member.
     """
-    if etag and etag in lines:  # the usual one: it needs no parsing
-        return True
-    return any(_names_tag(line.strip(OWS), etag) for line in lines)
+    line = lines[0] if len(lines) == 1 else b",".join(lines)
+    return (line == etag != b"") or _names_tag(line.strip(OWS), etag)  # mostly no need to parse
 
 
 def _names_tag(line: bytes, etag: bytes | None) -> bool:
@@ -64,17 +63,13 @@ def _strip(member: bytes) -> bytes:
     return member.strip(OWS)
 
 
-def not_modified(
-    if_none_match_lines: Sequence[bytes],
-    if_modified_since_lines: Sequence[bytes],
-    etag: bytes | None,
-    last_modified: bytes | None,
+def not_modified_since(
+    lines: Sequence[bytes], last_modified: bytes | None, made_at: float, now: float
 ) -> bool:
-    """Whether a GET or HEAD with these fields is answered 304 from the stored validators."""
-    if if_none_match_lines:  # RFC 9110 §13.2.2: then the date is not looked at
-        return if_none_match(if_none_match_lines, etag)
-    if last_modified is None or len(if_modified_since_lines) != 1:
-        return False
-    since = parse_http_date(if_modified_since_lines[0])
-    modified = parse_http_date(last_modified)
-    return since is not None and modified is not None and modified <= since  # §13.1.3
+    """Whether the stored response is no younger than If-Modified-Since (RFC 9110 §13.1.3).
+
+    Without Last-Modified the moment counts at which it was made (RFC 9111 §4.3.2).
+    """
+    since = parse_http_date(lines[0], now) if len(lines) == 1 else None
+    modified = made_at if last_modified is None else parse_http_date(last_modified, now)
+    return since is not None and modified is not None and modified <= since

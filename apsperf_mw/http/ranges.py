@@ -32,9 +32,10 @@ def parse_ranges(lines: Sequence[bytes], size: int) -> list[Span] | None:
     Empty where none can be satisfied; None where the field is to be ignored: another unit,
     malformed, too many, or several that overlap.
     """
-    if len(lines) != 1 or len(lines[0]) > _MAX_FIELD_BYTES:
+    value = b",".join(lines)  # RFC 9110 §5.3
+    if len(value) > _MAX_FIELD_BYTES:
         return None
-    unit, equals, listed = lines[0].partition(b"=")
+    unit, equals, listed = value.partition(b"=")
     if unit.strip().lower() != b"bytes" or not equals:
         return None
     specs = [spec for spec in listed.split(b",") if spec.strip(b" \t")]
@@ -81,7 +82,11 @@ def parse_content_range(lines: Sequence[bytes]) -> tuple[Span, int] | None:
 
 
 def if_range(
-    lines: Sequence[bytes], etag: bytes | None, last_modified: bytes | None, date: bytes | None
+    lines: Sequence[bytes],
+    etag: bytes | None,
+    last_modified: bytes | None,
+    date: bytes | None,
+    now: float,
 ) -> bool:
     """Whether the Range counts (RFC 9110 §13.1.5): the client holds a part of just this body.
 
@@ -96,5 +101,5 @@ def if_range(
         return etag is not None and strong_match(value, etag)
     if value != last_modified:
         return False
-    modified, made = parse_http_date(value), parse_http_date(date or b"")
+    modified, made = parse_http_date(value, now), parse_http_date(date or b"", now)
     return modified is not None and made is not None and made - modified >= 60

@@ -9,7 +9,7 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from apsperf_mw.http.fields import MAX_SECONDS, CacheControl
+from apsperf_mw.http.fields import MAX_SECONDS, OWS, CacheControl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +67,12 @@ def parse_dictionary(lines: Sequence[bytes]) -> dict[bytes, bytes] | None:
         members.pop(member["key"], None)
         members[member["key"]] = _bare(member)
         at = member.end()
-        if at == len(value):
-            break
         comma = _COMMA.match(value, at)
-        if comma is None or comma.end() == len(value):
-            return None  # no comma, or nothing behind it
+        if comma is None:
+            return members if not value[at:].strip(OWS) else None
         at = comma.end()
+        if at == len(value):
+            return None  # nothing behind the comma
     return members
 
 

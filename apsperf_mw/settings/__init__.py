@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apsperf_mw.settings.fields import Setting, catalogue, flatten, table
+from apsperf_mw.settings.kinds import TTLSettings
 from apsperf_mw.settings.loading import Sources, load
 from apsperf_mw.settings.masking import mask
 from apsperf_mw.settings.sources import nest
@@ -16,7 +17,6 @@ from apsperf_mw.settings.tree import (
     Settings,
     TimingSettings,
     TracingSettings,
-    TTLSettings,
 )
 
 __all__ = [

@@ -259,6 +259,7 @@ def test_a_refresh_that_fails_leaves_the_page_to_its_window(clock: Clock, is_asy
         clock.move(61)
         assert ask_and_wait(site, "/page").body == b"page 1"
         assert len(site.suite.cache.flights) == 0
+        clock.move(1)
         assert ask_and_wait(site, "/page").body == b"page 1"
         assert site.ask("/page").body == b"page 3"
 

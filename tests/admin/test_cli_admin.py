@@ -159,8 +159,9 @@ def test_an_app_is_imported_to_explain(app: str) -> None:
 
 
 def test_what_an_app_cannot_tell() -> None:
-    assert "in the memory of the server's processes" in failed("cache", "stats", "--app", "a:b")
-    assert "--server, --app: neither is given" in failed("cache", "stats")
+    for args in (["--app", "a:b"], ["--app", "a:b", "--factory"], ["--factory"]):
+        assert "in the memory of the server's processes" in failed("cache", "stats", *args)
+    assert "--server: not given; accepted: http://" in failed("cache", "stats")
     assert "--server, --app: neither is given" in failed("explain", "/a")
     assert "--app: nowhere:app does not load" in failed("explain", "/a", "--app", "nowhere:app")
     assert "accepted: http://host/path" in failed(

@@ -9,6 +9,7 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.keys import environ_key, neighbours, scope_key
+from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.testing.forms import environ_of, scope_of
 from apsperf_mw.testing.harness import Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Request, Response
@@ -145,6 +146,21 @@ def test_a_post_that_says_what_a_get_would_get_is_stored(wrap: Wrap, location: s
     assert (hit.cache.hit, hit.body) == (expected, b"by POST" if expected else b"by GET")
     again = client.ask("/a?b=1", method="POST", body=b"x")
     assert (again.body, again.cache.hit) == (b"by POST", False)
+
+
+def test_a_post_is_stored_on_explicit_freshness_alone(wrap: Wrap) -> None:
+    """Neither by a guess nor by a route's rule (RFC 9110 §9.3.3)."""
+    located = ("Content-Location", "/a")
+    plan = Plan(rule=rule(60))
+    apps = [
+        lambda _: page("page", ("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT"), located),
+        lambda _: page("page", located, plan=plan),
+    ]
+    for app in apps:
+        client = wrap(app, heuristic=True)
+        client.ask("/a", method="POST", body=b"x")
+        assert not client.ask("/a").cache.hit
+        assert client.ask("/a").cache.hit
 
 
 @pytest.mark.parametrize(

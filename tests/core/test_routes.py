@@ -115,8 +115,20 @@ def test_the_first_pattern_that_matches_counts(wrap: Wrap) -> None:
     ],
 )
 def test_a_route_that_cannot_be_is_refused_at_start(route: object) -> None:
-    with pytest.raises(SettingError):
+    with pytest.raises(SettingError, match="routes"):
         Suite(cache={"routes": [route]})
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        ({"path": "albums", "ttl": 5}, r"cache\.routes\[1\] \('albums'\): path 'albums' given"),
+        ({"path": "/b", "ttl": 5, "vary": ["*"]}, r"cache\.routes\[1\] \('/b'\): .*vary.*'\*'"),
+    ],
+)
+def test_the_error_names_the_route(route: dict[str, object], told: str) -> None:
+    with pytest.raises(SettingError, match=told):
+        Suite(cache={"routes": [{"path": "/a", "ttl": 5}, route]})
 
 
 def test_routes_may_come_from_one_line_of_the_environment() -> None:

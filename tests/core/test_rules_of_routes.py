@@ -155,6 +155,31 @@ def test_a_function_gives_the_lifetime_by_status_and_fields(wrap: Wrap, clock: C
         assert client.ask(target).cache.ttl_s == ttl_s
 
 
+@pytest.mark.parametrize(
+    ("status", "given", "ttl_s"),
+    [(200, 0, None), (302, 30, 30), (404, 30, 30), (410, 0, None), (403, 30, 10), (200, 30, 30)],
+)
+def test_a_function_decides_for_every_status(
+    wrap: Wrap, clock: Clock, status: int, given: float, ttl_s: int | None
+) -> None:
+    """But that errors which pass are kept for seconds at most."""
+    asked: list[int] = []
+
+    def ttl(status: int, fields: Mapping[str, str]) -> float:
+        asked.append(status)
+        return given
+
+    client = wrap(lambda _: ruled("page", status=status, ttl=ttl))
+    client.ask()
+    assert (client.ask().cache.ttl_s, set(asked)) == (ttl_s, {status})
+
+
+def test_a_status_with_a_lifetime_of_its_own_needs_no_function(wrap: Wrap, clock: Clock) -> None:
+    client = wrap(lambda _: ruled(ttl=lambda _, __: 30, status=404, statuses={404: 7}))
+    client.ask()
+    assert client.ask().cache.ttl_s == 7
+
+
 def test_a_function_that_fails_is_no_fault_of_the_app(wrap: Wrap) -> None:
     def ttl(status: int, fields: Mapping[str, str]) -> float:
         raise KeyError(status)

@@ -312,6 +312,47 @@ def test_cache_switched_off(wrap: Wrap) -> None:
         assert reply.header("age") is None
 
 
+@pytest.mark.parametrize("more", [{"enabled": False}, {}], ids=["off", "bypass"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_said_to_the_cache_alone_goes_no_further(
+    wrap: Wrap, keep: bool, more: dict[str, bool]
+) -> None:
+    said = [("Cache-Tag", "a"), ("Surrogate-Key", "b"), ("APSPerf-Cache-Control", "max-age=1")]
+    client = wrap(numbered(*said, ("X-Kept", "1")), keep_tag_headers=keep, **more)
+    for method in ("GET", "POST"):
+        reply = client.ask(headers={"X-Api-Key": "goes round"}, method=method)
+        told = [reply.header(name) for name, _ in (*said, ("X-Kept", ""))]
+        assert told == (["a", "b", None, "1"] if keep else [None, None, None, "1"])
+
+
+@pytest.mark.parametrize(
+    ("cookies", "hit"),
+    [
+        ([""], True),
+        ([" "], True),
+        (["", ""], True),
+        (["NONE"], False),
+        (["a=1"], True),
+        (["a=1; b=2"], False),
+        (["a=1", "b=2"], False),
+        (["a=1,b=2"], False),
+    ],
+)
+def test_both_shells_count_cookies_alike(wrap: Wrap, cookies: list[str], hit: bool) -> None:
+    client = wrap(numbered(), ignore_cookies=("a",))
+    client.ask()
+    fields = (("Host", "shop.test"), *[("Cookie", cookie) for cookie in cookies])
+    assert client.send(Request("GET", "/", fields)).cache.hit is hit
+
+
+def test_where_none_is_ignored_two_empty_cookie_lines_count(wrap: Wrap) -> None:
+    """In an environ they are a comma, which may be anything."""
+    client = wrap(numbered())
+    client.ask()
+    fields = (("Host", "shop.test"), ("Cookie", ""), ("Cookie", ""))
+    assert not client.send(Request("GET", "/", fields)).cache.hit
+
+
 def test_cache_status_can_be_left_out(wrap: Wrap) -> None:
     client = wrap(numbered(*MINUTE, ("X-Last", "kept")), status_header=False)
     client.ask()

@@ -68,6 +68,18 @@ def test_a_stale_entry_stands_in_for_an_exception_which_is_counted_and_logged(
     assert len(client.suite.cache.flights) == 0
 
 
+@pytest.mark.parametrize(
+    "failure", [page("error", status=503), Response(error=Broken())], ids=["503", "raises"]
+)
+def test_it_stands_in_for_a_head_too(wrap: Wrap, clock: Clock, failure: Response) -> None:
+    client = wrap(Script(page("old", WINDOW, ("X-Old", "1")), failure))
+    client.ask()
+    clock.move(61)
+    reply = client.ask(method="HEAD")
+    assert (reply.status, reply.body, reply.header("x-old")) == (200, b"", "1")
+    assert client.calls == 2
+
+
 def test_an_exception_goes_through_where_nothing_may_stand_in(wrap: Wrap, clock: Clock) -> None:
     client = wrap(Script(page("old", ("Cache-Control", "max-age=60")), Response(error=Broken())))
     client.ask()

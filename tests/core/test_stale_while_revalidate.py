@@ -10,6 +10,7 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
+from apsperf_mw.cache.rests import Rests
 from apsperf_mw.testing.harness import ASGIClient, Client, make_request
 from apsperf_mw.testing.messages import CacheStatus, Gate, Request, Response
 from tests.core.conftest import Clock
@@ -129,7 +130,59 @@ def test_a_refresh_that_brings_nothing_leaves_the_entry_to_its_window(
     assert ask_and_wait(client, calls=2).body == b"old"
     assert client.suite.faults.counts == faults
     assert len(client.suite.cache.flights) == 0
+    assert (client.ask().body, client.calls) == (b"old", 2)  # left alone for a second
+    clock.move(1)
     assert ask_and_wait(client, calls=3).body == b"old"
+    assert client.ask().body == b"new"
+
+
+def test_the_rest_between_refreshes_that_fail_doubles_up_to_a_minute(
+    crowd: Wrap, clock: Clock
+) -> None:
+    window = ("Cache-Control", "max-age=60, stale-while-revalidate=6000")
+    script = Script(page("old", window), Response(error=Broken()))
+    client = crowd(script)
+    client.ask()
+    clock.move(61)
+    for number, rest_s in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
+        assert ask_and_wait(client, calls=2 + number).body == b"old"
+        clock.move(rest_s - 0.5)
+        assert (client.ask().body, client.calls) == (b"old", 2 + number)
+        clock.move(0.5)
+
+
+def test_a_success_ends_the_rests(crowd: Wrap, clock: Clock) -> None:
+    bad = Response(error=Broken())
+    client = crowd(Script(page("old", WINDOW), bad, bad, page("new", WINDOW), bad))
+    client.ask()
+    clock.move(61)
+    for calls in (2, 3, 4):
+        ask_and_wait(client, calls=calls)
+        clock.move(2 ** (calls - 2))
+    assert (client.ask().body, len(client.suite.cache.rests)) == (b"new", 0)
+    clock.move(61)
+    assert ask_and_wait(client, calls=5).body == b"new"
+    clock.move(1)
+    assert ask_and_wait(client, calls=6).body == b"new"
+
+
+def test_rests_are_bounded() -> None:
+    rests = Rests(most=10)
+    for number in range(25):
+        rests.begin(("key", number), (), 0.0)
+        assert len(rests) <= 10
+    assert not rests.may(("key", 24), (), 0.5)
+    assert rests.may(("key", 24), (), 1.0)
+
+
+def test_a_head_that_is_served_stale_has_it_fetched_anew(crowd: Wrap, clock: Clock) -> None:
+    app = Script(page("old", WINDOW), page("new", WINDOW))
+    client = crowd(app)
+    client.ask()
+    clock.move(61)
+    reply = ask_and_wait(client, calls=2, request=make_request(method="HEAD"))
+    assert (reply.cache.hit, reply.cache.ttl_s) == (True, -1)
+    assert app.requests[-1].method == "GET"
     assert client.ask().body == b"new"
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.testing.harness import Client
+from apsperf_mw.testing.harness import Client, make_request
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.conftest import Clock
-from tests.core.support import ETAG, MINUTE, page
+from tests.core.support import ETAG, MINUTE, ask_and_wait, page
 
 Wrap = Callable[..., Client]
 
@@ -152,6 +152,38 @@ def test_parts_of_bodies_of_two_sizes_are_not_combined(wrap: Wrap) -> None:
     app.body += "more"
     client.ask(headers={"Range": "bytes=10-19"})
     assert client.ask().body.decode() == BODY + "more"
+
+
+def test_a_head_is_not_answered_by_a_part(wrap: Wrap) -> None:
+    """RFC 9110 §14.2: Range is for GET."""
+    fields = (*MINUTE, ETAG, ("Content-Range", "bytes 0-3/9"))
+
+    def app(request: Request) -> Response:
+        return page("page", *fields, status=206) if request.method == "GET" else page("", *MINUTE)
+
+    client = wrap(app)
+    client.ask(headers={"Range": "bytes=0-3"})
+    reply = client.ask(headers={"Range": "bytes=0-3"}, method="HEAD")
+    assert (reply.status, client.calls) == (200, 2)
+
+
+def test_a_part_that_is_served_stale_is_fetched_as_a_whole(wrap: Wrap, clock: Clock) -> None:
+    window = ("Cache-Control", "max-age=60, stale-while-revalidate=600")
+
+    def app(request: Request) -> Response:
+        if request.header("if-none-match"):
+            return Response(304, (window,))
+        if request.header("range"):
+            return page("page", window, ETAG, ("Content-Range", "bytes 0-3/9"), status=206)
+        return page("page nine", window, ETAG)
+
+    client = wrap(app)
+    asked = make_request(headers={"Range": "bytes=0-3"})
+    client.send(asked)
+    clock.move(61)
+    assert ask_and_wait(client, calls=2, request=asked).body == b"page"
+    whole = client.ask()
+    assert (whole.cache.hit, whole.body) == (True, b"page nine")
 
 
 @pytest.mark.parametrize(("if_range", "hit"), [('"v1"', True), ('"v2"', False), ('W/"v1"', False)])

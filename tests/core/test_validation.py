@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apsperf_mw.http.dates import format_http_date
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import CacheStatus, Request, Response
 from tests.core.conftest import Clock
@@ -135,10 +136,28 @@ def test_a_304_that_forbids_storing_serves_this_request_and_no_other(
     clock.move(61)
     reply = client.ask()
     assert (reply.status, reply.body) == (200, b"page")
-    assert reply.cache == CacheStatus(fwd="stale", fwd_status=304, ttl_s=-1)
+    assert (reply.header("cache-control"), reply.header("age")) == (restriction, "0")
+    assert reply.cache == CacheStatus(fwd="stale", fwd_status=304, ttl_s=0)
     assert client.ask().body == b"newer"
     assert "if-none-match" not in app.last
     assert len(client.suite.cache.flights) == 0
+
+
+def test_a_304_that_forbids_storing_leaves_the_other_variants(wrap: Wrap, clock: Clock) -> None:
+    def app(request: Request) -> Response:
+        if request.header("if-none-match"):
+            return Response(304, (("Cache-Control", "private"), ("Vary", "X-A")))
+        kept_s = 60 if request.header("x-a") == "short" else 600
+        control = ("Cache-Control", f"max-age={kept_s}")
+        return page("page", control, ETAG, ("Vary", "X-A"))
+
+    client = wrap(app)
+    for name in ("short", "long"):
+        client.ask(headers={"X-A": name})
+    clock.move(61)
+    assert client.ask(headers={"X-A": "short"}).header("cache-control") == "private"
+    assert client.ask(headers={"X-A": "long"}).cache.hit
+    assert client.ask(headers={"X-A": "short"}).cache.fwd == "uri-miss"
 
 
 def test_no_304_reaches_a_client_that_did_not_ask(wrap: Wrap, clock: Clock) -> None:
@@ -174,7 +193,7 @@ def test_the_answer_to_a_head_brings_the_entry_up_to_date(wrap: Wrap, clock: Clo
 @pytest.mark.parametrize(
     "newer", [(("ETag", '"v2"'),), (ETAG, MODIFIED), (ETAG, ("Content-Length", "9"))]
 )
-def test_the_answer_to_a_head_that_tells_of_another_body_voids_the_entry(
+def test_the_answer_to_a_head_that_tells_of_another_body_outdates_the_entry(
     wrap: Wrap, clock: Clock, newer: Fields
 ) -> None:
     app = Script(fresh(ETAG), fresh(*newer, body=()), fresh(body=(b"newer",)))
@@ -183,7 +202,65 @@ def test_the_answer_to_a_head_that_tells_of_another_body_voids_the_entry(
     clock.move(61)
     client.ask(method="HEAD")
     assert client.ask().body == b"newer"
-    assert app.last == {}
+    assert app.last == {"if-none-match": '"v1"'}
+
+
+def test_a_head_need_not_repeat_each_validator(wrap: Wrap, clock: Clock) -> None:
+    client = wrap(Script(fresh(ETAG, MODIFIED), fresh(MODIFIED, body=())))
+    client.ask()
+    clock.move(61)
+    client.ask(method="HEAD")
+    assert client.ask().cache.hit
+
+
+def test_without_last_modified_the_date_answers_if_modified_since(wrap: Wrap, clock: Clock) -> None:
+    """RFC 9111 §4.3.2; and without a Date the moment at which it came."""
+    dates = [format_http_date(int(clock.wall) + at).decode() for at in (-1, 0, 1)]
+    for fields in ((("Date", dates[1]),), ()):
+        client = wrap(Script(fresh(*fields)))
+        client.ask()
+        got = [client.ask(headers={"If-Modified-Since": date}).status for date in dates]
+        assert got == [200, 304, 304]
+
+
+def test_a_year_of_two_digits_is_read_by_the_present_one(wrap: Wrap, clock: Clock) -> None:
+    """RFC 9110 §5.6.7; the fixed clock stands in 2027."""
+    for digits, hit in (("77", True), ("78", False)):
+        expires = ("Expires", f"Friday, 01-Jan-{digits} 00:00:00 GMT")
+        client = wrap(Script(page("page", expires)))
+        client.ask()
+        assert client.ask().cache.hit is hit
+
+
+def test_a_304_of_a_part_says_no_content_range(wrap: Wrap) -> None:
+    said = (ETAG, ("Content-Range", "bytes 0-3/9"))
+    client = wrap(Script(fresh(*said, body=(b"page",), status=206)))
+    client.ask(headers={"Range": "bytes=0-3"})
+    reply = client.ask(headers={"Range": "bytes=0-3", "If-None-Match": '"v1"'})
+    assert (reply.status, reply.header("content-range"), client.calls) == (304, None, 1)
+
+
+@pytest.mark.parametrize("lines", [('"v1"', "*"), ("*", "*"), ('"x"', '"v1"')])
+def test_lines_of_if_none_match_are_one_field_behind_both_shells(
+    wrap: Wrap, lines: tuple[str, ...]
+) -> None:
+    client = wrap(Script(fresh(ETAG)))
+    client.ask()
+    fields = tuple(("If-None-Match", line) for line in lines)
+    reply = client.send(Request("GET", "/", (("Host", "shop.test"), *fields)))
+    assert reply.status == (304 if '"v1"' in lines else 200)
+
+
+def test_what_the_app_took_counts_where_it_passes_an_age_on(wrap: Wrap, clock: Clock) -> None:
+    """RFC 9111 §4.2.3: the Age was true when the app asked for it."""
+
+    def app(_: Request) -> Response:
+        clock.move(5)
+        return fresh(("Age", "10"))
+
+    client = wrap(app)
+    client.ask()
+    assert client.ask().header("age") == "15"
 
 
 def test_what_was_voided_while_a_head_was_answered_stays_void(wrap: Wrap, clock: Clock) -> None:

@@ -29,6 +29,8 @@ from apsperf_mw.http.targeted import parse_dictionary, parse_targeted
         ([b"a;x=1; y;z=?0, b=2;x"], {b"a": b"?1", b"b": b"2"}),
         ([b"*a_-.*9=1"], {b"*a_-.*9": b"1"}),
         ([b" a=1 "], {b"a": b"1"}),
+        ([b"a=1\t"], {b"a": b"1"}),
+        ([b"a \t , b\t"], {b"a": b"?1", b"b": b"?1"}),
         ([b"a=-1"], {b"a": b"-1"}),
     ],
 )
@@ -64,6 +66,9 @@ def test_dictionaries(lines: list[bytes], members: dict[bytes, bytes]) -> None:
         b"\xe9=1",
         b"a=1\n",
         b"\ta=1",
+        b"\t",
+        b"a,\t",
+        b"a=1\tb",
         b"a=x" + b"x" * 9000,
     ],
 )

@@ -220,6 +220,6 @@ def names_tag(lines: list[str], etag: str | None) -> bool:
     tag = parse_etag(etag)
     if tag is None:  # The house: a tag that is none matches the same bytes.
         bare = [] if '"' in value else [member.strip(OWS) for member in value.split(",")]
-        return etag in [line.strip(OWS) for line in lines] or etag in bare
+        return etag == value.strip(OWS) or etag in bare
     members = [parse_etag(member) for member in split_tags(value)]
     return any(member is not None and member[1] == tag[1] for member in members)  # §8.8.3.2

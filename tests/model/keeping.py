@@ -8,6 +8,7 @@ from tests.model.grammar import Directives, names_tag
 from tests.model.lifetimes import Arrival, Rules, arrival, initial_age_s, lifetime_s
 from tests.model.messages import Fields, Request, Response
 from tests.model.parts import Parts
+from tests.model.rests import Rests
 from tests.model.shelf import Key, Shelf, UnionShelf, key_of
 from tests.model.storing import Stored, allowed, refreshed, storable, stored, whole
 
@@ -22,6 +23,7 @@ class Keeper:
         shelf = UnionShelf if rules.departs.selects_by_union else Shelf
         self.shelf: Shelf = shelf(rules.house.max_variants)
         self.parts = Parts()
+        self.rests = Rests()
 
     def find(self, request: Request) -> Stored | None:
         """The whole response that the request selects."""
@@ -45,6 +47,7 @@ class Keeper:
 
     def put(self, new: Stored) -> None:
         """Keep a response, or a part with what it can be joined to."""
+        self.rests.end(new)
         if new.response.status != 206:
             self.shelf.put(new)
         elif (complete := self.parts.put(new)) is not None:
@@ -60,17 +63,15 @@ class Keeper:
         came = arrival(request, timed, *timing, self.rules)
         renewed = replace(stored(came), response=response)
         if not allowed(came):
-            return self.forbidden(held, renewed, request)
+            return self.forbidden(held, renewed)
         if not wishes.restricts("no-store"):
+            self.rests.end(renewed)
             self.shelf.drop(held)
             self.shelf.put(renewed)
         return renewed
 
-    def forbidden(self, held: Stored, renewed: Stored, request: Request) -> Stored:
+    def forbidden(self, held: Stored, renewed: Stored) -> Stored:
         """The newer fields forbid storing: good for this request alone."""
-        if self.rules.departs.answers_by_old_fields:
-            self.erase(request)
-            return held
         self.shelf.drop(held)
         return renewed
 
@@ -105,7 +106,7 @@ class Keeper:
             return False
         for name in ("etag", "last-modified"):
             have, got = held.response.first(name), response.first(name)
-            if have != got and (got is not None or self.rules.departs.head_forgets):
+            if got not in {None, have}:
                 return False
         return True
 

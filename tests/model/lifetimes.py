@@ -109,7 +109,7 @@ def initial_age_s(came: Arrival) -> float:
     date = parse_date(came.response.first("date") or "", came.received_at)
     apparent_age = 0 if date is None else max(0, math.floor(came.received_at) - date)
     response_delay = came.received_at - came.asked_at
-    if came.rules.departs.ignores_delay:
+    if came.rules.departs.ignores_delay and not came.response.lines("age"):
         response_delay = 0
     return max(apparent_age, parse_age(came.response.lines("age")) + response_delay)
 

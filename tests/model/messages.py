@@ -139,27 +139,11 @@ class Departures:
     selects_by_union: bool = False
     """RFC 9111 §4.1: a URL's responses are matched on all fields that any of them varied on, and
     forgotten when a new one varies on another field: misses where the RFC allows a hit, and may
-    prefer an older response to a younger one that does not vary."""
+    prefer an older response to a younger one that varies on less."""
     ignores_delay: bool = False
-    """RFC 9111 §4.2.3: the time that the app took does not count as age."""
-    needs_last_modified: bool = False
-    """RFC 9111 §4.3.2: without Last-Modified no Date stands in for it."""
+    """RFC 9111 §4.2.3: the time that the app took does not count as age where it says no Age."""
     trusts_any_304: bool = False
     """RFC 9111 §4.3.4: a 304 with another strong validator updates what is stored all the same."""
-    answers_by_old_fields: bool = False
-    """RFC 9111 §4.3.4, §3.2: where a 304's fields forbid storing, the response goes out with the
-    old fields and age, and all of the URL is erased."""
-    erases_renewed_part: bool = False
-    """RFC 9111 §4.3.4: a 304 about a stored part erases it, and all of its URL."""
-    head_never_refreshes: bool = False
-    """RFC 5861 §3: a HEAD that is served stale has nothing fetched anew."""
-    adopts_by_guess: bool = False
-    """RFC 9110 §9.3.3: a heuristic lifetime, which is not explicit, lets a POST be stored too."""
-    head_gets_parts: bool = False
-    """RFC 9110 §14.2: a HEAD with a Range is answered from a stored part, as 206."""
-    head_forgets: bool = False
-    """RFC 9111 §4.3.5: what a HEAD does not repeat each validator of is erased with all of its URL,
-    where the RFC looks at those that it has, and takes what differs as stale."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Cache:
         only_cached = wishes.permits("only-if-cached")
         if held is not None and may_serve_while_asking(held, wishes, now, self.rules):
             reply = served(held, request, now, self.rules)
-            if not only_cached and self.refreshes(request):
+            if not only_cached:
                 self.refresh(held, request, app)
             return reply
         part = self.part(request, now) if found is None else None
@@ -100,15 +100,11 @@ class Cache:
             return Reply("gateway-timeout", 504)
         return self.fetch(request, held, wishes, app)
 
-    def refreshes(self, request: Request) -> bool:
-        """Whether the request has what it was served stale fetched anew (RFC 5861 §3)."""
-        return request.method == "GET" or not self.rules.departs.head_never_refreshes
-
     # From a part
 
     def part(self, request: Request, now: float) -> Part | None:
         """The stored part that has all that the request asks for, if it may be given that."""
-        if request.method != "GET" and not self.rules.departs.head_gets_parts:
+        if request.method != "GET":  # RFC 9110 §14.2
             return None
         part = self.keeper.parts.find(request)
         if part is None or not is_for(part.stored, request, self.rules):
@@ -122,7 +118,7 @@ class Cache:
             return served_part(part, request, now, self.rules)
         only_cached = wishes.permits("only-if-cached")
         if may_serve_while_asking(part.stored, wishes, now, self.rules):
-            if not only_cached and self.refreshes(request):
+            if not only_cached:
                 self.refresh(part.stored, request, app)
             return served_part(part, request, now, self.rules)
         if only_cached:
@@ -163,8 +159,7 @@ class Cache:
             return
         plain = replace(response, rule_s=None, shared=False)  # a rule is for GET (house)
         came = self.came(replace(request, method="GET"), plain, answer)
-        guess = self.rules.departs.adopts_by_guess
-        explicit = guess or explicit_lifetime_s(came) is not None
+        explicit = explicit_lifetime_s(came) is not None
         if explicit and self.keeper.is_located(request, response) and self.keeper.fresh(came):
             self.keeper.keep(came, NO_WISHES)
 
@@ -174,7 +169,7 @@ class Cache:
         asks = held is not None and is_get and asks_about(held, self.clock(), self.rules)
         answer = self.ask(conditional(request, held) if held and asks else request, app)
         now = answer.received_at
-        if held and is_get and answer.failed() and may_stand_in(held, now, self.rules):
+        if held and answer.failed() and may_stand_in(held, now, self.rules):
             return served(held, request, now, self.rules)
         if answer.response is None:
             return Reply("failed")
@@ -226,17 +221,18 @@ class Cache:
         bare = Request("GET", request.target, fields, scheme=request.scheme)
         if not alike(bare, request, held.vary):
             return  # it would get another variant (house)
-        asks = asks_about(held, self.clock(), self.rules)
+        if not self.keeper.rests.may_begin(held, self.clock()):
+            return
+        is_part = held.response.status == 206  # it is not asked about: the whole takes its place
+        asks = not is_part and asks_about(held, self.clock(), self.rules)
         answer = self.ask(conditional(bare, held) if asks else bare, app)
         if answer.response is None:
             return
-        if answer.failed() and may_stand_in(held, answer.received_at, self.rules):
+        stays = not is_part and may_stand_in(held, answer.received_at, self.rules)
+        if answer.failed() and stays:
             return
         if asks and answer.response.status == 304:
-            if held.response.status == 206:
-                if self.rules.departs.erases_renewed_part:
-                    self.keeper.erase(request)
-            elif self.accepts(answer.response, held):
+            if self.accepts(answer.response, held):
                 self.keeper.renew(held, bare, answer.response, answer.timing(), NO_WISHES)
             return
         self.take_in(bare, answer, NO_WISHES)
@@ -248,11 +244,7 @@ class Cache:
         response = answer.response
         if not self.rules.can.freshens_by_head or response is None or response.status != 200:
             return
-        forgets = self.rules.departs.head_forgets
-        is_same = self.keeper.is_same(response, held)
-        if forgets and (not is_same or wishes.restricts("no-store")):
-            self.keeper.erase(request)
-        elif is_same:
+        if self.keeper.is_same(response, held):
             as_get = replace(request, method="GET")
             self.keeper.renew(held, as_get, response, answer.timing(), wishes)
         else:

@@ -70,6 +70,8 @@ def may_serve_while_asking(held: Stored, wishes: Directives, now: float, rules: 
     window = held.directives.seconds("stale-while-revalidate")
     if not rules.can.swr or window is None or held.never_stale():
         return False
+    if held.vary & {"cookie", "authorization"}:  # nothing of ours would get this variant: house
+        return False
     if any(map(wishes.restricts, ("no-cache", "max-age", "min-fresh"))):
         return False
     return 0 <= held.age_s(now) - held.lifetime_s < window

@@ -58,7 +58,7 @@ def modified_at(held: Stored, now: float, rules: Rules) -> float | None:
     line = held.response.first("last-modified")
     if line is not None:
         return parse_date(line, now)
-    return None if rules.departs.needs_last_modified else held.made_at()
+    return held.made_at()
 
 
 def selected_spans(held: Stored, request: Request, now: float, rules: Rules) -> list[Span] | None:

@@ -20,6 +20,11 @@ def alike(one: Request, other: Request, names: frozenset[str]) -> bool:
     return all(one.value(name) == other.value(name) for name in names)
 
 
+def precedence(stored: Stored) -> tuple[bool, float, float]:
+    """RFC 9111 §4.1: where some responses omit Vary, those with it come first."""
+    return bool(stored.vary), stored.made_at(), stored.received_at
+
+
 class Shelf:
     """All stored responses. Of one URL `most` are kept, the youngest."""
 
@@ -38,13 +43,13 @@ class Shelf:
         self._stored[key_of(new.request)] = [*kept, new][-self._most :]
 
     def find(self, request: Request) -> Stored | None:
-        """Of those that the request selects the most recent (RFC 9111 §4)."""
+        """Of those that the request selects the most recent; those that vary first (§4, §4.1)."""
         found = [
             stored
             for stored in self._stored.get(key_of(request), [])
             if alike(stored.request, request, stored.vary)
         ]
-        return max(found, key=lambda stored: (stored.made_at(), stored.received_at), default=None)
+        return max(found, key=precedence, default=None)
 
     def drop(self, old: Stored) -> None:
         """Keep this one no longer."""

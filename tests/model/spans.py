@@ -36,9 +36,10 @@ def parse_ranges(lines: list[str], size: int) -> list[Span] | None:
     The RFC lets a server ignore any Range. The house ignores what is malformed or in another
     unit, what has too many ranges, and ranges that overlap.
     """
-    if len(lines) != 1 or len(lines[0]) > MOST_CHARS or "=" not in lines[0]:
+    value = ",".join(lines)  # RFC 9110 §5.3: lines are one field
+    if len(value) > MOST_CHARS or "=" not in value:
         return None
-    unit, _, ranges = lines[0].partition("=")
+    unit, _, ranges = value.partition("=")
     if lower(unit.strip(OWS)) != "bytes":  # §14.1: units have no case
         return None
     specs = [spec.strip(OWS) for spec in ranges.split(",") if spec.strip(OWS)]

@@ -56,9 +56,9 @@ class Stored:
         return self.lifetime_s > self.age_s(now)
 
     def made_at(self) -> float:
-        """Its Date, or else when it came (RFC 9110 §6.6.1)."""
+        """Its Date, or else when its age was 0 (RFC 9110 §6.6.1)."""
         date = parse_date(self.response.first("date") or "", self.received_at)
-        return self.received_at if date is None else date
+        return self.received_at - self.initial_age_s if date is None else date
 
     def asked_about(self, now: float, keep_stale_s: float) -> bool:
         """Whether the app can be asked if it is still good; not for ever (house)."""

@@ -157,27 +157,31 @@ def said_lifetime_s(head: Head, terms: Terms, wall_now: float) -> float | None:
     if not terms.expires or b"expires" not in head.noted:
         return None
     expires = head.noted[b"expires"]
-    until = parse_http_date(expires[0]) if len(expires) == 1 else None
+    until = parse_http_date(expires[0], wall_now) if len(expires) == 1 else None
     if until is None:
         return 0.0  # RFC 9111 §5.3: an invalid date is in the past
-    date = parse_http_date(head.first(b"date") or b"")
+    date = parse_http_date(head.first(b"date") or b"", wall_now)
     return max(until - (date if date is not None else wall_now), 0.0)
 
 
 def guessed_s(head: Head, wall_now: float, most_s: float) -> float:
     """A tenth of the time since the last change (RFC 9111 §4.2.2)."""
-    modified = parse_http_date(head.first(b"last-modified") or b"")
+    modified = parse_http_date(head.first(b"last-modified") or b"", wall_now)
     if modified is None:
         return 0.0
-    date = parse_http_date(head.first(b"date") or b"")
+    date = parse_http_date(head.first(b"date") or b"", wall_now)
     since_s = (date if date is not None else wall_now) - modified
     return min(max(since_s * HEURISTIC_SHARE, 0.0), most_s)
 
 
-def initial_age_s(noted: Noted, wall_now: float) -> float:
-    """The age on arrival (RFC 9111 §4.2.3); the app answers in-process, so without delay."""
-    said = parse_age(noted[b"age"]) if b"age" in noted else 0
-    date = parse_http_date(noted[b"date"][0]) if b"date" in noted else None
+def initial_age_s(noted: Noted, wall_now: float, delay_s: float = 0.0) -> float:
+    """The age on arrival (RFC 9111 §4.2.3).
+
+    What says an Age was got elsewhere, and was so old `delay_s` ago, when it was asked for. Else
+    the app is the origin, and what it makes is new when it comes.
+    """
+    said = parse_age(noted[b"age"]) + max(delay_s, 0.0) if b"age" in noted else 0
+    date = parse_http_date(noted[b"date"][0], wall_now) if b"date" in noted else None
     return said if date is None else max(said, int(wall_now) - date)
 
 

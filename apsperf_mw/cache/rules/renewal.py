@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from apsperf_mw.cache.rules.answer import Head, read
 from apsperf_mw.http.fields import connection_names
 
@@ -34,11 +36,23 @@ def validators(entry: Entry) -> list[Header]:
 
 
 def matches(entry: Entry, said: Head) -> bool:
-    """Whether a HEAD's answer tells of the same body as the entry (RFC 9111 §4.3.5)."""
-    if said.first(b"etag") != entry.etag or said.first(b"last-modified") != entry.last_modified:
+    """Whether a HEAD's answer tells of the same body, by what it has (RFC 9111 §4.3.5)."""
+    known = {b"etag": entry.etag, b"last-modified": entry.last_modified}
+    if any(said.first(name) not in {None, value} for name, value in known.items()):
         return False
     length = said.first(b"content-length")
     return length is None or length == b"%d" % len(entry.body)
+
+
+def outdated(entry: Entry) -> Entry:
+    """The entry as one that has been stale from the start (RFC 9111 §4.3.5)."""
+    over_s = max(entry.fresh_until - entry.born, 0.0)
+    return replace(
+        entry,
+        fresh_until=entry.fresh_until - over_s,
+        stale_until=entry.stale_until - over_s,
+        error_until=entry.error_until - over_s,
+    )
 
 
 def merged(entry: Entry, said: Head) -> Head:
