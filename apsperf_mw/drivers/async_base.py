@@ -99,7 +99,8 @@ class AsyncDriver(ABC):
     async def abump(self, space: bytes, names: Sequence[bytes]) -> Versions:
         """As `Driver.bump`."""
         async with self.aexclusive():
-            table = await self._atable(space)
+            stand = Stand.read(await self.aget(stand_key(space)))
+            table = Table.read(await self.aget(versions_key(space)), stand)
             table.bump(names)
             stand = Stand(table.generation, table.position)
             # Whoever sees the new position must find what was bumped at it.
@@ -113,11 +114,7 @@ class AsyncDriver(ABC):
         stand = Stand.read(await self.aget(stand_key(space)))
         if stand is not None and stand.position <= after:
             return stand.versions()
-        return (await self._atable(space)).versions(after)
-
-    async def _atable(self, space: bytes) -> Table:
-        found = await self.aget_many([stand_key(space), versions_key(space)])
-        return Table.read(found.get(versions_key(space)), Stand.read(found.get(stand_key(space))))
+        return Table.read(await self.aget(versions_key(space)), stand).versions(after)
 
     async def alook(self, key: bytes, space: bytes) -> Look:
         """As `Driver.look`."""

@@ -154,7 +154,8 @@ class Driver(ABC):
         When it returns, every `look` and `versions` of every process tells of it.
         """
         with self.exclusive():
-            table = self._table(space)
+            stand = Stand.read(self.get(stand_key(space)))
+            table = Table.read(self.get(versions_key(space)), stand)
             table.bump(names)
             stand = Stand(table.generation, table.position)
             # Whoever sees the new position must find what was bumped at it.
@@ -171,11 +172,7 @@ class Driver(ABC):
         stand = Stand.read(self.get(stand_key(space)))
         if stand is not None and stand.position <= after:
             return stand.versions()
-        return self._table(space).versions(after)
-
-    def _table(self, space: bytes) -> Table:
-        found = self.get_many([stand_key(space), versions_key(space)])
-        return Table.read(found.get(versions_key(space)), Stand.read(found.get(stand_key(space))))
+        return Table.read(self.get(versions_key(space)), stand).versions(after)
 
     def look(self, key: bytes, space: bytes) -> Look:
         """The value and where the space stands, in one round trip where there is a network."""
