@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.faces import loop_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.policy import Plan
@@ -13,7 +14,6 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, CONDITIONAL, HOST, RANGE, scan_scope, scope_table
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import scope_head, slim, with_key
-from apsperf_mw.drivers.faces import loop_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
 from apsperf_mw.shell import Gate
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
@@ -209,6 +209,8 @@ class ASGIShell(ASGIGate):
                 await self.void_again(x)
             if not x.done:
                 hooks.end(x, failure)
+            if self.cache.flights.over:
+                await self.let_go()
 
     def _renew(self, x: ASGIExchange, entry: Entry) -> None:
         """Fetch anew, behind the request, what was served stale."""

@@ -115,6 +115,7 @@ class Pull:
                 return self._instead()
             shell.settle(x)
             shell.hooks.end(x)
+            shell.let_go_now()
             raise
         except BaseException as error:
             if self._head.rescues(error):
@@ -143,6 +144,7 @@ class Pull:
         if x.voids:
             step(shell.void_again(x))
         shell.hooks.end(x)
+        shell.let_go_now()
 
     def _replaced(self) -> bool:
         return self._head.instead is not None

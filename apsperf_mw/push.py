@@ -53,7 +53,7 @@ class Push(Struct, eq=False):
             if isinstance(head, Entry):
                 await self._give(head)
                 return
-            if self._x.method != "GET":
+            if self._x.method != "GET" or self._shell.cache.flights.over:
                 await self._heed(message)
             self._started = True
             await self._out(head)
@@ -72,6 +72,7 @@ class Push(Struct, eq=False):
         later = self._shell.heed(self._x, message.get("headers") or ())
         if later is not None:
             await self._shell.finish(self._x, later)
+        await self._shell.let_go()
 
     def _begin(self, message: Message) -> Message | Entry:
         if "trailers" in message:

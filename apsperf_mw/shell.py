@@ -6,7 +6,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.entry import values_of
+from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Outcome
+from apsperf_mw.cache.leases import end_leases
 from apsperf_mw.cache.making import stripped_names
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.revival import fallback, heed_head, land
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.cache.rules.answer import Form
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
@@ -192,6 +194,14 @@ class Gate:
     def bare(self, headers: Iterable[Sequence[bytes]]) -> list[Any]:
         """The app's head without what was said to us alone."""
         return [field for field in headers if field[0].lower() not in self.ours]
+
+    async def let_go(self) -> None:
+        """End the leases of what came to nothing, so that other processes need not wait."""
+        try:
+            if is_shared(self.face):
+                await end_leases(self.cache, self.face)
+        except Exception as fault:
+            self.hooks.faults.note("the end of a lease", fault)
 
     async def void_again(self, x: Exchange) -> None:
         """An unsafe request is over: what was stored since its head may be from before it.

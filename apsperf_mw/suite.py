@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
 from apsperf_mw.cache.codec import Codec
+from apsperf_mw.cache.faces import loop_face, thread_face
+from apsperf_mw.cache.far import purge_far
 from apsperf_mw.cache.flow import Cache
+from apsperf_mw.cache.ledger import Ledger
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
-from apsperf_mw.errors import DriverError
 from apsperf_mw.faults import Faults
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
 from apsperf_mw.observe.tracing import Tracing
 from apsperf_mw.runtime.background import Background
+from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 from apsperf_mw.shell import Hooks
 
@@ -30,10 +33,10 @@ if TYPE_CHECKING:
     from apsperf_mw.admin.door import Door
     from apsperf_mw.asgi import ASGIApp, ASGIShell, Describe
     from apsperf_mw.cache.channel import Channel
+    from apsperf_mw.cache.faces import Face, MakeFace
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.drivers.base import AsyncDriver, Driver
-    from apsperf_mw.drivers.faces import Face, MakeFace
     from apsperf_mw.observe.points import Kind
     from apsperf_mw.observe.series import Attributes
     from apsperf_mw.warm import Options, Report
@@ -66,6 +69,7 @@ class Suite:
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers, self.settings.sealed)
         self.cache = Cache(self.settings, self.driver("cache"))
+        self.ledger = Ledger(self.cache.tags)
         self.channel = self._make_channel()
         self.door = self._make_door()
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
@@ -119,7 +123,8 @@ class Suite:
     def face(self, make: MakeFace) -> Face:
         """The cache's driver as a shell of one kind reaches it."""
         settings = self.settings.cache
-        return make(self.driver("cache"), self.faults, settings.namespace, Codec.of(settings))
+        codec = Codec.of(settings)
+        return make(self.driver("cache"), self.faults, settings.namespace, codec, self.ledger)
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
@@ -200,7 +205,8 @@ class Suite:
 
         if self.channel is not None:
             self.channel.look(0.0)  # what is purged from now on may concern a result
-        return Functions(Calls(self.settings, self.driver("cache"), self.cache.tags, self.faults))
+        calls = Calls(self.settings, self.face, self.cache.tags, self.faults)
+        return Functions(calls, local=self.driver("cache").local)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -238,11 +244,16 @@ class Suite:
         Those that carry one of the tags, are of one of the URLs (absolute, or a path for any
         host), or stand below one of the prefixes. The next request asks the app about them;
         `hard`, they are not used even for that. The other workers of this host hear of it through
-        `cache.purge_file`, before their next request or 10 ms later. `SettingError` for what
-        cannot be; `DriverError` for a driver outside this process, which would not hear of it;
-        `PurgeError` where only this process has heard of it.
+        `cache.purge_file`, before their next request or 10 ms later; all that share a driver
+        outside the process hear of it through that. `SettingError` for what cannot be;
+        `PurgeError` where not all have heard of it.
         """
-        self._tell(self._purge(Purge(tags, tuple(urls), tuple(prefixes), everything, hard)))
+        what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
+        if self.driver("cache").local:
+            self.cache.tags.apply(what)
+            self._tell(what)
+        else:
+            step(purge_far(self.face(thread_face), what))
 
     async def apurge(
         self,
@@ -252,22 +263,21 @@ class Suite:
         everything: bool = False,
         hard: bool = False,
     ) -> None:
-        """As `purge`; the file is written without holding the event loop."""
+        """As `purge`, without holding the event loop."""
         from apsperf_mw.runtime.loop import hop
 
-        what = self._purge(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
-        await hop(self._tell, what)
+        what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
+        if self.driver("cache").local:
+            self.cache.tags.apply(what)
+            await hop(self._tell, what)
+        else:
+            await purge_far(self.face(loop_face), what)
 
-    def _purge(self, what: Purge) -> Purge:
-        driver = self.driver("cache")
+    def _named(self, what: Purge) -> Purge:
+        """The purge as its URLs are stored; `SettingError` for what cannot be."""
         what.check()
-        if not driver.local:
-            raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
         form = self.cache.query_form
-        if form:  # stored under keys of that form
-            what = what._replace(urls=tuple(map(form.of_url, what.urls)))
-        self.cache.tags.apply(what)
-        return what
+        return what._replace(urls=tuple(map(form.of_url, what.urls))) if form else what
 
     def _tell(self, what: Purge) -> None:
         if self.channel is not None:

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.faces import thread_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
@@ -13,7 +14,6 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, RANGE, environ_name_of, environ_table, scan_environ
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
-from apsperf_mw.drivers.faces import thread_face
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
@@ -194,6 +194,7 @@ class WSGIShell(WSGIGate):
         if x.flight is not None:
             self.cache.drop(x, Outcome.UNCACHEABLE)  # there was no head to read
         self.hooks.end(x)
+        self.let_go_now()
         return body
 
     def _file(self, x: WSGIExchange, body: Any) -> Iterable[bytes]:
@@ -232,6 +233,7 @@ class WSGIShell(WSGIGate):
                 return entry
             out = list(as_text(tuple(self.told(x, fields) if self.enabled else self.bare(fields))))
             self.finish_now(x, self.heed(x, fields))
+        self.let_go_now()
         if self.hooks.heads:
             self.add(x, out)
         return out
@@ -278,6 +280,12 @@ class WSGIShell(WSGIGate):
         """The app raised: each follower asks for itself, as bare."""
         self.cache.drop(x, Outcome.UNCACHEABLE)
         self.hooks.end(x, error)
+        self.let_go_now()
+
+    def let_go_now(self) -> None:
+        """As `let_go`."""
+        if self.cache.flights.over:
+            step(self.let_go())
 
     def finish_now(self, x: WSGIExchange, later: Later) -> None:
         """As `finish`, by this thread."""

@@ -14,13 +14,13 @@ from django.http import HttpResponse
 
 from apsperf_django.environs import as_served
 from apsperf_mw.asgi import ASGIExchange, ASGIGate
+from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
 from apsperf_mw.cache.revival import CONDITIONS, in_doubt, questions, revive
 from apsperf_mw.cache.screen import environ_name
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
-from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
 from apsperf_mw.runtime.step import step
@@ -248,6 +248,8 @@ class Relay:
             self.gate.note(self.x, "the cache's store", fault)
         else:
             await self._finish(later)
+        if self.gate.cache.flights.over:
+            await self.gate.let_go()
 
     async def _finish(self, later: Later) -> None:
         if later is not None:
@@ -265,6 +267,8 @@ class Relay:
             step(self.gate.void_again(self.x))
         self.gate.cache.drop(self.x, Outcome.FAILED)
         self.gate.hooks.end(self.x)
+        if self.gate.cache.flights.over and self._steps:
+            step(self.gate.let_go())
 
 
 CONDITIONAL_NAMES = tuple(environ_name(name.decode("ascii")) for name in CONDITIONS)

@@ -110,8 +110,11 @@ async def _answer(house: House, request: Request) -> Reply:
 async def purge(house: House, what: Purge) -> Reply:
     """Purge, and say who has heard of it."""
     await house.purge(what)
-    told = house.suite.channel is not None
-    reached = "the workers of this host" if told else "this process"
+    if not house.suite.driver("cache").local:
+        reached = "all that share the store"
+    else:
+        told = house.suite.channel is not None
+        reached = "the workers of this host" if told else "this process"
     return said(200, purged=what._asdict(), reached=reached, pid=os.getpid())
 
 

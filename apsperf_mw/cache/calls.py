@@ -22,11 +22,11 @@ from apsperf_mw.runtime.background import Background
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from apsperf_mw.cache.faces import Face, MakeFace
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.results import Codec
     from apsperf_mw.cache.stores import Store
     from apsperf_mw.cache.tags import Tags
-    from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.faults import Faults
     from apsperf_mw.settings import Settings
 
@@ -68,10 +68,10 @@ class Calls:
     """What all cached functions of one suite share."""
 
     def __init__(
-        self, settings: Settings, driver: Driver | AsyncDriver, tags: Tags, faults: Faults
+        self, settings: Settings, face: Callable[[MakeFace], Face], tags: Tags, faults: Faults
     ) -> None:
         self.settings = settings
-        self.driver = driver
+        self.face = face
         self.tags = tags
         self.faults = faults
         self.flights = Flights()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from apsperf_mw.cache.entry import Entry, Fork
+from apsperf_mw.cache.epoch import ALONE
 from apsperf_mw.cache.packing import ZSTD, packed, unpacked, zstd
 from apsperf_mw.errors import APSPerfError, SettingError
 from apsperf_mw.http.fields import clean_header
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.cache.entry import Record
+    from apsperf_mw.cache.epoch import Epoch
     from apsperf_mw.exchange import Header
     from apsperf_mw.settings import CacheSettings
 
 # The first field of every frame; a frame of another version is a miss.
-FRAME_VERSION = 3
+FRAME_VERSION = 4
 REASONS = ("truncated", "corrupt", "foreign version", "unsound", "oversized", "unreadable packing")
 # A body that is packed to less than this share of itself is kept so.
 WORTH_IT = 0.9
@@ -38,7 +40,8 @@ class BadFrame(APSPerfError, ValueError):
 class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
     """An entry as it leaves the process: ages and lifetimes against the wall clock.
 
-    `size` is that of the whole body where `packing` is not empty.
+    `size` is that of the whole body where `packing` is not empty. `began` is the position of the
+    suite's versions at which its request began, in their `generation`; -1 where it is not of it.
     """
 
     version: int
@@ -61,6 +64,8 @@ class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
     strict: bool
     immutable: bool
     span: tuple[int, int, int] | None
+    generation: bytes
+    began: int
 
 
 class ForkFrame(Struct, array_like=True, tag="f", forbid_unknown_fields=True):
@@ -109,7 +114,7 @@ class Codec:
                 ) from None
         return cls(settings.compression, settings.compress_from_bytes, settings.max_entry_bytes)
 
-    def encode(self, record: Record, wall_offset_s: float) -> bytes:
+    def encode(self, record: Record, wall_offset_s: float, epoch: Epoch = ALONE) -> bytes:
         """The record's frame; `wall_offset_s` is the wall clock less the monotonic one."""
         if isinstance(record, Fork):
             return _encode(ForkFrame(FRAME_VERSION, record.names, record.stamp, record.variants))
@@ -136,10 +141,14 @@ class Codec:
                 record.strict,
                 record.immutable,
                 record.span,
+                epoch.generation,
+                max(record.began - epoch.base, -1),
             )
         )
 
-    def decode(self, frame: bytes, wall_offset_s: float, now: float) -> Record:
+    def decode(
+        self, frame: bytes, wall_offset_s: float, now: float, epoch: Epoch = ALONE
+    ) -> Record:
         """The record of a frame; raises `BadFrame`.
 
         An entry whose clock ran backwards is taken as born now and keeps its lifetime at most.
@@ -163,6 +172,7 @@ class Codec:
             found.last_modified,
             found.open_to,
             found.tags,
+            epoch.clock(found.generation, found.began),
             vary=found.vary,
             values=found.values,
             route=found.route,

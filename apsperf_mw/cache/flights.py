@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
@@ -28,6 +29,13 @@ Lane = tuple[int, "Values"]
 NO_FLEET: list[Flight] = []  # of a key that nobody fetches; never changed
 
 
+class Lease(NamedTuple):
+    """The sole right, among processes, to make what is kept under a key."""
+
+    key: Key
+    token: bytes
+
+
 class Outcome(Enum):
     """How a flight ended, and so what its followers do."""
 
@@ -42,7 +50,8 @@ class Flight(Struct, eq=False):
     """One fetch of one key.
 
     `current` until something makes its result void: an invalidation, or a younger fetch that
-    landed first. Only a joinable flight takes followers.
+    landed first. Only a joinable flight takes followers. `lease` is what it holds in a store that
+    other processes share.
     """
 
     key: Key
@@ -54,6 +63,7 @@ class Flight(Struct, eq=False):
     outcome: Outcome | None = None
     entry: Entry | None = None
     wakers: tuple[Wake, ...] = ()
+    lease: Lease | None = None
 
 
 class Flights:
@@ -62,6 +72,8 @@ class Flights:
     def __init__(self) -> None:
         self._lock = Lock()
         self._airborne: dict[Key, list[Flight]] = {}
+        # Leases of flights that have ended, and whether nobody should wait for their like.
+        self.over: deque[tuple[Lease, Flight, bool]] = deque()
 
     def __len__(self) -> int:
         return sum(map(len, list(self._airborne.values())))
@@ -103,7 +115,7 @@ class Flights:
         with self._lock:
             flight.joinable = False
 
-    def land(
+    def land(  # noqa: C901 - one way under one lock
         self,
         flight: Flight,
         outcome: Outcome,
@@ -138,9 +150,16 @@ class Flights:
                         flight.outcome, flight.entry = outcome, entry
                     wakers, flight.wakers = flight.wakers, ()
         finally:
+            if flight.lease is not None:
+                self._give_up_lease(flight, outcome)
             if wakers:
                 wake_all(wakers)
         return current
+
+    def _give_up_lease(self, flight: Flight, outcome: Outcome) -> None:
+        lease, flight.lease = flight.lease, None
+        if lease is not None:
+            self.over.append((lease, flight, outcome is Outcome.UNCACHEABLE))
 
     def void(self, key: Key) -> None:
         """Make the results of all flights of this key void and their followers ask again."""

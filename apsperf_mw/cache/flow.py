@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, date_of, values_of
+from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Flight, Lane, Outcome
 from apsperf_mw.cache.intake import Intake
+from apsperf_mw.cache.leases import end_leases, over_processes, take_lease
 from apsperf_mw.cache.parts import covers
 from apsperf_mw.cache.rules.reuse import Use, stands_in, use_of, wanted_use, wants_of
 from apsperf_mw.cache.screen import (
@@ -32,9 +34,9 @@ from apsperf_mw.http.etags import if_none_match, not_modified_since
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import Settings
 
@@ -111,11 +113,12 @@ class Cache(Intake):
         if x.flags & DIRECTIVES:
             x.wants = wants_of(x.fields(b"cache-control"), x.fields(b"pragma"))
             if x.wants.only_if_cached:
-                return await self._find(x, face, x.key) or NOT_CACHED
+                return await self.find(x, face, x.key) or NOT_CACHED
         if x.method != "GET":  # HEAD is answered from a GET's entry, and fetches none
-            entry = await self._find(x, face, x.key)
+            entry = await self.find(x, face, x.key)
             if x.result == "stale" and entry is not None:  # but has it fetched anew
                 x.renewal = self._renewal(x, x.key, entry, self._lane(x))
+                await self._lease_renewal(x, face)
             return entry
         if self.admission is not None:
             self.admission.count(x.key)
@@ -134,7 +137,7 @@ class Cache(Intake):
             if streams_events(x) or streams_events(flight.leader):
                 alone = True
                 continue
-            if not waited and (entry := await self._find(x, face, key)) is not None:
+            if not waited and (entry := await self.find(x, face, key)) is not None:
                 return entry  # stale, while another fetches it anew
             waited = True
             left_s = deadline - monotonic()
@@ -178,12 +181,15 @@ class Cache(Intake):
     async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""
         try:
-            entry = await self._find(x, face, flight.key)
+            entry = await self.find(x, face, flight.key)
+            if entry is None and is_shared(face):
+                entry = await over_processes(self, x, face, flight)
         except BaseException as fault:
             failed = isinstance(fault, Exception)  # the store would fail the followers too
             self.flights.land(flight, Outcome.UNCACHEABLE if failed else Outcome.FAILED)
             raise
         if entry is None:
+            flight.began = self.tags.clock  # the store may have told of purges
             x.flight = flight
         elif x.result == "stale":
             # The shell fetches it anew behind this request, for all kinds of them.
@@ -192,10 +198,13 @@ class Cache(Intake):
             x.renewal = self._renewal(x, flight.key, entry, lane, flight if fits else None)
             if x.renewal is not flight:
                 self.flights.land(flight, Outcome.FAILED)
+            await self._lease_renewal(x, face)
         else:
             self.flights.land(flight, Outcome.FOUND, entry)
             if waited:
                 x.result = "collapsed"
+        if self.flights.over and is_shared(face):
+            await end_leases(self, face)
         return entry
 
     def _renewal(
@@ -216,7 +225,13 @@ class Cache(Intake):
         self.rests.begin(key, entry.values, now)
         return flight
 
-    async def _find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
+    async def _lease_renewal(self, x: Exchange, face: Face) -> None:
+        """Leave the renewal to another process, where one is at it."""
+        if is_shared(face) and x.renewal is not None and not await take_lease(face, x.renewal):
+            self.flights.land(x.renewal, Outcome.FAILED)
+            x.renewal = None
+
+    async def find(self, x: Exchange, face: Face, key: Key) -> Entry | None:
         """What is stored for the request and may be served as it is; else it is in `x.stale`."""
         entry = await self.shelf.find(x, face, key)
         if entry is None and x.flags & RANGE and x.method == "GET":  # RFC 9110 §14.2
@@ -260,10 +275,13 @@ class Cache(Intake):
         # A 304 or a part would answer nobody else, nor what one client's directives ask for.
         if self.settings.cache.patience_s <= 0 or x.flags & (CONDITIONAL | RANGE | DIRECTIVES):
             return True
-        if self._unstorable and x.key is not None:
-            until = self._unstorable.get((x.key, x.flags & GUARDED), 0.0)
-            return until > x.started
-        return False
+        return self.is_noted(x)
+
+    def is_noted(self, x: Exchange) -> bool:
+        """Whether it was found lately that responses to such requests are not stored."""
+        if not self._unstorable or x.key is None:
+            return False
+        return self._unstorable.get((x.key, x.flags & GUARDED), 0.0) > x.started
 
 
 def made_at_of(entry: Entry, wall_now: float) -> float:

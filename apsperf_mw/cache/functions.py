@@ -8,8 +8,10 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from apsperf_mw.cache.calls import MISSING
+from apsperf_mw.cache.faces import loop_face, thread_face
 from apsperf_mw.cache.memo import Memo, Names
-from apsperf_mw.cache.stores import task_store, thread_store
+from apsperf_mw.cache.stores import store_of
+from apsperf_mw.errors import DriverError
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -106,7 +108,11 @@ class CachedFunction(Cached[P, R, None]):
 
     def __init__(self, memo: Memo, function: Callable[P, R]) -> None:
         super().__init__(memo, function)
-        self._store = thread_store(memo.calls.driver, memo.calls.faults, memo.name)
+        try:
+            face = memo.calls.face(thread_face)
+        except DriverError as fault:
+            raise DriverError(f"{memo.name} must be an async function: {fault}") from None
+        self._store = store_of(face, memo.calls.faults)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The result, kept or made."""
@@ -153,7 +159,7 @@ class CachedCoroutine(Cached[P, "Coroutine[Any, Any, T]", "Coroutine[Any, Any, N
 
     def __init__(self, memo: Memo, function: Callable[P, Coroutine[Any, Any, T]]) -> None:
         super().__init__(memo, function)
-        self._store = task_store(memo.calls.driver, memo.calls.faults)
+        self._store = store_of(memo.calls.face(loop_face), memo.calls.faults)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """The result, kept or made."""
@@ -198,9 +204,9 @@ class CachedCoroutine(Cached[P, "Coroutine[Any, Any, T]", "Coroutine[Any, Any, N
 class Functions:
     """The cached functions of one suite."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, *, local: bool) -> None:
         self.calls = calls
-        self.names = Names(local=calls.driver.local)
+        self.names = Names(local=local)
 
     def decorator(self, said: Options) -> Decorator:
         """What `@suite.cached(...)` is."""

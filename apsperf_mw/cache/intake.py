@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.chosen import admission, query_form
 from apsperf_mw.cache.entry import Fork
+from apsperf_mw.cache.faces import LocalFace, is_shared
 from apsperf_mw.cache.flights import Flight, Flights, Outcome
 from apsperf_mw.cache.keys import neighbours
+from apsperf_mw.cache.leases import keep_leased
 from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
@@ -19,16 +21,15 @@ from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
-from apsperf_mw.drivers.faces import LocalFace
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.rules.answer import Answer, Form
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import Settings
 
@@ -166,7 +167,7 @@ class Intake:
             return None
         self.rests.end(flight.key, entry.values)
         if entry.fresh_until <= entry.born:
-            self._note_unstorable(flight)  # asked about each time: nobody can take it from another
+            self.note_unstorable(flight)  # asked about each time: nobody can take it from another
         elif self._unstorable:
             self._unstorable.pop((flight.key, x.flags & GUARDED), None)
         if not isinstance(face, LocalFace):
@@ -203,21 +204,24 @@ class Intake:
         x.detail = reason
         # A 206 or a 416 tells of a part that one client asked for.
         if x.status < 500 and reason not in PASSING and not x.flags & RANGE:
-            self._note_unstorable(flight)
+            self.note_unstorable(flight)
         self.drop(x, Outcome.UNCACHEABLE)
 
     async def _keep_far(self, x: Exchange, flight: Flight, entry: Entry, face: Face) -> None:
         """Keep where it takes a while; what is voided meanwhile is erased again."""
         kept = flight.current
         try:
-            if kept:
+            if kept and is_shared(face):
+                kept = await keep_leased(self, x, flight, entry, face)
+            elif kept:
                 await self.shelf.keep(x, flight.key, entry, face)
         finally:
             if not self.flights.land(flight, Outcome.STORED, entry) and kept:
                 with face.waits.shield():  # also where the client has left
                     await face.erase(flight.key)
 
-    def _note_unstorable(self, flight: Flight) -> None:
+    def note_unstorable(self, flight: Flight) -> None:
+        """Nobody need wait for such a response for a while."""
         if len(self._unstorable) >= MOST_NOTES:
             self._unstorable = {}
         now = monotonic()

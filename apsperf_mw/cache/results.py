@@ -19,13 +19,16 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from apsperf_mw.cache.epoch import ALONE
 from apsperf_mw.errors import APSPerfError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from apsperf_mw.cache.epoch import Epoch
+
 # The first field of every frame; a frame of another version is a miss.
-FRAME_VERSION = 1
+FRAME_VERSION = 2
 # What the objects of one result take beside its value, measured on CPython 3.11.
 OVERHEAD_BYTES = 320
 
@@ -65,21 +68,34 @@ class ResultFrame(Struct, array_like=True, tag="r", forbid_unknown_fields=True):
     fresh_s: float
     stale_s: float
     tags: tuple[str, ...]
+    generation: bytes
+    began: int
 
 
 _encode_frame = msgspec.msgpack.Encoder().encode
 _decode_frame = msgspec.msgpack.Decoder(ResultFrame).decode
 
 
-def frozen(result: Result, now: float, wall: float) -> bytes:
+def frozen(result: Result, now: float, wall: float, epoch: Epoch = ALONE) -> bytes:
     """The result's frame."""
     fresh_s, stale_s = result.fresh_until - now, result.stale_until - now
+    began = max(result.began - epoch.base, -1)
     return _encode_frame(
-        ResultFrame(FRAME_VERSION, result.form, result.value, wall, fresh_s, stale_s, result.tags)
+        ResultFrame(
+            FRAME_VERSION,
+            result.form,
+            result.value,
+            wall,
+            fresh_s,
+            stale_s,
+            result.tags,
+            epoch.generation,
+            began,
+        )
     )
 
 
-def thawed(frame: bytes, now: float, wall: float) -> Result | None:
+def thawed(frame: bytes, now: float, wall: float, epoch: Epoch = ALONE) -> Result | None:
     """The result of a frame, or None where it is not one of ours or not of this version.
 
     One whose clock ran ahead is taken as made now.
@@ -95,9 +111,9 @@ def thawed(frame: bytes, now: float, wall: float) -> Result | None:
     if not math.isfinite(made):
         return None
     size = len(found.data)
-    return Result(
-        found.form, found.data, size, made + found.fresh_s, made + found.stale_s, found.tags
-    )
+    until = made + found.fresh_s, made + found.stale_s
+    began = epoch.clock(found.generation, found.began)
+    return Result(found.form, found.data, size, *until, found.tags, began)
 
 
 class Codec:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Cache
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.rules.answer import Head
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange, Header
 
     Later = Coroutine[Any, Any, None] | None

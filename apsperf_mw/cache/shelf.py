@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.cache.entry import Values
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import CacheSettings
 
@@ -75,7 +75,7 @@ class Shelf:
 
     async def keep(self, x: Exchange, key: Key, entry: Entry, face: Face) -> None:
         """Keep the entry, in a fork where responses of its URL vary."""
-        ttl_s = max(kept_s(entry, self._keep_stale_s), LEAST_TTL_S)
+        ttl_s = keeps_s(entry, self._keep_stale_s)
         if entry.span is not None:
             held = await self.find_part(face, key)
             if held is not None and not self._good(key, held):
@@ -143,6 +143,11 @@ def kept_s(entry: Entry, keep_stale_s: float) -> float:
     if error_until > until and not lasting:
         until = error_until
     return until - monotonic()
+
+
+def keeps_s(entry: Entry, keep_stale_s: float) -> float:
+    """As `kept_s`, in a form that every store takes."""
+    return max(kept_s(entry, keep_stale_s), LEAST_TTL_S)
 
 
 def faded(entry: Entry, keep_stale_s: float, now: float) -> Entry:

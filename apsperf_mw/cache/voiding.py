@@ -9,9 +9,9 @@ from apsperf_mw.cache.keys import neighbours
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Cache
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.drivers.faces import Face
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.http.queries import QueryForm
 

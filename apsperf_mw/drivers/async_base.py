@@ -33,6 +33,7 @@ class AsyncDriver(ABC):
     suspends: ClassVar[bool] = True
     local: ClassVar[bool] = False
     shared: ClassVar[bool] = False
+    quick: bool = False
 
     @classmethod
     @abstractmethod
@@ -95,6 +96,11 @@ class AsyncDriver(ABC):
         async with self.aexclusive():
             held = await self.aget(lease_key(key)) == token
             return held and await self.adelete(lease_key(key))
+
+    async def avoid(self, key: bytes) -> None:
+        """As `Driver.void`."""
+        async with self.aexclusive():
+            await self.adelete_many((lease_key(key), key))
 
     async def abump(self, space: bytes, names: Sequence[bytes]) -> Versions:
         """As `Driver.bump`."""

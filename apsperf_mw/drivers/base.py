@@ -58,7 +58,7 @@ class Driver(ABC):
     `blocks` says that a call may wait for a disk or a network, so that a loop must not make it
     inline; `suspends` says that there is an async face too (`AsyncDriver`); `local` that the
     driver lives in this process and holds objects (`LocalDriver`); `shared` that other processes
-    see the same store.
+    see the same store; `quick` that `quick_get` mostly has an answer.
 
     What is not abstract is built on the rest, and is atomic as far as `exclusive` is.
     """
@@ -67,6 +67,7 @@ class Driver(ABC):
     suspends: ClassVar[bool] = False
     local: ClassVar[bool] = False
     shared: ClassVar[bool] = False
+    quick: bool = False
 
     @classmethod
     @abstractmethod
@@ -145,6 +146,11 @@ class Driver(ABC):
         with self.exclusive():
             held = self.get(lease_key(key)) == token
             return held and self.delete(lease_key(key))
+
+    def void(self, key: bytes) -> None:
+        """Forget a key and end its lease, whoever has it: what is being made for it is lost."""
+        with self.exclusive():
+            self.delete_many((lease_key(key), key))
 
     # Versions: what was made void, and when. A space's names are the user's: opaque bytes.
 

@@ -60,6 +60,8 @@ class FileDriver(Driver):
         """The value, or None where there is none or its time is over."""
         return self._run(self._get, key)
 
+    quick = True
+
     def quick_get(self, key: bytes) -> bytes | Later | None:
         """As `get`; LATER where the value is in a file of its own or somebody is in the way."""
         volume = self._opening.at_hand()

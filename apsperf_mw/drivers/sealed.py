@@ -32,7 +32,7 @@ class Opener:
         self._inner = inner
         self._seals = seals
         self._seen: dict[bytes, tuple[bytes, int]] = {}
-        for name in ("blocks", "shared"):
+        for name in ("blocks", "shared", "quick"):
             setattr(self, name, getattr(inner, name))
 
     @classmethod
@@ -143,6 +143,10 @@ class Sealed(Opener, Driver):
         """As of the driver within."""
         return self._inner.release(key, token)  # type: ignore[no-any-return]
 
+    def void(self, key: bytes) -> None:
+        """As of the driver within."""
+        self._inner.void(key)
+
     def versions(self, space: bytes, after: int) -> Versions:
         """Those whose seals are good; a forged table voids, it revives nothing."""
         for _ in range(2):  # another thread may just have seen a bump that came after this read
@@ -220,6 +224,10 @@ class AsyncSealed(Opener, AsyncDriver):
     async def arelease(self, key: bytes, token: bytes) -> bool:
         """As of the driver within."""
         return await self._inner.arelease(key, token)  # type: ignore[no-any-return]
+
+    async def avoid(self, key: bytes) -> None:
+        """As of the driver within."""
+        await self._inner.avoid(key)
 
     async def aversions(self, space: bytes, after: int) -> Versions:
         """Those whose seals are good."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apsperf_mw.drivers.base import AsyncDriver, Driver
+from apsperf_mw.drivers.versions import lease_key, stand_key, versions_key
 from apsperf_mw.runtime.threads import RLock
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 
+# What keys of the contract's own end in.
+OWN = (lease_key(b""), stand_key(b""), versions_key(b""))
+
+
 class DictDriver(Driver):
-    """Keeps bytes in `held`, which a test may read and change.
+    """Keeps bytes in `held`, which a test may read and change; versions and leases apart in `own`.
 
     While `broken` is set, every call raises it. `check` is told of each call first.
     """
 
     def __init__(self) -> None:
         self.held: dict[bytes, bytes] = {}
+        self.own: dict[bytes, bytes] = {}
         self.broken: BaseException | None = None
         self.closed = 0
         self._ends: dict[bytes, float] = {}
@@ -47,7 +54,7 @@ class DictDriver(Driver):
         assert type(value) is bytes
         self._forget(key)
         if ttl_s > 0:
-            self.held[key] = value
+            self._place(key)[key] = value
             self._ends[key] = monotonic() + ttl_s
         return ttl_s > 0
 
@@ -66,7 +73,7 @@ class DictDriver(Driver):
     def clear(self, prefix: bytes = b"") -> None:
         """Forget every key that begins with the prefix."""
         self.check("clear")
-        for key in [key for key in self.held if key.startswith(prefix)]:
+        for key in [key for key in (*self.held, *self.own) if key.startswith(prefix)]:
             self._forget(key)
 
     def close(self) -> None:
@@ -82,10 +89,14 @@ class DictDriver(Driver):
         return {"entries": len(self.held), "size_bytes": sum(map(len, self.held.values()))}
 
     def _there(self, key: bytes) -> bytes | None:
-        return self.held.get(key) if self._ends.get(key, monotonic() + 1) > monotonic() else None
+        over = self._ends.get(key, math.inf) <= monotonic()
+        return None if over else self._place(key).get(key)
+
+    def _place(self, key: bytes) -> dict[bytes, bytes]:
+        return self.own if key.endswith(OWN) else self.held
 
     def _forget(self, key: bytes) -> None:
-        self.held.pop(key, None)
+        self._place(key).pop(key, None)
         self._ends.pop(key, None)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from apsperf_mw.asgi import ASGIGate
-from apsperf_mw.drivers.faces import LocalFace
+from apsperf_mw.cache.faces import LocalFace
 from apsperf_mw.errors import APSPerfError
 from apsperf_mw.shell import Gate
 from apsperf_mw.wsgi import WSGIGate

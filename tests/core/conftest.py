@@ -24,7 +24,9 @@ TIMED = (
     "apsperf_mw.cache.making",
     "apsperf_mw.cache.revival",
     "apsperf_mw.cache.shelf",
-    "apsperf_mw.drivers.faces",
+    "apsperf_mw.cache.faces",
+    "apsperf_mw.cache.far",
+    "apsperf_mw.cache.leases",
     "apsperf_mw.drivers.memory",
 )
 

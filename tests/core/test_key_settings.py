@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apsperf_mw import SettingError, Suite
-from apsperf_mw.drivers.faces import prefix_of
+from apsperf_mw.cache.far import prefix_of
 from apsperf_mw.http.queries import QueryForm
 from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Request, Response

@@ -142,11 +142,11 @@ def test_a_forged_table_of_versions_revives_nothing(driver: Any, inner: DictDriv
     before = driver.bump(b"space", [b"other"])
     bumped = driver.bump(b"space", [b"tag"])
     forged = Table(bumped.generation, before.position, 0, {b"other": before.position})
-    inner.held[versions_key(b"space")] = forged.frame()
+    inner.own[versions_key(b"space")] = forged.frame()
     told = driver.versions(b"space", before.position)
     assert told.generation == bumped.generation
     assert told.floor >= bumped.position  # all that is older cannot be judged
-    del inner.held[stand_key(b"space")]
+    del inner.own[stand_key(b"space")]
     assert driver.look(b"k", b"space").generation != bumped.generation
     assert driver.versions(b"space", 0).generation != bumped.generation
     assert driver.bump(b"space", []).generation != bumped.generation
@@ -154,10 +154,10 @@ def test_a_forged_table_of_versions_revives_nothing(driver: Any, inner: DictDriv
 
 def test_an_older_table_put_back_revives_nothing_here(driver: Any, inner: DictDriver) -> None:
     driver.bump(b"space", [b"other"])
-    older = {key: inner.held[key] for key in (versions_key(b"space"), stand_key(b"space"))}
+    older = {key: inner.own[key] for key in (versions_key(b"space"), stand_key(b"space"))}
     bumped = driver.bump(b"space", [b"tag"])
     assert driver.look(b"k", b"space").position == bumped.position
-    inner.held.update(older)
+    inner.own.update(older)
     assert driver.look(b"k", b"space").generation == b""
     assert driver.versions(b"space", 0).generation == b""
     assert driver.stats()["refused_older"] >= 2

@@ -13,7 +13,7 @@ FULL = 1_000_000
 CODE = """
 import gc, random, sys
 from apsperf_mw.cache.entry import Entry
-from apsperf_mw.drivers.faces import LocalFace
+from apsperf_mw.cache.faces import LocalFace
 from apsperf_mw.drivers.memory import MemoryDriver
 
 policy, bound, keys = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -304,7 +304,7 @@ def test_junk_is_no_frame(junk: bytes) -> None:
     ids=str,
 )
 def test_a_frame_that_cannot_be_is_none(wrong: dict[str, Any]) -> None:
-    frame = ResultFrame(FRAME_VERSION, PLAIN, b"\x01", 0.0, 60.0, 90.0, ())
+    frame = ResultFrame(FRAME_VERSION, PLAIN, b"\x01", 0.0, 60.0, 90.0, (), b"", 0)
     assert thawed(msgspec.msgpack.encode(frame), 0.0, 0.0) is not None
     made = msgspec.msgpack.encode(msgspec.structs.replace(frame, **wrong))
     assert thawed(made, 0.0, 0.0) is None

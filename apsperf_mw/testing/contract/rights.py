@@ -62,6 +62,16 @@ class Leases(Contract):
         assert not driver.commit(b"k", lost, b"old", MINUTE_S)
         assert driver.get(b"k") == b"new"
 
+    def test_what_is_made_for_a_void_key_is_lost(self, driver: Driver) -> None:
+        driver.set(b"k", b"old", MINUTE_S)
+        token = driver.lease(b"k", MINUTE_S)
+        assert token
+        driver.void(b"k")
+        assert driver.get(b"k") is None
+        assert not driver.commit(b"k", token, b"old", MINUTE_S)
+        assert driver.get(b"k") is None
+        assert driver.lease(b"k", MINUTE_S)
+
     @pytest.mark.parametrize("token", [b"", b"x", bytes(16)])
     def test_a_token_that_was_not_given_is_none(self, driver: Driver, token: bytes) -> None:
         assert not driver.release(b"k", token)
