@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Lock = threading.Lock
+Semaphore = threading.Semaphore
 
 
 class Waits:
