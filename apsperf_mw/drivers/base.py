@@ -13,12 +13,13 @@ out: whoever called it must call again, or tell its caller that the purge failed
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from enum import Enum
 from os import urandom
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import Struct
 
-from apsperf_mw.drivers.async_base import AsyncDriver as AsyncDriver
+from apsperf_mw.drivers.async_base import AsyncDriver
 from apsperf_mw.drivers.versions import (
     NO_MORE,
     TABLE_TTL_S,
@@ -35,6 +36,18 @@ if TYPE_CHECKING:
     from typing import Self
 
     from apsperf_mw.drivers.versions import Versions
+
+
+__all__ = ["LATER", "AsyncDriver", "Driver", "Later", "LocalDriver", "Slot"]
+
+
+class Later(Enum):
+    """What `Driver.quick_get` gives where only `get` can tell."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
 
 
 class Driver(ABC):
@@ -92,6 +105,13 @@ class Driver(ABC):
     @abstractmethod
     def stats(self) -> dict[str, int]:
         """Counts, by name: at least `entries` and `size_bytes`, as far as they are known."""
+
+    def quick_get(self, key: bytes) -> bytes | Later | None:  # noqa: ARG002
+        """As `get`, within a millisecond and waiting for nobody; else LATER, and `get` must tell.
+
+        For drivers that block: what an event loop may call itself.
+        """
+        return LATER
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values that are there, by key."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Self
 from cachetools import Cache
 
 from apsperf_mw.drivers.base import LocalDriver, Slot
-from apsperf_mw.errors import DriverError
-from apsperf_mw.runtime.threads import Lock
+from apsperf_mw.drivers.urls import url_options
+from apsperf_mw.runtime.forks import watch
+from apsperf_mw.runtime.threads import RLock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from contextlib import AbstractContextManager
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 DEFAULT_MAX_ENTRIES = 65_536
@@ -73,10 +75,11 @@ class MemoryDriver(LocalDriver):
     def __init__(
         self, max_bytes: int = DEFAULT_MAX_BYTES, max_entries: int = DEFAULT_MAX_ENTRIES
     ) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._cache = SecondChance(max_bytes, max_entries)
         # Bound at once: the shortest way from a key to what is kept.
         self.find = self._cache.queue.get  # type: ignore[assignment,method-assign]
+        watch(self)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -89,6 +92,9 @@ class MemoryDriver(LocalDriver):
 
     def keep(self, key: Hashable, value: object, size_bytes: int, ttl_s: float) -> bool:
         """Keep an object; what does not fit at all is declined, and an older value is dropped."""
+        if ttl_s <= 0:
+            self.drop(key)
+            return False
         slot = Slot(value, size_bytes + SLOT_BYTES, monotonic() + ttl_s)
         with self._lock:
             try:
@@ -115,15 +121,35 @@ class MemoryDriver(LocalDriver):
         """Keep a value; False where it is larger than the whole cache."""
         return self.keep(key, value, len(key) + len(value), ttl_s)
 
-    def delete(self, key: bytes) -> bool:
-        """Forget a key; whether there was one."""
-        return self.drop(key)
+    def add(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """Keep a value where there is none."""
+        with self._lock:
+            return self.get(key) is None and self.set(key, value, ttl_s)
 
-    def clear(self) -> None:
-        """Forget everything; counters stay."""
+    def delete(self, key: bytes) -> bool:
+        """Forget a key; whether there was one whose time was not over."""
+        with self._lock:
+            was = self.get(key) is not None
+            return self.drop(key) and was
+
+    def clear(self, prefix: bytes = b"") -> None:
+        """Forget everything, objects too, or the bytes under a prefix; counters stay."""
         with self._lock:
             for key in list(self._cache):
-                del self._cache[key]
+                if not prefix or (isinstance(key, bytes) and key.startswith(prefix)):
+                    del self._cache[key]
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Other threads do not write meanwhile; reentrant."""
+        return self._lock
+
+    def before_fork(self) -> None:
+        """No fork comes in the midst of a write."""
+        self._lock.acquire()
+
+    def after_fork(self) -> None:
+        """Let writes go on."""
+        self._lock.release()
 
     def close(self) -> None:
         """Forget everything."""
@@ -137,17 +163,3 @@ class MemoryDriver(LocalDriver):
             "size_bytes": int(cache.currsize),
             "evictions": cache.evictions,
         }
-
-
-def url_options(url: str, names: tuple[str, ...]) -> dict[str, int]:
-    """The whole-number options of a driver's URL; raises `DriverError` for any other."""
-    from urllib.parse import parse_qsl, urlsplit
-
-    options = {}
-    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-        if name not in names:
-            raise DriverError(f"{url}: unknown option {name!r}; accepted: {', '.join(names)}")
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise DriverError(f"{url}: {name} is {value!r}; accepted: a whole number above 0")
-        options[name] = int(value)
-    return options

@@ -28,7 +28,7 @@ class Registry:
 
     def __init__(self, named: Mapping[str, str]) -> None:
         self._named = dict(named)
-        self._factories: dict[str, Factory] = {"memory": _memory}
+        self._factories: dict[str, Factory] = {"memory": _memory, "file": _file}
         self._made: dict[str, AnyDriver] = {}
         self._lock = Lock()
 
@@ -88,6 +88,12 @@ def _memory(url: str) -> Driver:
     from apsperf_mw.drivers.memory import MemoryDriver
 
     return MemoryDriver.from_url(url)
+
+
+def _file(url: str) -> Driver:
+    from apsperf_mw.drivers.file import FileDriver
+
+    return FileDriver.from_url(url)
 
 
 def _offered() -> tuple[EntryPoint, ...]:

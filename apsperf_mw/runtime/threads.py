@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Lock = threading.Lock
+RLock = threading.RLock
 Semaphore = threading.Semaphore
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from django.core.handlers.asgi import ASGIHandler
@@ -21,7 +21,7 @@ from django.views import View
 
 from apsperf_django import cached, get_suite
 from apsperf_mw import Suite
-from apsperf_mw.drivers.base import Driver
+from apsperf_mw.testing.dicts import DictDriver
 from apsperf_mw.testing.forms import environ_of
 from apsperf_mw.testing.harness import make_request
 from tests.adapters.django_site import OURS, project_with
@@ -165,31 +165,8 @@ def test_a_sync_stream_in_an_async_project_passes_as_bare(bare: bool) -> None:
             assert site.suite.faults.counts == {}
 
 
-class FarDriver(Driver):
+class FarDriver(DictDriver):
     """A dictionary that says it is far away: under a loop its calls are made in threads."""
-
-    def __init__(self) -> None:
-        self._values: dict[bytes, bytes] = {}
-
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        return cls()
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._values.get(key)
-
-    def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self._values[key] = value
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        return self._values.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self._values.clear()
-
-    def close(self) -> None:
-        self.clear()
 
 
 FAR: dict[str, Any] = {"default": "far", "drivers": {"far": f"{__name__}:FarDriver"}}

@@ -167,7 +167,7 @@ class BreakingDriver(FarDriver):
     """Cannot write any more after its first entry."""
 
     def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        if self._values:
+        if self.held:
             raise OSError("full")
         return super().set(key, value, ttl_s)
 

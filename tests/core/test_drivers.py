@@ -16,9 +16,9 @@ import pytest
 from apsperf_mw import DriverError, Suite, UnknownDriver
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.drivers.base import AsyncDriver, Driver
 from apsperf_mw.drivers.memory import SLOT_BYTES, MemoryDriver
 from apsperf_mw.drivers.registry import Registry
+from apsperf_mw.testing.dicts import AsyncDictDriver, DictDriver
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
 from apsperf_mw.testing.messages import Gate, Reply, Request
 from tests.core.support import followers, fresh, numbered, parts
@@ -199,74 +199,19 @@ def test_the_bytes_of_a_key_count() -> None:
 # The registry
 
 
-class Kept(Driver):
-    """A driver that keeps bytes in a dict, blocking as far as anyone knows."""
+class Kept(DictDriver):
+    """Notes by which URLs it was made."""
 
     made: list[str] = []
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.broken: BaseException | None = None
-        self.closed = 0
-        self.calls: list[str] = []
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         cls.made.append(url)
         return cls()
 
-    def get(self, key: bytes) -> bytes | None:
-        self._note("get")
-        return self.held.get(key)
 
-    def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self._note("set")
-        assert type(key) is bytes
-        assert type(value) is bytes
-        assert ttl_s > 0
-        self.held[key] = value
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        self._note("delete")
-        return self.held.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self.held.clear()
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def _note(self, call: str) -> None:
-        self.calls.append(call)
-        if self.broken is not None:
-            raise self.broken
-
-
-class Suspending(AsyncDriver):
+class Suspending(AsyncDictDriver):
     """A driver with an async face alone, which really suspends."""
-
-    def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.broken: BaseException | None = None
-
-    async def aget(self, key: bytes) -> bytes | None:
-        await self._pause()
-        return self.held.get(key)
-
-    async def aset(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        await self._pause()
-        self.held[key] = value
-        return True
-
-    async def adelete(self, key: bytes) -> bool:
-        await self._pause()
-        return self.held.pop(key, None) is not None
-
-    async def _pause(self) -> None:
-        await anyio.sleep(0)
-        if self.broken is not None:
-            raise self.broken
 
 
 def suite_on(driver: Any, **cache: Any) -> Suite:

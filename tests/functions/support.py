@@ -6,72 +6,40 @@ import sys
 from collections.abc import Awaitable, Callable
 from threading import Event
 from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.flights import Flights
 from apsperf_mw.drivers.base import AsyncDriver, Driver
+from apsperf_mw.testing.dicts import AsyncDictDriver, DictDriver
 
 PATIENT = {"patience_s": 60.0}
 
 
-class Kept(Driver):
+class Kept(DictDriver):
     """Bytes in a dict; a test may break it."""
 
     def __init__(self) -> None:
-        self.held: dict[bytes, bytes] = {}
-        self.broken: Exception | None = None
+        super().__init__()
         self.writes = 0
 
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        return cls()
-
-    def check(self) -> None:
-        if self.broken is not None:
-            raise self.broken
-
-    def get(self, key: bytes) -> bytes | None:
-        self.check()
-        return self.held.get(key)
-
     def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self.check()
+        self.check("set")
         assert ttl_s > 0
         self.writes += 1
-        self.held[bytes(key)] = bytes(value)
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        self.check()
-        return self.held.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self.held.clear()
+        return super().set(key, value, ttl_s)
 
     def close(self) -> None:
         self.clear()
 
 
-class Suspending(AsyncDriver):
+class Suspending(AsyncDictDriver):
     """As `Kept`, with awaits only."""
 
-    def __init__(self) -> None:
-        self.kept = Kept()
-
-    async def aget(self, key: bytes) -> bytes | None:
-        await anyio.sleep(0)
-        return self.kept.get(key)
-
-    async def aset(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        await anyio.sleep(0)
-        return self.kept.set(key, value, ttl_s)
-
-    async def adelete(self, key: bytes) -> bool:
-        await anyio.sleep(0)
-        return self.kept.delete(key)
+    inner = Kept
+    kept: Kept
 
 
 def suite_on(driver: Driver | AsyncDriver | None, **cache: Any) -> Suite:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import random
 import re
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from apsperf_mw import Suite
-from apsperf_mw.drivers.base import Driver
+from apsperf_mw.testing.dicts import DictDriver
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 from apsperf_mw.testing.messages import Request, Response
 
@@ -60,40 +60,23 @@ NOISE = (
 )
 
 
-class Shaky(Driver):
+class Shaky(DictDriver):
     """Keeps bytes, and flips some of them."""
 
     blocks = False
     draw = random.Random(SEED)
 
-    def __init__(self) -> None:
-        self.kept: dict[bytes, bytes] = {}
-
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        return cls()
-
     def get(self, key: bytes) -> bytes | None:
-        value = self.kept.get(key)
+        value = super().get(key)
         if value and self.draw.random() < 0.05:
             at = self.draw.randrange(len(value))
             return value[: self.draw.randrange(len(value))] if at % 2 else b"\x93" + value[1:]
         return value
 
     def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self.kept[key] = value
-        if len(self.kept) > 200:
-            self.kept.pop(next(iter(self.kept)))
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        return self.kept.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self.kept.clear()
-
-    def close(self) -> None:
-        self.clear()
+        if len(self.held) > 200:
+            self.held.pop(next(iter(self.held)))
+        return super().set(key, value, ttl_s)
 
 
 def user_of(request: Request) -> str:

@@ -12,7 +12,7 @@ from flask import Flask
 from apsperf_fastapi import install
 from apsperf_flask import APSPerf
 from apsperf_mw import Suite
-from apsperf_mw.drivers.base import Driver
+from apsperf_mw.testing.dicts import DictDriver
 from apsperf_mw.testing.harness import ASGIClient, WSGIClient
 from tests.warm.support import Pages, index, urlset
 
@@ -90,30 +90,14 @@ def hidden() -> Any:
     return app
 
 
-class Far(Driver):
+class Far(DictDriver):
     """A driver whose values outlive the suite."""
 
     kept: dict[bytes, bytes] = {}
 
-    @classmethod
-    def from_url(cls, url: str) -> Far:
-        return cls()
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.kept.get(key)
-
-    def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
-        self.kept[key] = value
-        return True
-
-    def delete(self, key: bytes) -> bool:
-        return self.kept.pop(key, None) is not None
-
-    def clear(self) -> None:
-        self.kept.clear()
-
-    def close(self) -> None:
-        """Keep everything."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.kept
 
 
 def far() -> Any:
