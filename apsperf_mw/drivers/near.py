@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SPARE_NAMES = 1024
 
 
+# A key of the store, or where one of its spaces stands.
+Name = bytes | tuple[str, bytes]
+
+
 class Void(NamedTuple):
     """What has changed in the store, or may have; all of it where `everything` is set."""
 
@@ -38,7 +42,7 @@ class Mark:
 
     __slots__ = ("name", "readers", "void")
 
-    def __init__(self, name: Hashable, *, void: bool) -> None:
+    def __init__(self, name: Name, *, void: bool) -> None:
         self.name = name
         self.readers = 0
         self.void = void
@@ -56,17 +60,17 @@ class Near:
         self.live_until = 0.0
         self._open = False
         self._lock = RLock()
-        self._marks: dict[Hashable, Mark] = {}
-        self._under: dict[Hashable, Hashable] = {}
+        self._marks: dict[Name, Mark] = {}
+        self._under: dict[Name, Hashable] = {}
         self._heed: list[Callable[[Void], None]] = []
         self._pid = getpid()
         watch(self)
 
     def on_void(self, heed: Callable[[Void], None]) -> None:
-        """Have what is heard of the store handed on, in the thread that hears; it must not raise."""
+        """Hand on what is heard of the store, in the thread that hears; `heed` must not raise."""
         self._heed.append(heed)
 
-    def begin(self, name: Hashable) -> Mark:
+    def begin(self, name: Name) -> Mark:
         """A read from the store begins; it must end in `end`."""
         with self._lock:
             mark = self._marks.get(name)
@@ -77,9 +81,7 @@ class Near:
             mark.readers += 1
         return mark
 
-    def keep(
-        self, mark: Mark, key: Hashable, value: object, size_bytes: int, ttl_s: float
-    ) -> bool:
+    def keep(self, mark: Mark, key: Hashable, value: object, size_bytes: int, ttl_s: float) -> bool:
         """Keep what was read, under a key of the reader's; False where it changed meanwhile."""
         with self._lock:
             if mark.void or not self.memory.keep(key, value, size_bytes, ttl_s):
@@ -96,7 +98,7 @@ class Near:
             if not mark.readers and self._marks.get(mark.name) is mark:
                 del self._marks[mark.name]
 
-    def forget(self, names: Iterable[Hashable]) -> None:
+    def forget(self, names: Iterable[Name]) -> None:
         """These have changed, or are about to."""
         with self._lock:
             for name in names:
@@ -161,6 +163,6 @@ class Near:
             self._under = {name: key for name, key in kept if memory.find(key) is not None}
 
 
-def stand_name(space: bytes) -> Hashable:
+def stand_name(space: bytes) -> Name:
     """The name of where a space stands, beside those of values."""
     return ("stand", space)

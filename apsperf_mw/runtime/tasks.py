@@ -93,9 +93,7 @@ class PerLoop(Generic[T]):
         self._kept[loop] = (thing, keeper)
         return thing
 
-    async def _keep(
-        self, loop: asyncio.AbstractEventLoop, thing: T
-    ) -> AsyncGenerator[None, None]:
+    async def _keep(self, loop: asyncio.AbstractEventLoop, thing: T) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:

@@ -47,9 +47,10 @@ def free_port() -> int:
 
 def speak(port: int, *words: object, timeout_s: float = 5.0) -> Any:
     """One command by redis-py's bare connection, without anything of ours."""
-    from redis.connection import Connection
+    from redis import connection
 
-    link = Connection(host="127.0.0.1", port=port, socket_timeout=timeout_s, driver_info=None)
+    kinds: Any = connection
+    link = kinds.Connection(host="127.0.0.1", port=port, socket_timeout=timeout_s, driver_info=None)
     try:
         link.send_command(*words)
         return link.read_response()

@@ -150,9 +150,7 @@ def test_a_wrong_password_is_never_shown_and_heals(face: MakeFace, server: Serve
     heals(lambda: call("set", b"k", b"v", MINUTE_S) or None)
 
 
-def test_the_dead_node_of_a_cluster_takes_only_its_own_keys(
-    face: MakeFace, tmp_path: Path
-) -> None:
+def test_the_dead_node_of_a_cluster_takes_only_its_own_keys(face: MakeFace, tmp_path: Path) -> None:
     with Cluster(tmp_path).running() as cluster:
         call = face(cluster.url)
         keys = [b"%d" % number for number in range(60)]
@@ -191,7 +189,9 @@ def test_a_slot_that_moves_is_followed(face: MakeFace, tmp_path: Path) -> None:
         slot = cluster.nodes[0].say("CLUSTER", "KEYSLOT", "apsperf{k}")
         names = [node.say("CLUSTER", "MYID") for node in cluster.nodes]
         source = next(
-            at for at, node in enumerate(cluster.nodes) if node.say("CLUSTER", "COUNTKEYSINSLOT", slot)
+            at
+            for at, node in enumerate(cluster.nodes)
+            if node.say("CLUSTER", "COUNTKEYSINSLOT", slot)
         )
         target = (source + 1) % 3
         cluster.nodes[target].say("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])

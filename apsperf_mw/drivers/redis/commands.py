@@ -18,14 +18,17 @@ from apsperf_mw.drivers.redis.scripts import (
     RELEASE,
     VERSIONS,
 )
-from apsperf_mw.drivers.versions import MOST_NAMES, NO_MORE, TABLE_TTL_S, Look, Versions
+from apsperf_mw.drivers.versions import MOST_NAMES, TABLE_TTL_S, Look, Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from apsperf_mw.drivers.near import Name
     from apsperf_mw.drivers.redis.scripts import Script
 
 OURS = b"apsperf{"
+# Where changes are told that the server does not tell of itself.
+VOIDS = b"apsperf:void"
 VALUE, LEASE, HASH, NAMES = b"}", b"}l", b"}v", b"}n"
 # Longer is cut: a year and some, as long as anything is kept.
 MOST_TTL_MS = int(TABLE_TTL_S * 1000)
@@ -108,7 +111,7 @@ def put_new(key: bytes, value: bytes, ttl_s: float, kind: bytes = VALUE) -> Comm
 
 def was_kept(reply: Reply) -> bool:
     """The answer of `put` and `put_new`: a count where there was nothing to keep."""
-    return reply == b"OK"
+    return bool(reply == b"OK")
 
 
 def drop(key: bytes) -> Command:
@@ -164,11 +167,6 @@ def looked(reply: Reply) -> Look:
     return Look(value, generation or b"", int(position or 0))
 
 
-def stand(space: bytes) -> Command:
-    """Where a space stands: the half of `look` that a cluster has elsewhere; for `looked_twice`."""
-    return versions(space, NO_MORE)
-
-
 def hold(key: bytes) -> Command:
     """Its reply is read by `held`."""
     return evaluated(HOLD, (name(key),))
@@ -181,14 +179,22 @@ def held(reply: Reply) -> Held | None:
 
 
 def hold_look(key: bytes, space: bytes) -> Command:
-    """Its reply is read by `held` and `looked`, parted by `parted`."""
+    """Its reply is read by `held_looked`."""
     return evaluated(HOLD_LOOK, (name(key), name(space, HASH)))
+
+
+def held_looked(reply: Reply) -> tuple[Held | None, Look]:
+    """The reply of `hold_look`."""
+    value, left_ms, *space = reply
+    return held((value, left_ms)), looked((value, *space))
 
 
 def scan(cursor: bytes, prefix: bytes) -> Command:
     """Replies the next cursor and some names under the prefix."""
     pattern = OURS + (_escaped(prefix) if prefix else b"")
-    return Command((b"SCAN", cursor, b"MATCH", _literal(pattern) + b"*", b"COUNT", SCAN_COUNT), None)
+    return Command(
+        (b"SCAN", cursor, b"MATCH", _literal(pattern) + b"*", b"COUNT", SCAN_COUNT), None
+    )
 
 
 def _literal(text: bytes) -> bytes:
@@ -206,6 +212,16 @@ def unlink(places: Sequence[bytes]) -> list[Command]:
 def publish(channel: bytes, message: bytes) -> Command:
     """A message to whoever listens; a paused server does not answer it, as it would a PING."""
     return Command((b"PUBLISH", channel, message), None)
+
+
+def announce(names: Sequence[Name]) -> list[Command]:
+    """Messages to all who keep copies: these have changed."""
+    return [publish(VOIDS, name_of(each)) for each in names]
+
+
+def name_of(near: Name) -> bytes:
+    """Where Redis keeps what copies have under this name."""
+    return name(near) if isinstance(near, bytes) else name(near[1], HASH)
 
 
 SIZE = Command((b"DBSIZE",), None)

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.errors import DriverDown, DriverError
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection as AsyncConnection
-    from redis.connection import AbstractConnection as Connection
-
+    from apsperf_mw.drivers.redis.links import Link, TaskLink
     from apsperf_mw.drivers.redis.options import Address, Options
 
 
@@ -28,26 +26,28 @@ def require() -> None:
         raise DriverError(f"the redis driver needs redis-py 8 or newer; found {redis.__version__}")
 
 
-def connection(options: Options, address: Address, *, protocol: int = 2) -> Connection:
+def connection(options: Options, address: Address, *, protocol: int = 2) -> Link:
     """A connection for threads that connects at its first command."""
     from redis import connection as kinds
 
     made = _settings(options, address, protocol)
     made["socket_timeout"] = options.limits.timeout_s
-    if not address.port:
-        return kinds.UnixDomainSocketConnection(**made)
-    return (kinds.SSLConnection if options.tls else kinds.Connection)(**made)
+    return _kind(kinds, options, address)(**made)  # type: ignore[no-any-return]
 
 
-def async_connection(options: Options, address: Address) -> AsyncConnection:
+def async_connection(options: Options, address: Address) -> TaskLink:
     """A connection for tasks of asyncio. Its caller bounds each call; it has no time-out itself."""
     from redis.asyncio import connection as kinds
 
     made = _settings(options, address, 2)
     made["socket_timeout"] = None
+    return _kind(kinds, options, address)(**made)  # type: ignore[no-any-return]
+
+
+def _kind(kinds: Any, options: Options, address: Address) -> Any:
     if not address.port:
-        return kinds.UnixDomainSocketConnection(**made)
-    return (kinds.SSLConnection if options.tls else kinds.Connection)(**made)
+        return kinds.UnixDomainSocketConnection
+    return kinds.SSLConnection if options.tls else kinds.Connection
 
 
 def _settings(options: Options, address: Address, protocol: int) -> dict[str, Any]:

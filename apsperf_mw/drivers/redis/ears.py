@@ -1,4 +1,4 @@
-"""Hears from Redis what changes there: by its client tracking, or by messages where that is refused.
+"""Hears from Redis what changes there: by client tracking, or by messages where it is refused.
 
 Each server that keeps values has one connection and one daemon thread. A heartbeat goes through
 the same connection: what is answered to it comes after every change before it.
@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.drivers.near import ALL, Void
-from apsperf_mw.drivers.redis.commands import HASH, NAMES, OURS, VALUE, key_of
+from apsperf_mw.drivers.redis.commands import HASH, NAMES, OURS, VALUE, VOIDS, key_of
 from apsperf_mw.drivers.redis.dialing import connection, is_fault
 from apsperf_mw.errors import DriverDown
 from apsperf_mw.runtime.threads import Gate, Pulse, RLock
@@ -20,9 +20,8 @@ from apsperf_mw.runtime.threads import Gate, Pulse, RLock
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from redis.connection import AbstractConnection as Connection
-
     from apsperf_mw.drivers.near import Near
+    from apsperf_mw.drivers.redis.links import Link
     from apsperf_mw.drivers.redis.options import Address, Options
     from apsperf_mw.drivers.redis.routes import Routes
 
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
 LIVE_S = 0.5
 BEAT_S = 0.1
 AGAIN_S = 0.1
+WAIT_S = 0.05
 SURVEY_S = 1.0
 # So many messages are taken in before the heartbeat is looked after.
 BATCH = 256
-CHANNEL = b"apsperf:void"
 
 
 class Ear:
@@ -42,10 +41,10 @@ class Ear:
     def __init__(self, ears: Ears, options: Options, address: Address) -> None:
         self.address = address
         self.live_until = 0.0
-        self.messages = False
+        self.messages = True  # until the server is known to tell itself
         self._ears = ears
         self._options = options
-        self._link: Connection | None = None
+        self._link: Link | None = None
         self._sent_at = self._beat_at = 0.0
         self._closed = Gate()
         self._pulse = Pulse(self)
@@ -57,7 +56,7 @@ class Ear:
             link = self._link or self._connect()
             self._beat(link)
             for _ in range(BATCH):
-                self._take(link.read_response(push_request=True, timeout=0.05, disconnect_on_error=False))
+                self._take(heard(link))
         except Exception as fault:
             if not self._is_silence(fault):
                 self._lose(fault)
@@ -72,9 +71,11 @@ class Ear:
         self._pulse.stop()
 
     def _is_silence(self, fault: Exception) -> bool:
-        return self._link is not None and self._link.is_connected and is_fault(fault, "TimeoutError")
+        return (
+            self._link is not None and self._link.is_connected and is_fault(fault, "TimeoutError")
+        )
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> Link:
         """Connect, and have the server tell; by messages where it refuses to track."""
         try:
             link = self._tracking()
@@ -88,22 +89,22 @@ class Ear:
         self._ears.opened()
         return link
 
-    def _tracking(self) -> Connection:
+    def _tracking(self) -> Link:
         link = connection(self._options, self.address, protocol=3)
         link._get_parser().set_invalidation_push_handler(_as_is)
-        self.messages = False
         try:
             link.send_command(*TRACK, check_health=False)
             link.read_response()
         except BaseException:
             link.disconnect()
             raise
+        self.messages = False
         return link
 
-    def _subscribed(self) -> Connection:
+    def _subscribed(self) -> Link:
         link = connection(self._options, self.address)
         try:
-            link.send_command("SUBSCRIBE", CHANNEL, check_health=False)
+            link.send_command("SUBSCRIBE", VOIDS, check_health=False)
             link.read_response()
         except BaseException:
             link.disconnect()
@@ -111,7 +112,7 @@ class Ear:
         self.messages = True
         return link
 
-    def _beat(self, link: Connection) -> None:
+    def _beat(self, link: Link) -> None:
         """Send a heartbeat when one is due, one at a time; raise where one was missed."""
         now = monotonic()
         if self._sent_at > self._beat_at:
@@ -168,7 +169,7 @@ class Ears:
     @property
     def need_messages(self) -> bool:
         """Whether writers must say what they change, since the servers do not."""
-        return any(ear.messages for ear in self._ears)
+        return not self._ears or any(ear.messages for ear in self._ears)
 
     def opened(self) -> None:
         """One more hears; when all do, copies may be kept."""
@@ -223,6 +224,11 @@ class Ears:
 
 
 TRACK = ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", OURS)
+
+
+def heard(link: Link) -> Any:
+    """The next message; redis-py's time-out where there is none."""
+    return link.read_response(push_request=True, timeout=WAIT_S, disconnect_on_error=False)
 
 
 def _as_is(message: Any) -> Any:

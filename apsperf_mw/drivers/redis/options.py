@@ -80,7 +80,8 @@ class Options(Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, url: str) -> Self:
         """The options of a URL; `DriverError` naming the part that is wrong."""
-        return _read(cls, url)
+        made: Self = _read(cls, url)
+        return made
 
     def __repr__(self) -> str:
         return f"<{self.place}>"

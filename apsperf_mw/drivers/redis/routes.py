@@ -33,6 +33,7 @@ class Routes:
         self.options = options
         self._closed = False
         self._lost = False
+        self._pulse: Pulse | None = None
         self._hire()
         self.servers: dict[Address, Server] = {}
         self._add(options.addresses[0])
@@ -109,7 +110,7 @@ class Routes:
     def _hire(self) -> None:
         self._pid = getpid()
         self._lock = Lock()
-        self._pulse: Pulse | None = None
+        self._pulse = None
 
     def _add(self, address: Address) -> Server:
         """A server that was not known; the others stay as they are."""

@@ -16,9 +16,8 @@ from apsperf_mw.runtime.threads import Semaphore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from redis.connection import AbstractConnection as Connection
-
     from apsperf_mw.drivers.redis.commands import Command, Reply
+    from apsperf_mw.drivers.redis.links import Link
     from apsperf_mw.drivers.redis.options import Address, Options
 
 PROBE = publish(b"apsperf:probe", b"")
@@ -40,6 +39,7 @@ class Server:
         self._down = down
         self._timeout_s = limits.timeout_s
         self.tasks = TaskServer(self)
+        self._idle: list[Link] = []
         self._hire()
 
     def call(self, command: Command) -> Reply:
@@ -122,7 +122,7 @@ class Server:
             self.address = address
             self.hang_up()
 
-    def _ask(self, link: Connection) -> None:
+    def _ask(self, link: Link) -> None:
         """Any answer will do, a refusal too."""
         try:
             link.send_command(*PROBE.args, check_health=False)
@@ -131,7 +131,7 @@ class Server:
             if not is_fault(fault, "ResponseError"):
                 raise
 
-    def _reply(self, link: Connection) -> Reply:
+    def _reply(self, link: Link) -> Reply:
         try:
             return link.read_response()
         except Exception as fault:
@@ -139,19 +139,24 @@ class Server:
                 return fault
             raise
 
-    def _take(self) -> Connection:
+    def _take(self) -> Link:
         if self._pid != getpid():  # a forked child must not use its parent's connections
             self._hire()
-        if self.breaker.open:
-            raise self.refuse()
+        self._be_up()
         if not self._places.acquire(timeout=self._timeout_s):
             raise self.crowded()
-        if self.breaker.open:
+        try:
+            self._be_up()  # it may have gone down in between
+        except BaseException:
             self._places.release()
-            raise self.refuse()
+            raise
         return self._idle_link() or connection(self.options, self.address)
 
-    def _idle_link(self) -> Connection | None:
+    def _be_up(self) -> None:
+        if self.breaker.open:
+            raise self.refuse()
+
+    def _idle_link(self) -> Link | None:
         """One that is still good; the server may have gone meanwhile, and said so."""
         while self._idle:
             try:
@@ -166,7 +171,7 @@ class Server:
             link.disconnect()
         return None
 
-    def _give(self, link: Connection) -> None:
+    def _give(self, link: Link) -> None:
         if self.breaker.open:
             link.disconnect()
         else:
@@ -174,7 +179,7 @@ class Server:
         self.breaker.answered()
         self._places.release()
 
-    def _settle(self, link: Connection, fault: BaseException) -> None:
+    def _settle(self, link: Link, fault: BaseException) -> None:
         """Keep the connection if the server answered; else raise what is wrong with the server."""
         if is_fault(fault, "ResponseError"):
             self._give(link)
@@ -188,6 +193,6 @@ class Server:
 
     def _hire(self) -> None:
         self._pid = getpid()
-        self._idle: list[Connection] = []
+        self._idle = []
         self._places = Semaphore(self.options.limits.max_connections)
         self.breaker.recovered()

@@ -10,9 +10,8 @@ from apsperf_mw.runtime.tasks import PerLoop, Places, time_limit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from redis.asyncio.connection import AbstractConnection as Connection
-
     from apsperf_mw.drivers.redis.commands import Command, Reply
+    from apsperf_mw.drivers.redis.links import TaskLink
     from apsperf_mw.drivers.redis.server import Server
 
 
@@ -20,7 +19,7 @@ class Links:
     """The connections of one loop."""
 
     def __init__(self, most: int) -> None:
-        self.idle: list[Connection] = []
+        self.idle: list[TaskLink] = []
         self.places = Places(most)
 
     async def end(self) -> None:
@@ -51,13 +50,14 @@ class TaskServer:
 
     async def call_many(self, commands: Sequence[Command]) -> list[Reply]:
         """The replies, in one round trip; what the server refuses stands among them as raised."""
-        return await self._on_link(lambda link: _ask_many(link, commands))
+        replies: list[Reply] = await self._on_link(lambda link: _ask_many(link, commands))
+        return replies
 
     async def close(self) -> None:
         """Close the connections of the running loop."""
         await self._links.end()
 
-    async def _on_link(self, ask: Callable[[Connection], Awaitable[Reply]]) -> Reply:
+    async def _on_link(self, ask: Callable[[TaskLink], Awaitable[Reply]]) -> Reply:
         links = self._links.get()
         link = await self._take(links)
         try:
@@ -69,7 +69,7 @@ class TaskServer:
         self._give(links, link)
         return reply
 
-    async def _take(self, links: Links) -> Connection:
+    async def _take(self, links: Links) -> TaskLink:
         server = self._server
         if server.breaker.open:
             raise server.refuse()
@@ -83,7 +83,7 @@ class TaskServer:
             links.places.free()
             raise
 
-    async def _dial(self) -> Connection:
+    async def _dial(self) -> TaskLink:
         server = self._server
         link = async_connection(server.options, server.address)
         try:
@@ -95,12 +95,12 @@ class TaskServer:
             raise
         return link
 
-    def _give(self, links: Links, link: Connection) -> None:
+    def _give(self, links: Links, link: TaskLink) -> None:
         links.idle.append(link)
         self._server.breaker.answered()
         links.places.free()
 
-    async def _settle(self, links: Links, link: Connection, fault: BaseException) -> None:
+    async def _settle(self, links: Links, link: TaskLink, fault: BaseException) -> None:
         """Keep the connection if the server answered; else raise what is wrong with the server."""
         if is_fault(fault, "ResponseError"):
             self._give(links, link)
@@ -116,7 +116,7 @@ class TaskServer:
             raise told from fault
 
 
-async def _idle_link(links: Links) -> Connection | None:
+async def _idle_link(links: Links) -> TaskLink | None:
     """One that is still good; the server may have gone meanwhile, and said so."""
     while links.idle:
         link = links.idle.pop()
@@ -129,18 +129,18 @@ async def _idle_link(links: Links) -> Connection | None:
     return None
 
 
-async def _ask(link: Connection, command: Command) -> Reply:
+async def _ask(link: TaskLink, command: Command) -> Reply:
     await link.send_command(*command.args, check_health=False)
     return await link.read_response()
 
 
-async def _ask_many(link: Connection, commands: Sequence[Command]) -> list[Reply]:
+async def _ask_many(link: TaskLink, commands: Sequence[Command]) -> list[Reply]:
     packed = link.pack_commands([command.args for command in commands])
     await link.send_packed_command(packed, check_health=False)
     return [await _reply(link) for _ in commands]
 
 
-async def _reply(link: Connection) -> Reply:
+async def _reply(link: TaskLink) -> Reply:
     try:
         return await link.read_response()
     except Exception as fault:
