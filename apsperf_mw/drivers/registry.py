@@ -28,7 +28,14 @@ class Registry:
 
     def __init__(self, named: Mapping[str, str]) -> None:
         self._named = dict(named)
-        self._factories: dict[str, Factory] = {"memory": _memory, "file": _file}
+        self._factories: dict[str, Factory] = {
+            "memory": _memory,
+            "file": _file,
+            "redis": _redis,
+            "rediss": _redis,
+            "unix": _redis,
+            "tiered": _tiered,
+        }
         self._made: dict[str, AnyDriver] = {}
         self._lock = Lock()
 
@@ -72,11 +79,13 @@ class Registry:
 
     def _factory(self, url: str) -> Factory | None:
         scheme, is_url, _ = url.partition("://")
-        if scheme in self._factories:
-            return self._factories[scheme]
-        for point in _offered():
-            if point.name == scheme:
-                return _factory_of(_load(point))
+        # What stands before a + is a family, which knows the rest: redis+cluster://
+        for name in dict.fromkeys((scheme, scheme.partition("+")[0])):
+            if name in self._factories:
+                return self._factories[name]
+            for point in _offered():
+                if point.name == name:
+                    return _factory_of(_load(point))
         if not is_url and ":" in url:
             from importlib.metadata import EntryPoint
 
@@ -94,6 +103,18 @@ def _file(url: str) -> Driver:
     from apsperf_mw.drivers.file import FileDriver
 
     return FileDriver.from_url(url)
+
+
+def _redis(url: str) -> AnyDriver:
+    from apsperf_mw.drivers.redis import RedisDriver
+
+    return RedisDriver.from_url(url)
+
+
+def _tiered(url: str) -> AnyDriver:
+    from apsperf_mw.drivers.tiered import Tiered
+
+    return Tiered.from_url(url)
 
 
 def _offered() -> tuple[EntryPoint, ...]:

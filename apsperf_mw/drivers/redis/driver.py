@@ -10,7 +10,7 @@ from apsperf_mw.drivers.redis.blocking import Blocking
 from apsperf_mw.drivers.redis.calls import Calls
 from apsperf_mw.drivers.redis.dialing import require
 from apsperf_mw.drivers.redis.options import Options
-from apsperf_mw.errors import DriverError
+from apsperf_mw.drivers.redis.turns import Turns
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -32,6 +32,7 @@ class RedisDriver(Blocking, Awaiting):
         require()
         self.calls = Calls(options)
         self._call = self.calls.call
+        self._turns = Turns()
         self._most = options.limits.max_value_bytes
 
     @classmethod
@@ -64,12 +65,15 @@ class RedisDriver(Blocking, Awaiting):
             await self.calls.aclose()
 
     def exclusive(self) -> AbstractContextManager[object]:
-        """Nobody can keep others from a server: raises `DriverError`. No verb needs it."""
-        raise DriverError("redis: nothing holds the whole store; each verb is atomic by itself")
+        """Keeps out those that ask for it too, and no others: each verb is atomic by itself.
+
+        It ends by itself after ten seconds.
+        """
+        return self._turns.take(self._call)
 
     def aexclusive(self) -> AbstractAsyncContextManager[object]:
         """As `exclusive`."""
-        raise DriverError("redis: nothing holds the whole store; each verb is atomic by itself")
+        return self._turns.atake(self._acall)
 
     def stats(self) -> dict[str, int]:
         """`entries` and `size_bytes` of the whole server, which others may use too; `faults`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,7 @@ from apsperf_mw.drivers.tiered.copies import Copies
 from apsperf_mw.drivers.versions import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from apsperf_mw.drivers.near import Name
     from apsperf_mw.drivers.versions import Versions
@@ -119,6 +119,9 @@ class Awaiting(Copies, AsyncDriver):
         finally:
             self.near.forget_all()
 
-    def aexclusive(self) -> AbstractAsyncContextManager[object]:
-        """As the Redis driver's."""
-        return self.far.aexclusive()
+    @asynccontextmanager
+    async def aexclusive(self) -> AsyncIterator[None]:
+        """As the Redis driver's; what is read inside comes from Redis."""
+        async with self.far.aexclusive():
+            self.near.forget_all()
+            yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,7 @@ from apsperf_mw.drivers.tiered.copies import Copies
 from apsperf_mw.drivers.versions import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from apsperf_mw.drivers.near import Name
     from apsperf_mw.drivers.versions import Versions
@@ -125,6 +125,9 @@ class Blocking(Copies, Driver):
         finally:
             self.near.forget_all()
 
-    def exclusive(self) -> AbstractContextManager[object]:
-        """As the Redis driver's."""
-        return self.far.exclusive()
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """As the Redis driver's; what is read inside comes from Redis."""
+        with self.far.exclusive():
+            self.near.forget_all()
+            yield
