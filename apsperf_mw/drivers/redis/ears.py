@@ -10,6 +10,7 @@ from collections import Counter
 from os import getpid
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from apsperf_mw.drivers.near import ALL, Void
 from apsperf_mw.drivers.redis.commands import HASH, NAMES, OURS, VALUE, VOIDS, key_of
@@ -18,7 +19,7 @@ from apsperf_mw.errors import DriverDown
 from apsperf_mw.runtime.threads import Gate, Pulse, RLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apsperf_mw.drivers.near import Near
     from apsperf_mw.drivers.redis.links import Link
@@ -42,7 +43,8 @@ class Ear:
         self.address = address
         self.live_until = 0.0
         self.messages = True  # until the server is known to tell itself
-        self._ears = ears
+        # Whoever wants to hear may be gone at any time: this thread keeps nobody.
+        self._ears = ref(ears)
         self._options = options
         self._link: Link | None = None
         self._sent_at = self._beat_at = 0.0
@@ -52,6 +54,9 @@ class Ear:
 
     def tick(self) -> None:
         """Take in what there is, for a twentieth of a second at most where there is nothing."""
+        if self._ears() is None:
+            self._pulse.stop()
+            return
         try:
             link = self._link or self._connect()
             self._beat(link)
@@ -86,7 +91,7 @@ class Ear:
         self._sent_at = self._beat_at = monotonic()
         self._link = link
         self.live_until = self._sent_at + LIVE_S
-        self._ears.opened()
+        self._tell(Ears.opened)
         return link
 
     def _tracking(self) -> Link:
@@ -127,16 +132,22 @@ class Ear:
         if message == b"PONG" or (isinstance(message, list) and message[0] == b"pong"):
             self._beat_at = self._sent_at
             self.live_until = self._sent_at + LIVE_S
-            self._ears.beaten()
+            self._tell(Ears.beaten)
         elif isinstance(message, list) and message[0] in (b"invalidate", b"message"):
             names = message[-1]
-            self._ears.near.heard(_void([names] if isinstance(names, bytes) else names))
+            void = _void([names] if isinstance(names, bytes) else names)
+            self._tell(lambda ears: ears.near.heard(void))
 
     def _lose(self, fault: Exception) -> None:
         self.live_until = 0.0
-        self._ears.lost(fault)
+        self._tell(lambda ears: ears.lost(fault))
         self._hang_up()
         self._closed.wait(AGAIN_S)
+
+    def _tell(self, what: Callable[[Ears], None]) -> None:
+        ears = self._ears()
+        if ears is not None:
+            what(ears)
 
     def _hang_up(self) -> None:
         link, self._link = self._link, None

@@ -86,7 +86,9 @@ class Server:
         return True
 
     def failed(self, fault: DriverError) -> None:
-        """Count a call that got no answer, by whichever face."""
+        """Count a call that got no answer, by whichever face; a refusal is none of these."""
+        if not isinstance(fault, DriverDown):
+            return
         self.faults += 1
         if self.breaker.failed(str(fault), monotonic()):
             self.hang_up()
