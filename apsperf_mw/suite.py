@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
+from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
@@ -63,7 +64,7 @@ class Suite:
         self.settings = load(code, framework)[0] if settings is None else settings
         self.faults = Faults()
         self.routes = Routes(self.settings.cache.routes)
-        self.registry = Registry(self.settings.drivers)
+        self.registry = Registry(self.settings.drivers, self.settings.sealed)
         self.cache = Cache(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()
@@ -117,7 +118,8 @@ class Suite:
 
     def face(self, make: MakeFace) -> Face:
         """The cache's driver as a shell of one kind reaches it."""
-        return make(self.driver("cache"), self.faults, self.settings.cache.namespace)
+        settings = self.settings.cache
+        return make(self.driver("cache"), self.faults, settings.namespace, Codec.of(settings))
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""

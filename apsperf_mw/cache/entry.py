@@ -1,15 +1,12 @@
-"""A stored response, the fork that leads to its variants, and their form as bytes."""
+"""A stored response, and the fork that leads to its variants."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from apsperf_mw.cache.policy import selected
-from apsperf_mw.http.fields import clean_header
 from apsperf_mw.http.normal import NORMALISERS, spaced
 
 if TYPE_CHECKING:
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 
 Values = tuple["bytes | None", ...]
 
-# The first field of every frame; a frame of another version is a miss.
-FRAME_VERSION = 2
 # What the objects of one entry take beside its bytes, measured on CPython 3.11.
 OVERHEAD_BYTES = 640
 FIELD_BYTES = 140
@@ -111,115 +106,3 @@ def _value(x: Exchange, name: bytes) -> bytes | None:
         return None
     normal = NORMALISERS.get(name, spaced)
     return normal(b",".join(lines))
-
-
-class EntryFrame(Struct, array_like=True, tag="e", forbid_unknown_fields=True):
-    """An entry as it leaves the process: ages and lifetimes against the wall clock."""
-
-    version: int
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    born_at: float
-    fresh_until: float
-    etag: bytes | None
-    last_modified: bytes | None
-    open_to: int
-    tags: tuple[str, ...]
-    vary: tuple[bytes, ...]
-    values: tuple[bytes | None, ...]
-    route: str
-    stale_for_s: float
-    error_for_s: float
-    strict: bool
-    immutable: bool
-    span: tuple[int, int, int] | None
-
-
-class ForkFrame(Struct, array_like=True, tag="f", forbid_unknown_fields=True):
-    """A fork as it leaves the process."""
-
-    version: int
-    names: tuple[bytes, ...]
-    stamp: int
-    variants: tuple[tuple[bytes | None, ...], ...]
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(EntryFrame | ForkFrame).decode
-
-
-def encode(record: Record, wall_offset_s: float) -> bytes:
-    """The record's frame; `wall_offset_s` is the wall clock less the monotonic one."""
-    if isinstance(record, Fork):
-        return _encode(ForkFrame(FRAME_VERSION, record.names, record.stamp, record.variants))
-    return _encode(
-        EntryFrame(
-            FRAME_VERSION,
-            record.status,
-            record.headers,
-            record.body,
-            record.born + wall_offset_s,
-            record.fresh_until + wall_offset_s,
-            record.etag,
-            record.last_modified,
-            record.open_to,
-            record.tags,
-            record.vary,
-            record.values,
-            record.route,
-            record.stale_until - record.fresh_until,
-            record.error_until - record.fresh_until,
-            record.strict,
-            record.immutable,
-            record.span,
-        )
-    )
-
-
-def decode(frame: bytes, wall_offset_s: float, now: float) -> Record | None:
-    """The record of a frame, or None where it is not one of ours or not of this version.
-
-    An entry whose clock ran backwards is taken as born now and keeps its lifetime at most.
-    """
-    try:
-        found = _decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if found.version != FRAME_VERSION:
-        return None
-    if isinstance(found, ForkFrame):
-        return Fork(found.names, found.stamp, found.variants)
-    lifetime = found.fresh_until - found.born_at
-    if not sound(found.status, found.headers, lifetime):
-        return None
-    born = min(found.born_at - wall_offset_s, now)
-    until = born + lifetime
-    return Entry(
-        found.status,
-        found.headers,
-        found.body,
-        born,
-        until,
-        found.etag,
-        found.last_modified,
-        found.open_to,
-        found.tags,
-        vary=found.vary,
-        values=found.values,
-        route=found.route,
-        stale_until=until + found.stale_for_s,
-        error_until=until + found.error_for_s,
-        strict=found.strict,
-        immutable=found.immutable,
-        span=found.span,
-    )
-
-
-def sound(status: int, headers: tuple[Header, ...], lifetime_s: float) -> bool:
-    """Whether a server can send it: a final status, clean fields, a finite lifetime."""
-    return (
-        200 <= status <= 599
-        and 0 <= lifetime_s < math.inf  # false for NaN too
-        and all(clean_header(name, value) for name, value in headers)
-    )

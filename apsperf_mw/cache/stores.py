@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from apsperf_mw.cache.keys import frame
 from apsperf_mw.cache.results import KEPT, OVERHEAD_BYTES, Result, frozen, thawed
+from apsperf_mw.drivers.base import LATER
 from apsperf_mw.errors import DriverError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def thread_store(driver: Driver | AsyncDriver, faults: Faults, name: str) -> Sto
             f"{type(driver).__name__} has only an async face: {name} must be an async function, "
             "or the driver one with get, set and delete"
         )
-    return _blocking(driver, inline, Waits(), faults)  # type: ignore[arg-type]
+    return _blocking(driver, inline, inline, Waits(), faults)  # type: ignore[arg-type]
 
 
 def task_store(driver: Driver | AsyncDriver, faults: Faults) -> Store:
@@ -123,12 +124,22 @@ def task_store(driver: Driver | AsyncDriver, faults: Faults) -> Store:
     if driver.suspends:
         far: Any = driver
         return FarStore(far.aget, far.aset, far.adelete, Waits(), faults)
-    return _blocking(driver, hop if driver.blocks else inline, Waits(), faults)  # type: ignore[arg-type]
+    if driver.blocks:
+        return _blocking(driver, partial(quickly, driver), hop, Waits(), faults)  # type: ignore[arg-type]
+    return _blocking(driver, inline, inline, Waits(), faults)  # type: ignore[arg-type]
 
 
-def _blocking(driver: Driver, way: Verb, waits: Waits, faults: Faults) -> FarStore:
-    get, put, drop = (partial(way, verb) for verb in (driver.get, driver.set, driver.delete))
-    return FarStore(get, put, drop, waits, faults)
+def _blocking(driver: Driver, reads: Verb, writes: Verb, waits: Waits, faults: Faults) -> FarStore:
+    put, drop = partial(writes, driver.set), partial(writes, driver.delete)
+    return FarStore(partial(reads, driver.get), put, drop, waits, faults)
+
+
+async def quickly(driver: Driver, get: Callable[[bytes], bytes | None], key: bytes) -> bytes | None:
+    """Read at once where the driver can, else in a worker thread."""
+    from apsperf_mw.runtime.loop import hop
+
+    value = driver.quick_get(key)
+    return await hop(get, key) if value is LATER else value
 
 
 async def inline(call: Callable[..., Any], *args: Any) -> Any:

@@ -10,8 +10,10 @@ from apsperf_mw.drivers.versions import (
     NO_MORE,
     TABLE_TTL_S,
     Look,
+    Stand,
     Table,
     lease_key,
+    stand_key,
     versions_key,
 )
 from apsperf_mw.errors import DriverError
@@ -97,15 +99,25 @@ class AsyncDriver(ABC):
     async def abump(self, space: bytes, names: Sequence[bytes]) -> Versions:
         """As `Driver.bump`."""
         async with self.aexclusive():
-            table = Table.read(await self.aget(versions_key(space)))
+            table = await self._atable(space)
             table.bump(names)
-            if not await self.aset(versions_key(space), table.frame(), TABLE_TTL_S):
+            stand = Stand(table.generation, table.position)
+            # Whoever sees the new position must find what was bumped at it.
+            kept = await self.aset(versions_key(space), table.frame(), TABLE_TTL_S)
+            if not (kept and await self.aset(stand_key(space), stand.frame(), TABLE_TTL_S)):
                 raise DriverError("the store declines to keep the versions of tags")
-        return table.versions(NO_MORE)
+        return stand.versions()
 
     async def aversions(self, space: bytes, after: int) -> Versions:
         """As `Driver.versions`."""
-        return Table.read(await self.aget(versions_key(space))).versions(after)
+        stand = Stand.read(await self.aget(stand_key(space)))
+        if stand is not None and stand.position <= after:
+            return stand.versions()
+        return (await self._atable(space)).versions(after)
+
+    async def _atable(self, space: bytes) -> Table:
+        found = await self.aget_many([stand_key(space), versions_key(space)])
+        return Table.read(found.get(versions_key(space)), Stand.read(found.get(stand_key(space))))
 
     async def alook(self, key: bytes, space: bytes) -> Look:
         """As `Driver.look`."""

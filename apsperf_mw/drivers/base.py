@@ -24,8 +24,10 @@ from apsperf_mw.drivers.versions import (
     NO_MORE,
     TABLE_TTL_S,
     Look,
+    Stand,
     Table,
     lease_key,
+    stand_key,
     versions_key,
 )
 from apsperf_mw.errors import DriverError
@@ -152,18 +154,28 @@ class Driver(ABC):
         When it returns, every `look` and `versions` of every process tells of it.
         """
         with self.exclusive():
-            table = Table.read(self.get(versions_key(space)))
+            table = self._table(space)
             table.bump(names)
-            if not self.set(versions_key(space), table.frame(), TABLE_TTL_S):
+            stand = Stand(table.generation, table.position)
+            # Whoever sees the new position must find what was bumped at it.
+            kept = self.set(versions_key(space), table.frame(), TABLE_TTL_S)
+            if not (kept and self.set(stand_key(space), stand.frame(), TABLE_TTL_S)):
                 raise DriverError("the store declines to keep the versions of tags")
-        return table.versions(NO_MORE)
+        return stand.versions()
 
     def versions(self, space: bytes, after: int) -> Versions:
         """Where the space stands, with all that was bumped after a position.
 
         A space that was never bumped stands at 0 with an empty generation.
         """
-        return Table.read(self.get(versions_key(space))).versions(after)
+        stand = Stand.read(self.get(stand_key(space)))
+        if stand is not None and stand.position <= after:
+            return stand.versions()
+        return self._table(space).versions(after)
+
+    def _table(self, space: bytes) -> Table:
+        found = self.get_many([stand_key(space), versions_key(space)])
+        return Table.read(found.get(versions_key(space)), Stand.read(found.get(stand_key(space))))
 
     def look(self, key: bytes, space: bytes) -> Look:
         """The value and where the space stands, in one round trip where there is a network."""

@@ -19,7 +19,7 @@ from apsperf_mw.drivers.file_connection import SETTINGS, connect, is_busy
 from apsperf_mw.drivers.file_disk import BytesDisk
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.drivers.file_place import inode
-from apsperf_mw.drivers.versions import versions_key
+from apsperf_mw.drivers.versions import stand_key, versions_key
 from apsperf_mw.errors import DriverError
 from apsperf_mw.runtime.threads import RLock
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 _ROW = "SELECT tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _OLD = "SELECT rowid, filename FROM Cache WHERE {} LIMIT ?"
 _OVER = _OLD.format("expire_time < ? ORDER BY expire_time")
-_OLDEST = _OLD.format("substr(tag, ?) <> ? ORDER BY store_time")
+_OLDEST = _OLD.format("substr(tag, ?) NOT IN (?, ?) ORDER BY store_time")
 _ANY = _OLD.format("rowid > 0 ORDER BY store_time")
-_VERSIONS = versions_key(b"")
+_LASTING = (-len(versions_key(b"")), versions_key(b""), stand_key(b""))
 
 
 class Row(NamedTuple):
@@ -67,11 +67,20 @@ class Volume(Cache):  # type: ignore[misc]
         self._gate = gate
         self._turn = RLock()  # threads wait for each other here, and for processes at the database
         self._connections: WeakSet[Connection] = WeakSet()
-        super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
-        self._sql(f"PRAGMA user_version = {boot()}")
+        self._first = connect(self.path, creates=True)
+        self._make(directory)
         self.inode = inode(self.path)
+        self._local.con = self._first
+        self._connections.add(self._first)
         rows = self._sql("SELECT filename FROM Cache WHERE filename IS NOT NULL")
         self._disk.sweep({name for (name,) in rows})
+
+    def _make(self, directory: Path) -> None:
+        """Make the tables where they are not there; one transaction, so one wait for others."""
+        self._patiently(self._first.execute, "PRAGMA journal_mode = wal")
+        with self._transaction(self._first) as (sql, _):
+            super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
+            sql(f"PRAGMA user_version = {boot()}")
 
     @property
     def connected(self) -> bool:
@@ -91,10 +100,12 @@ class Volume(Cache):  # type: ignore[misc]
 
     @property
     def _con(self) -> Connection:
+        if not self.inode:  # it is being made
+            return self._first
         connection: Connection | None = getattr(self._local, "con", None)
         if connection is None:
             with self._gate:
-                connection = self._local.con = connect(self.path, creates=not self.inode)
+                connection = self._local.con = connect(self.path, creates=False)
                 self._connections.add(connection)
         return connection
 
@@ -155,7 +166,7 @@ class Volume(Cache):  # type: ignore[misc]
         while self.volume() > self.most_bytes:
             rows = (
                 sql(_OVER, (now, number)).fetchall()
-                or sql(_OLDEST, (-len(_VERSIONS), _VERSIONS, number)).fetchall()
+                or sql(_OLDEST, (*_LASTING, number)).fetchall()
                 or sql(_ANY, (number,)).fetchall()
             )
             if not rows:
@@ -217,7 +228,7 @@ class Volume(Cache):  # type: ignore[misc]
             sleep(0.0005 + random() * 0.002)  # noqa: S311
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection; diskcache does so when it has made the tables."""
         connection = getattr(self._local, "con", None)
         if connection is not None:
             self._local.con = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from apsperf_mw.errors import DriverError, UnknownDriver
@@ -12,22 +13,26 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from apsperf_mw.drivers.base import AsyncDriver, Driver
+    from apsperf_mw.settings.tree import SealedSettings
 
     AnyDriver = Driver | AsyncDriver
     Factory = Callable[[str], AnyDriver]
 
 GROUP = "apsperf_mw.drivers"
+SEALED = "sealed+"
 
 
 class Registry:
     """Finds a driver by the name that the settings give it, by URL, or by `module:factory`.
 
     A URL's scheme names what makes it: a factory registered here, one of ours, or one that an
-    installed package offers under the entry-point group `apsperf_mw.drivers`.
+    installed package offers under the entry-point group `apsperf_mw.drivers`. Before any of them
+    `sealed+` may stand: what such a driver keeps bears a seal made with the keys of the settings.
     """
 
-    def __init__(self, named: Mapping[str, str]) -> None:
+    def __init__(self, named: Mapping[str, str], sealing: SealedSettings | None = None) -> None:
         self._named = dict(named)
+        self._sealing = sealing
         self._factories: dict[str, Factory] = {
             "memory": _memory,
             "file": _file,
@@ -78,6 +83,9 @@ class Registry:
         return driver
 
     def _factory(self, url: str) -> Factory | None:
+        if url.startswith(SEALED):
+            within = self._factory(url.removeprefix(SEALED))
+            return None if within is None else partial(self._seal, within)
         scheme, is_url, _ = url.partition("://")
         # What stands before a + is a family, which knows the rest: redis+cluster://
         for name in dict.fromkeys((scheme, scheme.partition("+")[0])):
@@ -91,6 +99,16 @@ class Registry:
 
             return _factory_of(_load(EntryPoint(name=url, value=url, group=GROUP)))
         return None
+
+    def _seal(self, within: Factory, url: str) -> AnyDriver:
+        from apsperf_mw.drivers.seal import Seals
+        from apsperf_mw.drivers.sealed import sealed_driver
+
+        keys, encrypts = (
+            (self._sealing.keys, self._sealing.encrypt) if self._sealing else ((), False)
+        )
+        seals = Seals(keys, encrypts=encrypts)
+        return sealed_driver(within(url.removeprefix(SEALED)), seals)
 
 
 def _memory(url: str) -> Driver:

@@ -44,6 +44,31 @@ class Look(NamedTuple):
     position: int
 
 
+class Stand(Struct, array_like=True, forbid_unknown_fields=True, frozen=True):
+    """Where a space stands, apart from its table: what most readers want, and short."""
+
+    generation: bytes
+    position: int
+
+    @classmethod
+    def read(cls, frame: bytes | None) -> Self | None:
+        """What a frame says; None where there is none, or none that parses."""
+        if frame is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(frame, type=cls)
+        except msgspec.DecodeError:
+            return None
+
+    def frame(self) -> bytes:
+        """The same as bytes."""
+        return msgspec.msgpack.encode(self)
+
+    def versions(self) -> Versions:
+        """As versions after which nothing came."""
+        return Versions(self.generation, self.position, 0)
+
+
 class Table(Struct, array_like=True, forbid_unknown_fields=True):
     """A space's versions as one value, for stores that have nothing better."""
 
@@ -53,8 +78,20 @@ class Table(Struct, array_like=True, forbid_unknown_fields=True):
     names: dict[bytes, int]
 
     @classmethod
-    def read(cls, frame: bytes | None) -> Self:
-        """The table of a frame; where there is none, or none that parses, a new empty one."""
+    def read(cls, frame: bytes | None, stand: Stand | None) -> Self:
+        """The table of a frame; where there is none, or none that parses, a new empty one.
+
+        One that does not go with where its space stands has lost what came before: its floor tells.
+        """
+        table = cls._parsed(frame)
+        if stand is None:
+            return table
+        if table.generation == stand.generation and table.position >= stand.position:
+            return table
+        return cls(stand.generation, stand.position, stand.position, {})
+
+    @classmethod
+    def _parsed(cls, frame: bytes | None) -> Self:
         if frame is None:
             return cls(b"", 0, 0, {})
         try:
@@ -87,6 +124,11 @@ class Table(Struct, array_like=True, forbid_unknown_fields=True):
 def lease_key(key: bytes) -> bytes:
     """Where the lease of a key is kept; begins as the key does."""
     return key + b"\0lease"
+
+
+def stand_key(space: bytes) -> bytes:
+    """Where it is kept at which position a space stands; as long as `versions_key`."""
+    return space + b"\0position"
 
 
 def versions_key(space: bytes) -> bytes:

@@ -203,6 +203,11 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_length=200,
         ),
     ] = ""
+    compression: Annotated[
+        Literal["none", "zlib", "zstd"],
+        Meta(description="How bodies are packed in stores outside the process."),
+    ] = "none"
+    compress_from_bytes: Annotated[Bytes, Meta(description="A shorter body is not packed.")] = 8192
     purge_file: Annotated[
         str,
         Meta(
@@ -250,6 +255,25 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     http_purge: Annotated[
         bool, Meta(description="Take the method `PURGE` on any URL, with the token.")
+    ] = False
+
+
+# As a token, but for the comma that parts the values of an environment variable.
+_Key = Annotated[str, Meta(pattern=r"\A[!-+\--~]{16,512}\Z")]
+Keys = Annotated[
+    tuple[_Key, ...],
+    Meta(title="list of texts of 16 to 512 visible characters, no comma", extra={"secret": True}),
+]
+
+
+class SealedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Drivers whose URL begins with `sealed+`."""
+
+    keys: Annotated[
+        Keys, Meta(description="Secrets of sealed drivers: the first seals, all of them open.")
+    ] = ()
+    encrypt: Annotated[
+        bool, Meta(description="Encipher what sealed drivers keep; needs `apsperf-mw[crypto]`.")
     ] = False
 
 
@@ -320,6 +344,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: TTLSettings = TTLSettings()
     cache: CacheSettings = CacheSettings()
     admin: AdminSettings = AdminSettings()
+    sealed: SealedSettings = SealedSettings()
     database: DatabaseSettings = DatabaseSettings()
     timing: TimingSettings = TimingSettings()
     memory: MemorySettings = MemorySettings()

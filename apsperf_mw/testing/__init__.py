@@ -1,1 +1,1 @@
-"""For tests of apps, drivers and the suite itself; needs no test framework."""
+"""For tests of apps, drivers and the suite itself. Only `drivers` needs pytest."""

@@ -110,6 +110,7 @@ def test_the_adapters_and_the_driver_are_offered() -> None:
     offered = {(point.group, point.name) for point in OUR_ENTRY_POINTS}
     assert offered == {
         ("console_scripts", "apsperf"),
+        ("apsperf_mw.drivers", "file"),
         ("apsperf_mw.drivers", "memory"),
         *(("apsperf_mw.adapters", name) for name in FRAMEWORKS),
     }

@@ -1,0 +1,1 @@
+"""The parts of the driver contract, as tests; `apsperf_mw.testing.drivers` puts them together."""

@@ -1,0 +1,108 @@
+"""What the parts of the contract stand on: `make`, `reopen`, and child processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apsperf_mw.drivers.base import Driver
+
+MINUTE_S = 60.0
+
+
+class Contract:
+    """What a subclass gives; everything else is tests."""
+
+    # A time to live that the driver can tell from twice as long.
+    short_s = 0.1
+
+    def make(self) -> Any:
+        """A driver on an empty store."""
+        raise NotImplementedError
+
+    def reopen(self) -> Any:
+        """Another driver on the store of the last `make`, where that outlives its driver."""
+        return None
+
+    def limited(self) -> tuple[Any, int] | None:
+        """A driver on an empty store of few bytes, and how many; None where there is no limit."""
+        return None
+
+    @pytest.fixture
+    def driver(self) -> Iterator[Driver]:
+        """A driver on an empty store."""
+        with self.opened(self.make()) as driver:
+            yield driver
+
+    def opened(self, driver: Any) -> Opened:
+        """The blocking form of a driver; it is closed at the end."""
+        return Opened(driver)
+
+    def another(self) -> Any:
+        """What `reopen` gives, or a skip."""
+        driver = self.reopen()
+        if driver is None:
+            pytest.skip("the store ends with its driver")
+        return self.opened(driver)
+
+    def wait_out(self) -> None:
+        """Wait until what has `short_s` to live is over."""
+        sleep(self.short_s * 1.5)
+
+
+class Opened:
+    """A driver that is closed at the end of a block."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def __enter__(self) -> Driver:
+        return self.driver  # type: ignore[no-any-return]
+
+    def __exit__(self, *fault: object) -> None:
+        self.driver.close()
+
+
+class Child:
+    """A forked process that runs a call; what it says ends up in `result`."""
+
+    def __init__(self, call: Callable[[], bytes]) -> None:
+        self._reads, writes = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+            self._pid = os.fork()
+        if self._pid == 0:
+            _run(call, writes)
+        os.close(writes)
+
+    def result(self) -> bytes:
+        """What the call returned; an `AssertionError` where it raised."""
+        with os.fdopen(self._reads, "rb") as pipe:
+            told = pipe.read()
+        _, status = os.waitpid(self._pid, 0)
+        assert status == 0, told.decode("utf-8", "replace")
+        return told
+
+
+def _run(call: Callable[[], bytes], writes: int) -> None:
+    status = 1
+    try:
+        os.write(writes, call())
+        status = 0
+    except BaseException:
+        os.write(writes, traceback.format_exc().encode()[-4000:])
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
