@@ -143,7 +143,7 @@ def test_a_node_that_does_not_know_its_host_is_the_one_that_was_asked() -> None:
 def test_past_their_limit_the_older_half_of_the_names_is_forgotten(
     face: MakeFace, shared_server: Server
 ) -> None:
-    call = face(shared_server.url)
+    call = face(f"{shared_server.url}?timeout_s=5")
     shared_server.say("FLUSHALL")
     names = [b"%d" % number for number in range(100_000)]
     for at in range(0, 100_000, 20_000):

@@ -9,6 +9,8 @@ import pytest
 from apsperf_mw.testing.drivers import AsyncDriverContract, DriverContract
 
 from apsperf_mw.drivers.redis import RedisDriver
+from apsperf_mw.drivers.seal import Seals
+from apsperf_mw.drivers.sealed import sealed_driver
 from apsperf_mw.drivers.tiered import Tiered
 from tests.drivers.servers import Cluster, Guarded, Server
 
@@ -107,3 +109,16 @@ class TestTieredTasks(OnRedis, AsyncDriverContract):
 class TestTieredOnACluster(OnACluster, DriverContract):
     def make(self) -> Any:
         return Tiered.from_url(f"tiered+{self.url}")
+
+
+SEALS = Seals(["a secret of sixteen characters and more"])
+
+
+class TestSealedThreads(OnRedis, DriverContract):
+    def make(self) -> Any:
+        return sealed_driver(super().make(), SEALS)
+
+
+class TestSealedTieredTasks(OnRedis, AsyncDriverContract):
+    def make(self) -> Any:
+        return sealed_driver(Tiered.from_url(f"tiered+{self.url}"), SEALS)

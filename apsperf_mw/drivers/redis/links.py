@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Link(Protocol):
-    """A connection for threads."""
+    """A connection for threads; `era` is ours."""
+
+    era: int
 
     @property
     def is_connected(self) -> bool:
@@ -50,7 +52,9 @@ class Link(Protocol):
 
 
 class TaskLink(Protocol):
-    """A connection for tasks of asyncio."""
+    """A connection for tasks of asyncio; `era` is ours."""
+
+    era: int
 
     async def connect(self) -> None:
         """Connect, unless it is."""

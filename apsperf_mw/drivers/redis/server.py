@@ -36,6 +36,8 @@ class Server:
         self.address = address
         self.breaker = Breaker(limits.faults, limits.probe_s)
         self.faults = 0
+        # Connections of an earlier era lead nowhere, or to where the server was.
+        self.era = 0
         self._down = down
         self._timeout_s = limits.timeout_s
         self.tasks = TaskServer(self)
@@ -73,7 +75,7 @@ class Server:
 
     def probe(self) -> bool:
         """Ask a server that is down, on a new connection; whether it is back."""
-        link = connection(self.options, self.address)
+        link = self._dial()
         try:
             self._ask(link)
         except Exception as fault:
@@ -113,7 +115,8 @@ class Server:
         )
 
     def hang_up(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that nobody uses, and the others when they come back."""
+        self.era += 1
         idle, self._idle = self._idle, []
         for link in idle:
             link.disconnect()
@@ -152,7 +155,12 @@ class Server:
         except BaseException:
             self._places.release()
             raise
-        return self._idle_link() or connection(self.options, self.address)
+        return self._idle_link() or self._dial()
+
+    def _dial(self) -> Link:
+        link = connection(self.options, self.address)
+        link.era = self.era
+        return link
 
     def _be_up(self) -> None:
         if self.breaker.open:
@@ -174,7 +182,7 @@ class Server:
         return None
 
     def _give(self, link: Link) -> None:
-        if self.breaker.open:
+        if self.breaker.open or link.era != self.era:
             link.disconnect()
         else:
             self._idle.append(link)

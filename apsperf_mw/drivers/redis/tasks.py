@@ -78,14 +78,27 @@ class TaskServer:
         try:
             if server.breaker.open:
                 raise server.refuse()
-            return await _idle_link(links) or await self._dial()
+            return await self._idle_link(links) or await self._dial()
         except BaseException:
             links.places.free()
             raise
 
+    async def _idle_link(self, links: Links) -> TaskLink | None:
+        """One that is still good; the server may have gone meanwhile, and said so."""
+        while links.idle:
+            link = links.idle.pop()
+            try:
+                if link.era == self._server.era and not await link.can_read():
+                    return link
+            except Exception:  # noqa: S110 - that it cannot be used is all that matters
+                pass
+            await link.disconnect(nowait=True)
+        return None
+
     async def _dial(self) -> TaskLink:
         server = self._server
         link = async_connection(server.options, server.address)
+        link.era = server.era
         try:
             with time_limit(self._dial_s):
                 await link.connect()
@@ -114,19 +127,6 @@ class TaskServer:
         if told is not None:
             self._server.failed(told)
             raise told from fault
-
-
-async def _idle_link(links: Links) -> TaskLink | None:
-    """One that is still good; the server may have gone meanwhile, and said so."""
-    while links.idle:
-        link = links.idle.pop()
-        try:
-            if not await link.can_read():
-                return link
-        except Exception:  # noqa: S110 - that it cannot be used is all that matters
-            pass
-        await link.disconnect(nowait=True)
-    return None
 
 
 async def _ask(link: TaskLink, command: Command) -> Reply:
