@@ -143,17 +143,18 @@ class Near:
             self.heard(ALL)
 
     def before_fork(self) -> None:
-        """No fork comes in the midst of a change."""
-        self._lock.acquire()
+        """Nothing: its lock may wait for that of the memory, which is held by then."""
 
     def after_fork(self) -> None:
         """A child hears nothing yet."""
         if self._pid != getpid():
             self._pid = getpid()
+            self._lock = RLock()  # a thread of the parent's may have held it
             self._open = False
             self.live_until = 0.0
-            self.forget_all()
-        self._lock.release()
+            self._marks = {}
+            self._under = {}
+            self.memory.clear()
 
     def _prune(self) -> None:
         """Copies are evicted without a word."""

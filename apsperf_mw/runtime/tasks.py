@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
     from types import TracebackType
 
 T = TypeVar("T")
@@ -120,3 +120,8 @@ class Places:
     def free(self) -> None:
         """Let the next one in."""
         self._turns.release()
+
+
+async def all_of(awaitables: Iterable[Awaitable[object]]) -> None:
+    """Wait for all at once; what one of them raises is nobody's concern."""
+    await asyncio.gather(*awaitables, return_exceptions=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apsperf_mw.drivers.redis.dialing import async_connection, fault_of, is_fault
-from apsperf_mw.runtime.tasks import PerLoop, Places, time_limit
+from apsperf_mw.runtime.tasks import PerLoop, Places, all_of, time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -25,8 +25,7 @@ class Links:
     async def end(self) -> None:
         """Close what nobody uses."""
         idle, self.idle = self.idle, []
-        for link in idle:
-            await link.disconnect(nowait=True)
+        await all_of(link.disconnect(nowait=False) for link in idle)
 
 
 class TaskServer:

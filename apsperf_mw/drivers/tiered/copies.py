@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import getpid
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ class Copies:
         self.near = Near(memory)
         self.ears: Ears | None = None
         self._find = memory.find
+        self._pid = getpid()
         self._lock = Lock()
         self._closed = False
 
@@ -64,6 +66,9 @@ class Copies:
         ears = self.ears
         if (ears is not None and not ears.stale) or self._closed:
             return
+        if self._pid != getpid():  # a fork may have copied the lock while a thread held it
+            self._pid = getpid()
+            self._lock = Lock()
         with self._lock:
             if self.ears is None or self.ears.stale:
                 self.ears = Ears(self.far.calls.routes, self.near)
