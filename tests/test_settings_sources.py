@@ -183,6 +183,7 @@ FORMS: dict[str, st.SearchStrategy[Any]] = {
     "admin.path": st.sampled_from(["/-/apsperf", "/ops"]),
     "admin.token": st.sampled_from(["", "0123456789abcdef"]),
     "cache.routes": st.just([]),
+    "sealed.keys": st.lists(st.sampled_from(["0123456789abcdef", "x" * 512]), max_size=2),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,18 +13,6 @@ ZLIB, ZSTD = "zlib", "zstd"
 # Level 1 of zlib takes a third of the time of its default for nearly the same size.
 _ZLIB_LEVEL = 1
 _ZSTD_LEVEL = 3
-
-
-class Unpacker(Protocol):
-    """What zlib's and zstd's decompressors have in common."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the end was reached."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came after the end."""
 
 
 def zstd() -> Any:
@@ -69,7 +57,7 @@ def _by_name(unpacker: Any, form: bytes, most: int) -> bytes:
 def _whole(
     form: bytes,
     size: int,
-    unpacker: Unpacker,
+    unpacker: Any,
     make: Callable[[Any, bytes, int], bytes],
     fault: type[Exception],
 ) -> bytes | None:

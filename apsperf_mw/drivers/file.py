@@ -67,7 +67,7 @@ class FileDriver(Driver):
             return LATER
         try:
             row = volume.row(digest(key))
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return LATER
         if row is None:
             return None

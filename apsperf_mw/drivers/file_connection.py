@@ -10,7 +10,7 @@ from typing import Any
 
 from diskcache.core import METADATA
 
-from apsperf_mw.drivers.file_disk import INLINE_BYTES
+from apsperf_mw.drivers.file_disk import INLINE_BYTES, ForeignRow
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.runtime.threads import RLock
 
@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "eviction_policy": "least-recently-stored",
     "size_limit": 2**60,  # ours is kept by `Volume._cull`
     "cull_limit": 10,
-    "sqlite_auto_vacuum": 0,
+    "sqlite_auto_vacuum": 2,  # when we say so
     "sqlite_journal_mode": "wal",
     "disk_min_file_size": INLINE_BYTES,
     "disk_pickle_protocol": 0,
@@ -97,14 +97,18 @@ def connect(path: str, *, creates: bool) -> Connection:
     return connection
 
 
-def is_busy(fault: sqlite3.Error) -> bool:
+def is_busy(fault: Exception) -> bool:
     """Whether somebody is in the way who will go."""
     return getattr(fault, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 
-def is_damage(fault: sqlite3.Error) -> bool:
+def is_damage(fault: Exception) -> bool:
     """Whether the fault is one of what the database holds."""
+    if isinstance(fault, UnicodeDecodeError | ForeignRow):
+        return True  # a text of the schema, or a count
     code = getattr(fault, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:  # the file was cut off
+        return True
     return code is not None and code & 0xFF not in _OUTSIDE
 
 

@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diskcache import Disk
 from diskcache.core import MODE_BINARY, MODE_RAW
@@ -16,7 +16,6 @@ from diskcache.core import MODE_BINARY, MODE_RAW
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    Stored = tuple[int, int, str | None, bytes | None]
 
 # What is longer is written to a file of its own.
 INLINE_BYTES = 32_768
@@ -32,7 +31,10 @@ class ForeignRow(Exception):
 class BytesDisk(Disk):  # type: ignore[misc]
     """Keeps bytes under bytes; whatever else a row asks for is refused."""
 
-    def put(self, key: bytes) -> tuple[bytes, bool]:
+    # No file is longer.
+    most_bytes = 2**30
+
+    def put(self, key: bytes) -> Any:
         """The key as the database has it."""
         return key, True
 
@@ -42,12 +44,12 @@ class BytesDisk(Disk):  # type: ignore[misc]
             raise ForeignRow("a key is not bytes")
         return key
 
-    def store(self, value: bytes, read: bool, key: object = None) -> Stored:  # noqa: ARG002
+    def store(self, value: bytes, read: bool, key: object = None) -> Any:  # noqa: ARG002
         """Size, mode, file's name and value for a row; a file is whole when this returns."""
         if len(value) <= INLINE_BYTES:
             return 0, MODE_RAW, None, value
         name = f"{os.urandom(16).hex()}.val"
-        self._write(name, value)
+        self._save(name, value)
         return len(value), MODE_BINARY, name, None
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> bytes:  # noqa: ARG002
@@ -75,7 +77,7 @@ class BytesDisk(Disk):  # type: ignore[misc]
     def _path(self, name: str) -> Path:
         return Path(self._directory, name)
 
-    def _write(self, name: str, value: bytes) -> None:
+    def _save(self, name: str, value: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._path(name), flags, 0o600)
         try:
@@ -89,8 +91,13 @@ class BytesDisk(Disk):  # type: ignore[misc]
     def _read(self, name: str) -> bytes:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(self._path(name), flags)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
+        try:
+            size = os.fstat(descriptor).st_size
+            if size > self.most_bytes:
+                raise ForeignRow("its file is too large")
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
 
 
 def is_name(name: object) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from diskcache.core import DBNAME
 
 from apsperf_mw.drivers.file_connection import is_busy, is_damage, is_ours
-from apsperf_mw.drivers.file_disk import is_name
+from apsperf_mw.drivers.file_disk import ForeignRow, is_name
 from apsperf_mw.drivers.file_place import inode, locked, prepare
 from apsperf_mw.drivers.file_volume import Volume
 from apsperf_mw.errors import DriverError
@@ -28,6 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ENDS = ("", "-wal", "-shm")
+FAULTS = (sqlite3.Error, UnicodeDecodeError, ForeignRow)
 
 
 class Opening:
@@ -54,7 +55,7 @@ class Opening:
             volume = self.volume()
             try:
                 return call(volume, *args, **more)
-            except sqlite3.Error as fault:
+            except FAULTS as fault:
                 if monotonic() >= deadline:
                     raise
                 self._recover(volume, fault)
@@ -104,11 +105,17 @@ class Opening:
             if not self._is_sound():
                 self._empty()
             try:
-                return Volume(self._directory, self._most_bytes, self._timeout_s, self._gate)
-            except (sqlite3.Error, OSError) as fault:
-                raise DriverError(f"{self._path} cannot be opened: {fault}") from fault
+                return self._made()
+            except FAULTS as fault:
+                if not is_damage(fault):
+                    raise DriverError(f"{self._path} cannot be opened: {fault}") from fault
+            self._empty()  # what it says of itself is good, and it is not
+            return self._made()
 
-    def _recover(self, volume: Volume, fault: sqlite3.Error) -> None:
+    def _made(self) -> Volume:
+        return Volume(self._directory, self._most_bytes, self._timeout_s, self._gate)
+
+    def _recover(self, volume: Volume, fault: Exception) -> None:
         """Make another try worth while, or raise the fault."""
         if is_busy(fault):
             sleep(0.001)
@@ -137,7 +144,7 @@ class Opening:
             return not there
         try:
             return is_ours(self._path)
-        except sqlite3.Error as fault:
+        except FAULTS as fault:
             return not is_damage(fault)
 
     def _empty(self) -> None:

@@ -16,7 +16,7 @@ from diskcache import Cache
 from diskcache.core import DBNAME
 
 from apsperf_mw.drivers.file_connection import SETTINGS, connect, is_busy
-from apsperf_mw.drivers.file_disk import BytesDisk
+from apsperf_mw.drivers.file_disk import BytesDisk, ForeignRow
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.drivers.file_place import inode
 from apsperf_mw.drivers.versions import stand_key, versions_key
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     Write = tuple[Execute, Callable[[str | None], None]]
 
 _ROW = "SELECT tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
-_OLD = "SELECT rowid, filename FROM Cache WHERE {} LIMIT ?"
+# What a row takes beside its value, roughly; more are deleted if it is less.
+ROW_BYTES = 200
+_OLD = "SELECT rowid, filename, size + COALESCE(length(value), 0) FROM Cache WHERE {} LIMIT 64"
 _OVER = _OLD.format("expire_time < ? ORDER BY expire_time")
 _OLDEST = _OLD.format("substr(tag, ?) NOT IN (?, ?) ORDER BY store_time")
 _ANY = _OLD.format("rowid > 0 ORDER BY store_time")
@@ -57,6 +59,7 @@ class Volume(Cache):  # type: ignore[misc]
     """
 
     _local: Any = None
+    _disk: Any = None
 
     def __init__(self, directory: Path, most_bytes: int, timeout_s: float, gate: Any) -> None:
         self.path = str(directory / DBNAME)
@@ -77,10 +80,12 @@ class Volume(Cache):  # type: ignore[misc]
 
     def _make(self, directory: Path) -> None:
         """Make the tables where they are not there; one transaction, so one wait for others."""
-        self._patiently(self._first.execute, "PRAGMA journal_mode = wal")
+        for pragma in ("auto_vacuum = 2", "journal_mode = wal"):  # before there are tables
+            self._patiently(self._first.execute, f"PRAGMA {pragma}")
         with self._transaction(self._first) as (sql, _):
             super().__init__(str(directory), timeout=0, disk=BytesDisk, **SETTINGS)
             sql(f"PRAGMA user_version = {boot()}")
+        self._disk.most_bytes = self.most_bytes
 
     @property
     def connected(self) -> bool:
@@ -147,35 +152,58 @@ class Volume(Cache):  # type: ignore[misc]
 
     def volume(self) -> int:
         """The bytes in use: pages that are not free, and files."""
+        pages, free = self._pages()
+        in_use: int = (pages - free) * self._page_size
+        return in_use + self._counted("size")
+
+    def _pages(self) -> tuple[int, int]:
         ((pages,),) = self._sql("PRAGMA page_count").fetchall()
         ((free,),) = self._sql("PRAGMA freelist_count").fetchall()
-        ((files,),) = self._sql("SELECT value FROM Settings WHERE key = 'size'").fetchall()
-        return int((pages - free) * self._page_size + files)
+        return pages, free
+
+    def _shrink(self) -> None:
+        """Give back pages, where a quarter of them is free."""
+        pages, free = self._pages()
+        if free > max(pages // 4, 256):
+            self._sql(f"PRAGMA incremental_vacuum({free - pages // 8})").fetchall()
 
     def count(self) -> int:
         """How many rows there are."""
-        ((rows,),) = self._sql("SELECT value FROM Settings WHERE key = 'count'").fetchall()
-        return int(rows)
+        return self._counted("count")
 
-    def _cull(self, now: float, sql: Execute, cleanup: Callable[[str | None], None]) -> None:
+    def _counted(self, name: str) -> int:
+        found = self._sql("SELECT value FROM Settings WHERE key = ?", (name,)).fetchone()
+        if found is None or type(found[0]) is not int:
+            raise ForeignRow(f"{name} is no number")
+        return int(found[0])
+
+    def _cull(
+        self,
+        now: float,
+        sql: Execute,
+        cleanup: Callable[[str | None], None],
+        limit: object = None,  # noqa: ARG002
+    ) -> None:
         """Make room within the write that needs it: what is over, then the oldest.
 
         Versions of tags go last: without them nothing that is tagged can be trusted.
         """
-        number = 16
-        while self.volume() > self.most_bytes:
+        while (over := self.volume() - self.most_bytes) > 0:
             rows = (
-                sql(_OVER, (now, number)).fetchall()
-                or sql(_OLDEST, (*_LASTING, number)).fetchall()
-                or sql(_ANY, (number,)).fetchall()
+                sql(_OVER, (now,)).fetchall()
+                or sql(_OLDEST, _LASTING).fetchall()
+                or sql(_ANY).fetchall()
             )
             if not rows:
                 return
-            for rowid, name in rows:
+            for rowid, name, size in rows:
                 sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
                 cleanup(name)
-            self.evictions += len(rows)
-            number *= 2
+                self.evictions += 1
+                over -= size + ROW_BYTES
+                if over <= 0:
+                    break
+            self._shrink()
 
     @contextmanager
     def _transact(

@@ -103,11 +103,10 @@ class Registry:
     def _seal(self, within: Factory, url: str) -> AnyDriver:
         from apsperf_mw.drivers.seal import Seals
         from apsperf_mw.drivers.sealed import sealed_driver
+        from apsperf_mw.settings.tree import SealedSettings
 
-        keys, encrypts = (
-            (self._sealing.keys, self._sealing.encrypt) if self._sealing else ((), False)
-        )
-        seals = Seals(keys, encrypts=encrypts)
+        settings = self._sealing or SealedSettings()
+        seals = Seals(settings.keys, encrypts=settings.encrypt)
         return sealed_driver(within(url.removeprefix(SEALED)), seals)
 
 

@@ -258,11 +258,14 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = False
 
 
-# As a token, but for the comma that parts the values of an environment variable.
-_Key = Annotated[str, Meta(pattern=r"\A[!-+\--~]{16,512}\Z")]
+# As a token, but for what parts the values of an environment variable or begins a list in it.
+_Key = Annotated[str, Meta(pattern=r"\A(?!\[)[!-+\--~]{16,512}\Z")]
 Keys = Annotated[
     tuple[_Key, ...],
-    Meta(title="list of texts of 16 to 512 visible characters, no comma", extra={"secret": True}),
+    Meta(
+        title="list of texts of 16 to 512 visible characters, with no comma and no [ at the start",
+        extra={"secret": True},
+    ),
 ]
 
 

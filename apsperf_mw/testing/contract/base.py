@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 import warnings
+from select import select
+from signal import SIGKILL
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from apsperf_mw.drivers.base import Driver
 
 MINUTE_S = 60.0
+# What a child takes at most.
+LONGEST_S = 30.0
 
 
 class Contract:
@@ -79,16 +83,20 @@ class Child:
         self._reads, writes = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-            self._pid = os.fork()
-        if self._pid == 0:
+            self.pid = os.fork()
+        if self.pid == 0:
             _run(call, writes)
         os.close(writes)
 
     def result(self) -> bytes:
-        """What the call returned; an `AssertionError` where it raised."""
+        """What the call returned; an `AssertionError` where it raised or hangs."""
         with os.fdopen(self._reads, "rb") as pipe:
+            if not select([pipe], [], [], LONGEST_S)[0]:
+                os.kill(self.pid, SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError("the child hangs: a lock may have been taken as it was forked")
             told = pipe.read()
-        _, status = os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self.pid, 0)
         assert status == 0, told.decode("utf-8", "replace")
         return told
 
