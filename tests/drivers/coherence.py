@@ -1,7 +1,8 @@
 """One process of the coherence test: reads, writes and bumps at random, and notes what it saw.
 
-Each key and each space is changed by one thread or task only, so that the order of its values is known.
-The notes are lists of `[instant, item, number]`; the instants are of the system's monotonic clock.
+Each key and each space is changed by one thread or task only, so that the order of its values is
+known. The notes are lists of `[instant, item, number]`; the instants are of the system's monotonic
+clock.
 """
 
 from __future__ import annotations
@@ -150,4 +151,5 @@ def main(url: str, me: int, total: int, seconds: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:4]), float(sys.argv[4]), int(sys.argv[5]))
+    _, where, number, of, length, drawn = sys.argv
+    main(where, int(number), int(of), float(length), int(drawn))

@@ -32,9 +32,9 @@ def test_no_process_sees_long_what_another_has_changed(server: Server) -> None:
     others = sorted(each[0] for each in late if not each[1])
     p99 = others[len(others) * 99 // 100]
     hits = sum(each["hits"] for each in told) / sum(each["reads"] for each in told)
-    print(
+    sys.stdout.write(
         f"{len(late)} changes seen, late p99 {p99 * 1000:.1f} ms, most {others[-1] * 1000:.0f} ms; "
-        f"near hits {hits:.1%}; faults {sum(each['faults'] for each in told)}"
+        f"near hits {hits:.1%}; faults {sum(each['faults'] for each in told)}\n"
     )
     assert max(each[0] for each in own) == 0.0
     assert p99 <= 0.05

@@ -49,7 +49,9 @@ MINUTE_S = 60.0
         ("redis+sentinel://a,b:2/m/1", [("a", 26379), ("b", 2)], {"master": "m", "db": 1}),
     ],
 )
-def test_a_url_says_it_all(url: str, addresses: list[tuple[str, int]], rest: dict[str, object]):
+def test_a_url_says_it_all(
+    url: str, addresses: list[tuple[str, int]], rest: dict[str, object]
+) -> None:
     options = Options.read(url)
     assert list(options.addresses) == addresses
     assert {name: getattr(options, name) for name in rest} == rest
@@ -318,7 +320,7 @@ def test_a_held_loop_is_not_taken_for_a_silent_server(server: Server) -> None:
     async def hold() -> None:
         for _ in range(5):
             await asyncio.sleep(0)
-            time.sleep(0.15)
+            time.sleep(0.15)  # noqa: ASYNC251 - that is what is tested
 
     async def main() -> None:
         await driver.aset(b"k", b"v", MINUTE_S)

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from apsperf_mw.testing.drivers import AsyncDriverContract, DriverContract
 
 from apsperf_mw.drivers.redis import RedisDriver
 from apsperf_mw.drivers.seal import Seals
 from apsperf_mw.drivers.sealed import sealed_driver
 from apsperf_mw.drivers.tiered import Tiered
+from apsperf_mw.testing.drivers import AsyncDriverContract, DriverContract
 from tests.drivers.servers import Cluster, Guarded, Server
 
 

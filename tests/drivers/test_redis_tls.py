@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import pytest
 from cryptography import x509
@@ -33,12 +35,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     )
     server.launch()
     assert server.process is not None
-    try:
+    with suppress(TimeoutExpired):
         server.process.wait(0.5)
-    except TimeoutError:
-        pass
-    except Exception:  # it runs on
-        pass
     if server.process.poll() is not None:
         pytest.skip("this server was built without TLS")
     yield f"rediss://127.0.0.1:{port}", certificate
@@ -49,7 +47,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that vouches for itself."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis of a test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     made = (
         x509.CertificateBuilder()
@@ -57,8 +55,8 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(secret.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(secret, hashes.SHA256())

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,11 @@ def test_a_bump_elsewhere_is_heard_and_own_ones_are_known_at_once(
     for _ in range(5):
         bumped = one.bump(b"space", [b"tag"]).position
         assert one.look(b"k", b"space").position == bumped
-        until(lambda: other.look(b"k", b"space").position == bumped, "the bump", SOON_S)
+        until(partial(stands, other, bumped), "the bump", SOON_S)
+
+
+def stands(driver: Tiered, position: int) -> bool:
+    return driver.look(b"k", b"space").position == position
 
 
 def test_own_changes_are_seen_at_once(tiered: MakeTiered, shared_server: Server) -> None:
@@ -345,7 +350,8 @@ STEPS = st.lists(
 @given(STEPS)
 def test_once_all_changes_are_heard_no_copy_is_old(steps: list[tuple[str, int]]) -> None:
     """Reads in three steps and changes in two, in any order."""
-    copies, store, version = near(), dict.fromkeys((b"a", b"b"), 0), 0
+    copies, version = near(), 0
+    store: dict[bytes, int] = {b"a": 0, b"b": 0}
     pushes: list[bytes] = []
     reads: list[list[Any]] = []
     for step, which in steps:
