@@ -74,7 +74,9 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for tests that do it no harm; on TCP and on a unix socket, with an ACL user."""
     directory = tmp_path_factory.mktemp("shared")
     with Server(directory, "--unixsocket", directory / "redis.sock") as started:
-        started.say("ACL", "SETUSER", "app", "on", ">pass:w@rd/?#", "~apsperf{*", "&*", "+@all")
+        # As README has it.
+        rights = "~apsperf{* resetchannels &apsperf:* +@all -@dangerous +info +client +cluster"
+        started.say("ACL", "SETUSER", "app", "on", ">pass:w@rd/?#", *rights.split())
         yield started
 
 

@@ -96,7 +96,7 @@ class TestThreadsOnSentinels(OnSentinels, DriverContract):
     pass
 
 
-class TestTieredThreads(OnRedis, DriverContract):
+class TestTieredThreadsAsAUser(AsAUser, DriverContract):
     def make(self) -> Any:
         return Tiered.from_url(f"tiered+{self.url}")
 

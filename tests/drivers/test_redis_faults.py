@@ -197,6 +197,7 @@ def test_a_slot_that_moves_is_followed(face: MakeFace, cluster: Cluster) -> None
     port = cluster.nodes[target].port
     cluster.nodes[source].say("MIGRATE", "127.0.0.1", port, "apsperf{k}", 0, 5000)
     assert call("get", b"k") == b"v"  # by ASK
+    assert call("hold", b"k").value == b"v"  # with a script that is not known there
     for node in cluster.nodes:
         node.say("CLUSTER", "SETSLOT", slot, "NODE", names[target])
     assert call("get", b"k") == b"v"  # by MOVED

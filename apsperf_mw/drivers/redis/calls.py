@@ -38,7 +38,7 @@ class Calls:
         for _ in range(MOST_HOPS):
             try:
                 if asking:
-                    return server.call_many([ASKING, command])[1]
+                    return _second(server.call_many([ASKING, command.known()]))
                 return server.call(command)
             except Exception as fault:
                 server, asking = self._next(server, fault)
@@ -50,7 +50,7 @@ class Calls:
         for _ in range(MOST_HOPS):
             try:
                 if asking:
-                    return (await server.tasks.call_many([ASKING, command]))[1]
+                    return _second(await server.tasks.call_many([ASKING, command.known()]))
                 return await server.tasks.call(command)
             except Exception as fault:
                 server, asking = self._next(server, fault)
@@ -135,3 +135,11 @@ class Calls:
 
     def _lost(self) -> DriverError:
         return DriverError(f"the nodes of {self.options.place} keep sending the command on")
+
+
+def _second(replies: Sequence[Reply]) -> Reply:
+    """What came after ASKING; a refusal is raised."""
+    reply = replies[1]
+    if isinstance(reply, Exception):
+        raise reply
+    return reply

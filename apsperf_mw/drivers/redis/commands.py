@@ -44,10 +44,11 @@ class Command(NamedTuple):
     key: bytes | None
     script: Script | None = None
 
-    def in_full(self) -> tuple[bytes | int, ...]:
-        """The command with the script's source, for a server that does not know it yet."""
-        assert self.script is not None
-        return (b"EVAL", self.script.source, *self.args[2:])
+    def known(self) -> Command:
+        """The command with its script's source, for a server that may not know it."""
+        if self.script is None:
+            return self
+        return Command((b"EVAL", self.script.source, *self.args[2:]), self.key)
 
 
 class Held(NamedTuple):

@@ -57,7 +57,7 @@ class Server:
         else:
             self._give(link)
             return reply
-        return self.call(command._replace(args=command.in_full(), script=None))
+        return self.call(command.known())
 
     def call_many(self, commands: Sequence[Command]) -> list[Reply]:
         """The replies, in one round trip; what the server refuses stands among them as raised."""

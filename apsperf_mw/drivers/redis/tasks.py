@@ -45,7 +45,7 @@ class TaskServer:
         except Exception as fault:
             if command.script is None or not is_fault(fault, "NoScriptError"):
                 raise
-        return await self.call(command._replace(args=command.in_full(), script=None))
+        return await self.call(command.known())
 
     async def call_many(self, commands: Sequence[Command]) -> list[Reply]:
         """The replies, in one round trip; what the server refuses stands among them as raised."""
