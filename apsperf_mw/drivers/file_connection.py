@@ -89,12 +89,18 @@ def connect(path: str, *, creates: bool) -> Connection:
         check_same_thread=False,
         factory=Connection,
     )
+    connection.text_factory = _text
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_ROW_BYTES)
     for pragma in ("trusted_schema = 0", "cell_size_check = 1", "journal_size_limit = 1048576"):
         connection.execute(f"PRAGMA {pragma}")
     for name, value in _PRAGMAS.items():
         connection.execute(f"PRAGMA {name.removeprefix('sqlite_')} = {value}")
     return connection
+
+
+def _text(told: bytes) -> str:
+    """A text of the database: whatever it is, it raises nothing."""
+    return told.decode("utf-8", "replace")
 
 
 def is_busy(fault: Exception) -> bool:

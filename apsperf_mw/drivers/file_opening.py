@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -51,14 +52,15 @@ class Opening:
     def run(self, call: Callable[Concatenate[Volume, P], T], *args: P.args, **more: P.kwargs) -> T:
         """Call with the open database; again where it is busy, was replaced, or is damaged."""
         deadline = monotonic() + self._timeout_s
-        while True:
+        for attempt in count():
             volume = self.volume()
             try:
                 return call(volume, *args, **more)
             except FAULTS as fault:
-                if monotonic() >= deadline:
+                if attempt and monotonic() >= deadline:
                     raise
                 self._recover(volume, fault)
+        raise AssertionError("unreachable")
 
     def at_hand(self) -> Volume | None:
         """The open database, if this thread can use it at once."""

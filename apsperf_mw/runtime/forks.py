@@ -25,7 +25,8 @@ _turn = Lock()  # of two threads that fork at once
 
 def watch(owner: Forking) -> None:
     """Have an owner told of every fork for as long as it lives."""
-    _watched.add(owner)
+    with _turn:
+        _watched.add(owner)
 
 
 def _before() -> None:

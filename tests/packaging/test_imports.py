@@ -13,7 +13,7 @@ import pytest
 import apsperf_mw
 
 FRAMEWORKS = {"flask", "fastapi", "django"}
-BACK_ENDS = {"redis", "sqlalchemy", "uvicorn"}
+BACK_ENDS = {"backports", "cryptography", "redis", "sqlalchemy", "uvicorn"}
 LATE = {
     "anyio",
     "asyncio",
