@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apsperf_mw.errors import DriverError, UnknownDriver
 from apsperf_mw.runtime.threads import Lock
+from apsperf_mw.settings.masking import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,10 +77,11 @@ class Registry:
     def _make(self, name: str, url: str) -> AnyDriver:
         factory = self._factory(url)
         if factory is None:
-            raise UnknownDriver(f"driver {name!r} is not known; known: {', '.join(self.known())}")
+            known = ", ".join(self.known())
+            raise UnknownDriver(f"driver {shown(name)} is not known; known: {known}")
         driver = factory(url)
         if not (hasattr(driver, "get") or hasattr(driver, "aget")):
-            raise DriverError(f"driver {name!r}: {driver!r} has neither get nor aget")
+            raise DriverError(f"driver {shown(name)}: {driver!r} has neither get nor aget")
         return driver
 
     def _factory(self, url: str) -> Factory | None:

@@ -83,8 +83,10 @@ class PerLoop(Generic[T]):
             await kept[1].aclose()
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> T:
-        for lost in [other for other in self._kept if other.is_closed()]:
-            self._kept.pop(lost, None)
+        for known in self._kept.keyrefs():  # other threads have loops too
+            other = known()
+            if other is not None and other.is_closed():
+                self._kept.pop(other, None)
         thing = self._make()
         # A loop that shuts down closes the generators that were begun in it.
         keeper = self._keep(loop, thing)

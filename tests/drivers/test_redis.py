@@ -21,7 +21,7 @@ from apsperf_mw.drivers.redis.options import Address, Options
 from apsperf_mw.drivers.redis.slots import Slots, slot_of
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.drivers.tiered import Tiered
-from apsperf_mw.errors import DriverError
+from apsperf_mw.errors import DriverError, UnknownDriver
 from tests.drivers.conftest import MakeFace
 from tests.drivers.servers import Cluster, Server
 
@@ -94,6 +94,13 @@ def test_no_error_shows_a_password(password: str) -> None:
         except DriverError as fault:
             shown = str(fault)
         assert "cret" not in shown
+
+
+def test_nor_does_that_of_an_unknown_driver_or_the_text_of_the_limits() -> None:
+    with pytest.raises(UnknownDriver, match="known: .*redis") as raised:
+        Registry({}).get("rediz://user:secret@h")
+    assert "secret" not in str(raised.value)
+    assert "secret" not in repr(Options.read("redis://h?sentinel_password=secret").limits)
 
 
 def test_the_registry_makes_them_by_url(shared_server: Server) -> None:

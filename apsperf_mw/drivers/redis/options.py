@@ -63,6 +63,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     sentinel_username: str = ""
     sentinel_password: str = ""
 
+    def __repr__(self) -> str:
+        shown = (name for name in self.__struct_fields__ if "password" not in name)
+        return f"<{', '.join(f'{name}={getattr(self, name)!r}' for name in shown)}>"
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """A whole URL; its text form shows no password."""
