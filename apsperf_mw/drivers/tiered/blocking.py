@@ -26,12 +26,10 @@ class Blocking(Copies, Driver):
 
     def get(self, key: bytes) -> bytes | None:
         """The copy, or the value there is in Redis."""
-        slot = self._find(key)
-        if slot is not None:
-            now = monotonic()
-            if now < self.near.live_until and now < slot.deadline:
-                slot.visited = True
-                return slot.value  # type: ignore[no-any-return]
+        if monotonic() < self.near.live_until:
+            value = self._get(key)
+            if value is not None:
+                return value
         return self._fetch(key)
 
     def _fetch(self, key: bytes) -> bytes | None:

@@ -29,21 +29,16 @@ class Copies:
         self.far = far
         self.near = Near(memory)
         self.ears: Ears | None = None
-        self._find = memory.find
+        self._get = memory.get
         self._pid = getpid()
         self._lock = Lock()
         self._closed = False
 
     def copy(self, name: Name) -> Any:
         """What is kept under the name, where it may be served; else None."""
-        slot = self._find(name)
-        if slot is None:
+        if monotonic() >= self.near.live_until:
             return None
-        now = monotonic()
-        if now >= self.near.live_until or now >= slot.deadline:
-            return None
-        slot.visited = True
-        return slot.value
+        return self._get(name)  # type: ignore[arg-type]
 
     def _kept(self, mark: Mark, began: float, held: Held | None) -> bytes | None:
         """The value, a copy of it kept for as long as Redis keeps it, as known when asked."""
