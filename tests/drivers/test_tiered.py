@@ -102,12 +102,16 @@ def test_a_bump_elsewhere_is_heard_and_own_ones_are_known_at_once(
     one, other = tiered(shared_server.url), tiered(shared_server.url)
     one.bump(b"space", [b"tag"])
     one.set(b"k", b"v", MINUTE_S)
-    other.look(b"k", b"space")
-    until(lambda: other.copy(stand_name(b"space")) is not None, "a copy")
+    until(lambda: knows_its_stand(other), "a copy")
     for _ in range(5):
         bumped = one.bump(b"space", [b"tag"]).position
         assert one.look(b"k", b"space").position == bumped
         until(partial(stands, other, bumped), "the bump", SOON_S)
+
+
+def knows_its_stand(driver: Tiered) -> bool:
+    driver.look(b"k", b"space")
+    return driver.copy(stand_name(b"space")) is not None
 
 
 def stands(driver: Tiered, position: int) -> bool:
