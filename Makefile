@@ -36,6 +36,7 @@ conformance: $(VENV)/.dev ## the public HTTP cache tests on real servers; needs 
 
 bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks $(ARGS)
+	@$(PY) -m benchmarks.drivers
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \

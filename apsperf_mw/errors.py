@@ -21,3 +21,7 @@ class PurgeError(APSPerfError):
 
 class UnknownDriver(DriverError, LookupError):
     """No driver is registered under this name or URL scheme."""
+
+
+class DriverDown(DriverError):
+    """A driver's server does not answer; while it is known not to, this is raised at once."""

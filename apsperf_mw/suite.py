@@ -9,8 +9,7 @@ from weakref import WeakSet
 from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.faces import loop_face, thread_face
 from apsperf_mw.cache.far import purge_far
-from apsperf_mw.cache.flow import Cache
-from apsperf_mw.cache.ledger import Ledger
+from apsperf_mw.cache.flow import cache_of
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
@@ -68,8 +67,7 @@ class Suite:
         self.faults = Faults()
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers, self.settings.sealed)
-        self.cache = Cache(self.settings, self.driver("cache"))
-        self.ledger = Ledger(self.cache.tags)
+        self.cache = cache_of(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
@@ -124,7 +122,7 @@ class Suite:
         """The cache's driver as a shell of one kind reaches it."""
         settings = self.settings.cache
         codec = Codec.of(settings)
-        return make(self.driver("cache"), self.faults, settings.namespace, codec, self.ledger)
+        return make(self.driver("cache"), self.faults, settings.namespace, codec, self.cache.ledger)
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""

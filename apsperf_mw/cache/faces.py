@@ -6,6 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard
 
 from apsperf_mw.cache.far import AsyncFace, BlockingFace, HoppingFace
+from apsperf_mw.cache.near import NearbyAsync, NearbyBlocking
+from apsperf_mw.cache.sizes import key_bytes
 from apsperf_mw.errors import DriverError
 
 if TYPE_CHECKING:
@@ -135,7 +137,8 @@ def thread_face(
         )
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
-    return BlockingFace(driver, Waits(), faults, namespace, codec, ledger)
+    face = NearbyBlocking if hasattr(driver, "near") else BlockingFace
+    return face(driver, Waits(), faults, namespace, codec, ledger)
 
 
 def loop_face(
@@ -147,20 +150,7 @@ def loop_face(
     if driver.local:
         return LocalFace(driver, Waits())  # type: ignore[arg-type]
     if driver.suspends:
-        return AsyncFace(driver, Waits(), faults, namespace, codec, ledger)
+        suspending = NearbyAsync if hasattr(driver, "near") else AsyncFace
+        return suspending(driver, Waits(), faults, namespace, codec, ledger)
     face = HoppingFace if driver.blocks else BlockingFace
     return face(driver, Waits(), faults, namespace, codec, ledger)
-
-
-def key_bytes(key: Key) -> int:
-    """What the text of a key takes: a client chooses host, path and the values of variants."""
-    try:
-        return len("".join(key))  # type: ignore[arg-type]
-    except TypeError:  # a variant's, or one with a digest in it
-        return sum(map(_part_bytes, key))
-
-
-def _part_bytes(part: str | bytes | int | Key | None) -> int:
-    if isinstance(part, tuple):
-        return key_bytes(part)
-    return len(part) if isinstance(part, str | bytes) else 0

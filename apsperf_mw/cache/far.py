@@ -175,21 +175,24 @@ class FarFace:
             return None
 
     async def _call(self, verb: str, *args: Any) -> Any:
+        return await self._call_on(self._driver, verb, *args)
+
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
         raise NotImplementedError
 
 
 class BlockingFace(FarFace):
     """A driver's blocking face, called by the thread that serves the request."""
 
-    async def _call(self, verb: str, *args: Any) -> Any:
-        return getattr(self._driver, verb)(*args)
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
+        return getattr(driver, verb)(*args)
 
 
 class HoppingFace(FarFace):
     """A driver's blocking face for a loop: what is not quick is called in worker threads."""
 
-    async def _call(self, verb: str, *args: Any) -> Any:
-        return await _hop(getattr(self._driver, verb), *args)
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
+        return await _hop(getattr(driver, verb), *args)
 
     async def _value(self, name: bytes) -> bytes | None:
         """The value; a small one of a quick driver is read at once."""
@@ -226,8 +229,8 @@ class HoppingFace(FarFace):
 class AsyncFace(HoppingFace):
     """A driver's own async face; what takes long to pack or unpack is left to a thread."""
 
-    async def _call(self, verb: str, *args: Any) -> Any:
-        return await getattr(self._driver, f"a{verb}")(*args)
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
+        return await getattr(driver, f"a{verb}")(*args)
 
     async def _value(self, name: bytes) -> bytes | None:
         return await FarFace._value(self, name)

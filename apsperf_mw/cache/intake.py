@@ -11,6 +11,7 @@ from apsperf_mw.cache.faces import LocalFace, is_shared
 from apsperf_mw.cache.flights import Flight, Flights, Outcome
 from apsperf_mw.cache.keys import neighbours
 from apsperf_mw.cache.leases import keep_leased
+from apsperf_mw.cache.ledger import Ledger
 from apsperf_mw.cache.making import Maker, entry_of
 from apsperf_mw.cache.parts import trimmed
 from apsperf_mw.cache.policy import Plan
@@ -45,6 +46,7 @@ class Intake:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.tags = Tags()
+        self.ledger = Ledger(self.tags)
         self.flights = Flights()
         self.query_form = query_form(settings.cache)
         self.admission = admission(settings.cache)

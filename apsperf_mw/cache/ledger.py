@@ -38,7 +38,8 @@ class Ledger:
     """Keeps the tag clock in step with a store's versions.
 
     `known` is where they stood when it was last in step. `due` is when a store that is not asked
-    each time is to be asked next, on the monotonic clock.
+    each time is to be asked next, on the monotonic clock. `news` counts what the store has told of
+    by itself; it is in step where it has `seen` as many.
     """
 
     def __init__(self, tags: Tags) -> None:
@@ -47,6 +48,8 @@ class Ledger:
         self.known = Known(b"", 0)
         self.epoch = ALONE
         self.due = 0.0
+        self.news = 0
+        self.seen = 0
 
     def after(self, generation: bytes) -> int:
         """The position after which this process knows nothing of that generation."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apsperf_mw.errors import DriverError, UnknownDriver
 from apsperf_mw.runtime.threads import Lock
+from apsperf_mw.settings.masking import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,14 @@ class Registry:
     def __init__(self, named: Mapping[str, str], sealing: SealedSettings | None = None) -> None:
         self._named = dict(named)
         self._sealing = sealing
-        self._factories: dict[str, Factory] = {"memory": _memory, "file": _file}
+        self._factories: dict[str, Factory] = {
+            "memory": _memory,
+            "file": _file,
+            "redis": _redis,
+            "rediss": _redis,
+            "unix": _redis,
+            "tiered": _tiered,
+        }
         self._made: dict[str, AnyDriver] = {}
         self._lock = Lock()
 
@@ -69,10 +77,11 @@ class Registry:
     def _make(self, name: str, url: str) -> AnyDriver:
         factory = self._factory(url)
         if factory is None:
-            raise UnknownDriver(f"driver {name!r} is not known; known: {', '.join(self.known())}")
+            known = ", ".join(self.known())
+            raise UnknownDriver(f"driver {shown(name)} is not known; known: {known}")
         driver = factory(url)
         if not (hasattr(driver, "get") or hasattr(driver, "aget")):
-            raise DriverError(f"driver {name!r}: {driver!r} has neither get nor aget")
+            raise DriverError(f"driver {shown(name)}: {driver!r} has neither get nor aget")
         return driver
 
     def _factory(self, url: str) -> Factory | None:
@@ -80,11 +89,13 @@ class Registry:
             within = self._factory(url.removeprefix(SEALED))
             return None if within is None else partial(self._seal, within)
         scheme, is_url, _ = url.partition("://")
-        if scheme in self._factories:
-            return self._factories[scheme]
-        for point in _offered():
-            if point.name == scheme:
-                return _factory_of(_load(point))
+        # What stands before a + is a family, which knows the rest: redis+cluster://
+        for name in dict.fromkeys((scheme, scheme.partition("+")[0])):
+            if name in self._factories:
+                return self._factories[name]
+            for point in _offered():
+                if point.name == name:
+                    return _factory_of(_load(point))
         if not is_url and ":" in url:
             from importlib.metadata import EntryPoint
 
@@ -111,6 +122,18 @@ def _file(url: str) -> Driver:
     from apsperf_mw.drivers.file import FileDriver
 
     return FileDriver.from_url(url)
+
+
+def _redis(url: str) -> AnyDriver:
+    from apsperf_mw.drivers.redis import RedisDriver
+
+    return RedisDriver.from_url(url)
+
+
+def _tiered(url: str) -> AnyDriver:
+    from apsperf_mw.drivers.tiered import Tiered
+
+    return Tiered.from_url(url)
 
 
 def _offered() -> tuple[EntryPoint, ...]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Lock = threading.Lock
 RLock = threading.RLock
+Semaphore = threading.Semaphore
+current_thread_id = threading.get_ident
 
 
 class Waits:

@@ -246,7 +246,7 @@ django.setup()
         ('{"cache": {"patienc_s": 1}}', "unknown setting 'cache.patienc_s'"),
         ('{"cache": {"patience_s": "soon"}}', "cache.patience_s: got 'soon' from framework"),
         ('"memory"', "APSPERF: got 'memory' from framework; accepted: a table"),
-        ('{"default": "redis"}', "redis"),
+        ('{"default": "absent"}', "absent"),
     ],
 )
 def test_a_setting_that_cannot_be_stops_the_project_at_set_up(given: str, message: str) -> None:

@@ -64,7 +64,9 @@ def run(site: Path, directory: Path, *args: str) -> str:
 
 def test_an_installed_package_offers_a_driver(site: Path, tmp_path: Path) -> None:
     unknown, bad = run(site, tmp_path, "-c", USE).splitlines()
-    assert unknown == "driver 'tan' is not known; known: file, memory, mine, tin"
+    assert unknown == (
+        "driver 'tan' is not known; known: file, memory, mine, redis, rediss, tiered, tin, unix"
+    )
     assert bad == "tin://: accepted: tin://label"
 
 
