@@ -42,6 +42,14 @@ class ASGIExchange(Exchange, eq=False):
         """All request field lines of this lower-case name, in order."""
         return [value for field, value in self.raw["headers"] if field == name]
 
+    def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
+        """What the request says in these fields; several lines of one as a whole."""
+        found: dict[bytes, bytes] = {}
+        for name, value in self.raw["headers"]:
+            if name in names:
+                found[name] = value if name not in found else found[name] + b"\n" + value
+        return tuple([found.get(name) for name in names])
+
     @property
     def scheme(self) -> str:
         """The URL scheme, lower case."""

@@ -70,6 +70,10 @@ class Exchange(Struct, eq=False):
         """All request field lines of this lower-case name, in order."""
         raise NotImplementedError
 
+    def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
+        """What the request says in these fields, as it came; None where it says nothing."""
+        raise NotImplementedError
+
     @property
     def scheme(self) -> str:
         """The URL scheme, lower case."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.entry import values_of
 from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.leases import end_leases
@@ -226,7 +225,7 @@ class Gate:
         behind.result = "miss"
         behind.done = True  # it is nobody's request, and no observer's
         try:
-            alike = not entry.vary or values_of(behind, entry.vary) == values_of(x, entry.vary)
+            alike = self.cache.selection.alike(behind, x, entry.vary)
         except Exception as fault:  # a route's own selector
             self.hooks.faults.note("a background refresh", fault)
             alike = False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "apsperf_mw.strategies"
-KINDS = ("eviction", "key", "ttl", "admission")
+KINDS = ("eviction", "key", "ttl", "admission", "normal")
 
 
 def strategy(kind: str, name: str, ours: Mapping[str, object]) -> object:

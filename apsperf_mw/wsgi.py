@@ -44,6 +44,11 @@ class WSGIExchange(Exchange, eq=False):
         value = self.raw.get(environ_name_of(name))
         return () if value is None else (value.encode("latin-1"),)
 
+    def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
+        """What the request says in these fields."""
+        raw = self.raw
+        return tuple([raw.get(environ_name_of(name)) for name in names])
+
     @property
     def scheme(self) -> str:
         """The URL scheme, lower case."""
@@ -130,12 +135,13 @@ class WSGIShell(WSGIGate):
 
     def reply(self, x: WSGIExchange, entry: Entry) -> tuple[str, list[tuple[str, str]], bytes]:
         """Status line, head and body for a response from the entry."""
-        now = x.head_at = x.started if x.result == "hit" else monotonic()
         flags = x.flags & ADAPTED
-        if flags & RANGE or x.result != "hit" or x.method != "GET":
+        if x.result != "hit" or flags & RANGE or x.method != "GET":
+            now = x.head_at = monotonic()
             status, fields, body = reply(self.cache, x, entry, now, say=self.say)
             out = list(as_text(tuple(fields)))
         else:
+            now = x.head_at = x.started
             until, headers = entry.environ_wire
             if now >= until:
                 headers = environ_head(entry, now, say=self.say)

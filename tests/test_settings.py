@@ -126,6 +126,12 @@ ALL = [
     ),
     ("cache.purge_file", "auto, none or a path", "auto", "APSPERF_CACHE__PURGE_FILE"),
     ("cache.trusted_headers", HEADERS, (), "APSPERF_CACHE__TRUSTED_HEADERS"),
+    (
+        "cache.normal_forms",
+        "list of header=name of a strategy or module:object",
+        (),
+        "APSPERF_CACHE__NORMAL_FORMS",
+    ),
     ("cache.key_headers", HEADERS, (), "APSPERF_CACHE__KEY_HEADERS"),
     ("admin.enabled", "true or false", False, "APSPERF_ADMIN__ENABLED"),
     ("admin.path", "path from /, without a slash at its end", "/-/apsperf", "APSPERF_ADMIN__PATH"),

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
 
-from apsperf_mw.cache.policy import selected
-from apsperf_mw.http.normal import NORMALISERS, spaced
-
 if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.exchange import Header
 
 Values = tuple["bytes | None", ...]
 
@@ -100,21 +97,3 @@ class Fork(Struct, gc=False, eq=False, frozen=True):
 
 
 Record = Entry | Fork
-
-
-def values_of(x: Exchange, names: tuple[bytes, ...]) -> Values:
-    """The request's values of the nominated fields in normal form; absent is None, not empty.
-
-    RFC 9111 §4.1. A name with a colon is a route's own selector.
-    """
-    return tuple([_value(x, name) for name in names])
-
-
-def _value(x: Exchange, name: bytes) -> bytes | None:
-    if b":" in name:
-        return selected(name, x)
-    lines = x.fields(name)
-    if not lines:
-        return None
-    normal = NORMALISERS.get(name, spaced)
-    return normal(lines[0] if len(lines) == 1 else b",".join(lines))

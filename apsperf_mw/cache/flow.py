@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, date_of, values_of
+from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, date_of
 from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Flight, Lane, Outcome
 from apsperf_mw.cache.intake import Intake
@@ -71,8 +71,10 @@ class Cache(Intake):
         if entry.fresh_until <= x.started or (x.flags and x.flags & UNPLAIN & ~entry.open_to):
             return None
         tags = self.tags
-        if (entry.tags or entry.began < tags.swept) and not tags.spares(x.key, entry):  # type: ignore[arg-type]
-            return None
+        if entry.began != tags.clock and (entry.tags or entry.began < tags.swept):
+            assert x.key is not None
+            if not tags.spares(x.key, entry):
+                return None
         x.result = "hit"
         if entry.route:
             x.template = entry.route
@@ -171,7 +173,7 @@ class Cache(Intake):
 
     def _variant(self, x: Exchange, fork: Fork) -> Entry | None:
         assert x.key is not None
-        slot = self._peek(fork.key(x.key, values_of(x, fork.names)))
+        slot = self._peek(fork.key(x.key, self.selection.values(x, fork.names)))
         if slot is None:
             return None
         slot.hits += 1
@@ -264,13 +266,13 @@ class Cache(Intake):
         stale = flight.outcome is Outcome.STALE and stands_in(entry, now)
         if not stale and entry.fresh_until <= now:
             return None
-        return entry if entry.values == values_of(x, entry.vary) else None
+        return entry if entry.values == self.selection.values(x, entry.vary) else None
 
     def _lane(self, x: Exchange) -> Lane:
         """Requests of one lane may wait for each other: alike in what guards and selects."""
         assert x.key is not None
         names = self.shelf.names(x.key)
-        return x.flags & GUARDED, values_of(x, names) if names else ()
+        return x.flags & GUARDED, self.selection.values(x, names) if names else ()
 
     def _goes_alone(self, x: Exchange) -> bool:
         # A 304 or a part would answer nobody else, nor what one client's directives ask for.

@@ -19,6 +19,7 @@ from apsperf_mw.cache.rests import Rests
 from apsperf_mw.cache.rules.answer import read, said_lifetime_s
 from apsperf_mw.cache.rules.terms import PASSING
 from apsperf_mw.cache.screen import BODY, DETOUR, DIRECTIVES, GUARDED, RANGE
+from apsperf_mw.cache.selection import Selection
 from apsperf_mw.cache.shelf import Shelf, kept_s, part_key
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.cache.tape import Tape
@@ -51,7 +52,8 @@ class Intake:
         self.query_form = query_form(settings.cache)
         self.admission = admission(settings.cache)
         self.maker = Maker(settings)
-        self.shelf = Shelf(settings.cache, self.tags.spares)
+        self.selection = Selection(settings.cache.normal_forms)
+        self.shelf = Shelf(settings.cache, self.selection.values, self.tags.spares)
         self._max_bytes = settings.cache.max_entry_bytes
         self._keep_stale_s = settings.cache.keep_stale_s
         self._unstorable: dict[tuple[Key, int], float] = {}
@@ -152,7 +154,9 @@ class Intake:
             if plan.private:
                 self.drop(x, Outcome.UNCACHEABLE)
                 return None
-        entry: Entry | None = entry_of(x, answer, body, flight.began, monotonic())
+        vary = answer.terms.vary
+        values = self.selection.values(x, vary) if vary else ()
+        entry: Entry | None = entry_of(x, answer, body, flight.began, monotonic(), values)
         if answer.span is not None:
             assert entry is not None
             entry = trimmed(entry)

@@ -7,7 +7,7 @@ import random
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.entry import Entry, values_of
+from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.forms import Forms
 from apsperf_mw.cache.rules.answer import (
     Answer,
@@ -32,6 +32,7 @@ from apsperf_mw.http.targeted import OURS_ALONE, TARGETS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from apsperf_mw.cache.entry import Values
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.cache.rules.answer import Form, Noted
     from apsperf_mw.exchange import Exchange, Header
@@ -234,8 +235,13 @@ def written(terms: Terms, head: Head, ttl_s: float) -> tuple[Header, ...]:
     return ((b"cache-control", control), *vary)
 
 
-def entry_of(x: Exchange, answer: Answer, body: bytes, began: int, now: float) -> Entry:
-    """The entry that a response makes, with its whole body; `now` is on the monotonic clock."""
+def entry_of(
+    x: Exchange, answer: Answer, body: bytes, began: int, now: float, values: Values
+) -> Entry:
+    """The entry that a response makes, with its whole body; `now` is on the monotonic clock.
+
+    `values` are the request's of what the response varies on.
+    """
     headers, terms, plan = answer.headers, answer.terms, x.plan
     if answer.added:
         headers = (*headers, *answer.added)
@@ -258,7 +264,7 @@ def entry_of(x: Exchange, answer: Answer, body: bytes, began: int, now: float) -
         tags,
         began,
         vary,
-        values_of(x, vary) if vary else (),
+        values,
         plan.route if plan is not None else x.template,
         until + (terms.stale_while_revalidate_s if not vary or _behind(vary) else 0.0),
         until + terms.stale_if_error_s,

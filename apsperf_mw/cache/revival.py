@@ -131,6 +131,7 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     answer = cache.maker.renewed(x, entry, said, plan, time())
     refused = answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS
     storable = not refused and clean_headers(answer.headers)
-    renewed = entry_of(x, answer, entry.body, began, monotonic())
+    values = cache.selection.values(x, answer.terms.vary)
+    renewed = entry_of(x, answer, entry.body, began, monotonic(), values)
     renewed.made_s = max(renewed.made_s, entry.made_s)  # what it takes to make it whole
     return renewed, storable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from apsperf_mw.cache.entry import Entry, Fork, values_of
+from apsperf_mw.cache.entry import Entry, Fork
 from apsperf_mw.cache.parts import combined
 from apsperf_mw.http.normal import first_choice
 
@@ -40,7 +40,13 @@ class Shelf:
     responses varied on, so that a variant found by them matches its own Vary too.
     """
 
-    def __init__(self, settings: CacheSettings, good: Callable[[Key, Entry], bool]) -> None:
+    def __init__(
+        self,
+        settings: CacheSettings,
+        values: Callable[[Exchange, tuple[bytes, ...]], Values],
+        good: Callable[[Key, Entry], bool],
+    ) -> None:
+        self._values = values
         self._good = good
         self._max_variants = settings.max_variants
         self._keep_stale_s = settings.keep_stale_s
@@ -56,7 +62,7 @@ class Shelf:
         if isinstance(record, Fork):
             self._learn(key, record.names)
             fork = record
-            record = await face.read(fork.key(key, values_of(x, fork.names)))
+            record = await face.read(fork.key(key, self._values(x, fork.names)))
             if record is None and fork.names == BY_LANGUAGE:
                 record = await self._find_language(x, face, key, fork)
         return record if isinstance(record, Entry) else None
@@ -89,7 +95,7 @@ class Shelf:
             await face.write(key, entry, ttl_s)
             return
         fork = grown(found if isinstance(found, Fork) else None, entry.vary)
-        values = values_of(x, fork.names)
+        values = self._values(x, fork.names)
         fork, crowded = self._joined(fork, values)
         for crowd in crowded:
             await face.erase(fork.key(key, crowd))
@@ -105,7 +111,7 @@ class Shelf:
         if not isinstance(found, Fork):
             await face.erase(key)
             return
-        await face.erase(found.key(key, values_of(x, found.names)))
+        await face.erase(found.key(key, self._values(x, found.names)))
         if found.names == BY_LANGUAGE and (language := language_of(entry)) is not None:
             await face.erase(found.key(key, (b"=" + language,)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     Normaliser = Callable[[bytes], bytes]
 
 _LONGEST = 1024
-_MEMO_BYTES = 256
-_MEMO_ENTRIES = 512
 _LIST_SPACE = re.compile(rb"[ \t]*([,;])[ \t]*")
 _WEIGHT = re.compile(rb"q=([01](?:\.[0-9]{0,3})?)")
 
@@ -67,17 +64,7 @@ def _written(name: bytes, weight: float) -> bytes:
     return name if weight == -1.0 else b"%b;q=%g" % (name, -weight + 0.0)
 
 
-def remembered(normaliser: Normaliser) -> Normaliser:
-    """The normaliser with a memory for short values: browsers send few different ones."""
-    recall = lru_cache(maxsize=_MEMO_ENTRIES)(normaliser)
-
-    def normal(value: bytes) -> bytes:
-        return recall(value) if len(value) <= _MEMO_BYTES else normaliser(value)
-
-    return normal
-
-
 NORMALISERS: dict[bytes, Normaliser] = {
-    b"accept-encoding": remembered(weighted),
-    b"accept-language": remembered(weighted),
+    b"accept-encoding": weighted,
+    b"accept-language": weighted,
 }

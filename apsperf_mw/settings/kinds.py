@@ -38,7 +38,13 @@ StrategyName = Annotated[
     str, Meta(title="name of a strategy or module:object", pattern=rf"\A(?:{_FACTORY}|{_NAME})\Z")
 ]
 
-_Token = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]  # RFC 9110 §5.6.2
+_FIELD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 §5.6.2
+NormalForms = Annotated[
+    tuple[Annotated[str, Meta(pattern=rf"\A{_FIELD}=(?:{_FACTORY}|{_NAME})\Z")], ...],
+    Meta(title="list of header=name of a strategy or module:object"),
+]
+
+_Token = Annotated[str, Meta(pattern=rf"\A{_FIELD}\Z")]
 HeaderNames = Annotated[
     tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
 ]

@@ -19,6 +19,7 @@ from apsperf_mw.settings.kinds import (
     Hosts,
     Interval,
     Lifetime,
+    NormalForms,
     Parameters,
     Ratio,
     Seconds,
@@ -188,6 +189,10 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     trusted_headers: Annotated[
         HeaderNames,
         Meta(description="Forwarding headers set by a trusted proxy; the cache ignores them."),
+    ] = ()
+    normal_forms: Annotated[
+        NormalForms,
+        Meta(description="Functions that bring fields which select variants into a form."),
     ] = ()
     key_headers: Annotated[
         HeaderNames, Meta(description="Request headers whose values are part of every key.")

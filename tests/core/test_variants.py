@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apsperf_mw import Suite
+from apsperf_mw import SettingError, Suite
 from apsperf_mw.cache.entry import Fork
 from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Request, Response
@@ -169,3 +169,42 @@ def test_key_headers_separate_what_does_not_say_vary(wrap: Wrap) -> None:
         assert client.ask(headers=headers).body == str(tenant).encode()
     assert client.calls == 4
     assert client.ask(headers={"X-Tenant": "a"}).cache.hit
+
+
+def first_language(value: bytes) -> bytes:
+    """A normal form: the language that is named first."""
+    return value.partition(b",")[0].partition(b"-")[0].lower()
+
+
+def test_a_normal_form_of_the_users_own_decides_what_is_alike(wrap: Wrap) -> None:
+    forms = [f"Accept-Language={__name__}:first_language"]
+    client = wrap(echo("Accept-Language"), normal_forms=forms)
+    client.ask(headers={"Accept-Language": "de-AT, en"})
+    assert client.ask(headers={"Accept-Language": "DE, fr;q=0.3"}).cache.hit
+    assert not client.ask(headers={"Accept-Language": "en, de"}).cache.hit
+    assert client.calls == 2
+
+
+def test_a_normal_form_that_cannot_be_is_refused_at_once() -> None:
+    with pytest.raises(SettingError, match="normal strategy 'nowhere' is not known; known: spaced"):
+        Suite(cache={"normal_forms": ["accept=nowhere"]})
+    with pytest.raises(SettingError, match="accepted: a function of a value as bytes"):
+        Suite(cache={"normal_forms": ["accept=math:pi"]})
+
+
+def test_what_a_failing_normal_form_concerns_goes_round_the_cache(wrap: Wrap) -> None:
+    client = wrap(echo("Accept"), normal_forms=["Accept=builtins:len"])
+    for _ in range(2):
+        assert client.ask(headers={"Accept": "a"}).status == 200
+    assert client.calls == 2
+    assert client.suite.faults.counts
+
+
+def test_values_of_many_clients_are_forgotten_again(wrap: Wrap) -> None:
+    client = wrap(echo("Accept"))
+    for number in range(3000):
+        client.ask(headers={"Accept": f"text/{number}"})
+    assert len(client.suite.cache.selection._known) <= 1024
+    client.ask(headers={"Accept": "a" * 5000})
+    assert client.ask(headers={"Accept": "a" * 5000}).cache.hit
+    assert not any("a" * 600 in str(said) for said in client.suite.cache.selection._known)
