@@ -9,7 +9,7 @@ from weakref import WeakSet
 from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.faces import loop_face, thread_face
 from apsperf_mw.cache.far import purge_far
-from apsperf_mw.cache.flow import cache_of
+from apsperf_mw.cache.near_flow import cache_of
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge

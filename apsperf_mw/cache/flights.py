@@ -115,7 +115,7 @@ class Flights:
         with self._lock:
             flight.joinable = False
 
-    def land(  # noqa: C901 - one way under one lock
+    def land(
         self,
         flight: Flight,
         outcome: Outcome,
@@ -132,29 +132,33 @@ class Flights:
         wakers: tuple[Wake, ...] = ()
         try:
             with self._lock:
+                current = flight.current and outcome is Outcome.STORED
                 try:
-                    current = flight.current and outcome is Outcome.STORED
                     if current:
-                        if len(self._airborne.get(flight.key, NO_FLEET)) > 1:
-                            self._outdate(flight)
+                        self._outdate(flight)
                         if put is not None:
                             put(flight.key, entry, *more)
                 finally:
-                    fleet = self._airborne.get(flight.key, NO_FLEET)
-                    if flight in fleet:
-                        fleet.remove(flight)
-                        if not fleet:
-                            del self._airborne[flight.key]
-                    flight.joinable = False
-                    if flight.outcome is None:
-                        flight.outcome, flight.entry = outcome, entry
-                    wakers, flight.wakers = flight.wakers, ()
+                    wakers = self._end(flight, outcome, entry)
         finally:
-            if flight.lease is not None:
-                self._give_up_lease(flight, outcome)
             if wakers:
                 wake_all(wakers)
+            if flight.lease is not None:
+                self._give_up_lease(flight, outcome)
         return current
+
+    def _end(self, flight: Flight, outcome: Outcome, entry: Entry | None) -> tuple[Wake, ...]:
+        """Give the flight its outcome, if it has none yet; whom to wake outside the lock."""
+        fleet = self._airborne.get(flight.key)
+        if fleet is not None and flight in fleet:
+            fleet.remove(flight)
+            if not fleet:
+                del self._airborne[flight.key]
+        flight.joinable = False
+        if flight.outcome is None:
+            flight.outcome, flight.entry = outcome, entry
+        wakers, flight.wakers = flight.wakers, ()
+        return wakers
 
     def _give_up_lease(self, flight: Flight, outcome: Outcome) -> None:
         lease, flight.lease = flight.lease, None
@@ -176,7 +180,10 @@ class Flights:
 
     def _outdate(self, flight: Flight) -> None:
         """What began before a fetch that has landed would only overwrite it with older."""
-        for other in self._airborne[flight.key]:
+        fleet = self._airborne[flight.key]
+        if len(fleet) == 1:
+            return
+        for other in fleet:
             if other is flight:
                 return
             if other.lane == flight.lane:

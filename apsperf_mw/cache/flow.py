@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
-    from apsperf_mw.drivers.near import Near
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import Settings
 
@@ -285,27 +284,6 @@ class Cache(Intake):
         if not self._unstorable or x.key is None:
             return False
         return self._unstorable.get((x.key, x.flags & GUARDED), 0.0) > x.started
-
-
-class NearCache(Cache):
-    """The cache on a driver that keeps copies in this process, while it hears of every change."""
-
-    def __init__(self, settings: Settings, driver: Any) -> None:
-        super().__init__(settings, driver)
-        self._near: Near = driver.near
-        self._peek = self._near.memory.find
-
-    def glance(self, x: Exchange) -> Entry | None:
-        """As `Cache.glance`, of the copies."""
-        ledger = self.ledger
-        if x.started >= self._near.live_until or ledger.news != ledger.seen:
-            return None
-        return super().glance(x)
-
-
-def cache_of(settings: Settings, driver: Driver | AsyncDriver) -> Cache:
-    """The cache that goes with the driver."""
-    return NearCache(settings, driver) if hasattr(driver, "near") else Cache(settings, driver)
 
 
 def made_at_of(entry: Entry, wall_now: float) -> float:

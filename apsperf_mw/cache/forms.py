@@ -6,13 +6,13 @@ What the rules make of a form and of the values that speak of caching is worked 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from apsperf_mw.cache.rules.answer import Answer, form_of
 from apsperf_mw.cache.rules.terms import REFUSALS, Terms
-from apsperf_mw.http.fields import clean_value, parse_content_length
+from apsperf_mw.http.fields import parse_content_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Forms, and what was worked out of them, are forgotten all at once past this many.
 MOST_FORMS = 1024
 LONGEST_FORM = 4096
+NOTHING: Any = None
 # Why a response may be refused by what is in the key, whatever else it says.
 REASONS = frozenset(reason for reason, _, _ in REFUSALS)
 
@@ -64,18 +65,20 @@ class Forms:
             if not 0 <= length <= self._max_bytes:
                 return "length"
         text = b"".join(values)
-        if not clean_value(text):
+        if 10 in text or 13 in text or 0 in text:  # as `clean_value`
             return "malformed"
+        headers = tuple(zip(form.names, values))  # noqa: B905 - as many by their making
+        values.append(NOTHING)  # what is not there is at the last place
         return Answer(
             ready.terms,
             status,
-            tuple(zip(form.names, values)),  # noqa: B905 - as many by their making
+            headers,
             length,
             ready.ttl_s,
             0.0,
             (),
-            values[form.etag] if form.etag >= 0 else None,
-            values[form.last_modified] if form.last_modified >= 0 else None,
+            values[form.etag],
+            values[form.last_modified],
             ready.added,
             None,
             len(text) + form.size_bytes,

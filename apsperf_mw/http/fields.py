@@ -245,7 +245,7 @@ def clean_names(names: Sequence[bytes]) -> bool:
 
 def clean_value(value: bytes) -> bool:
     """Whether a field value, or many joined, has no CR, LF or NUL (RFC 9110 §5.5)."""
-    return b"\n" not in value and b"\r" not in value and b"\0" not in value
+    return 10 not in value and 13 not in value and 0 not in value  # numbers are found faster
 
 
 # Names that were found to be tokens: an app sends the same few again and again.
