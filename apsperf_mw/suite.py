@@ -65,7 +65,7 @@ class Suite:
         self.faults = Faults()
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers, self.settings.sealed)
-        self.cache = Cache(self.settings, self.driver("cache"))
+        self.responses = Cache(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
@@ -81,7 +81,7 @@ class Suite:
             return None
         from apsperf_mw.cache.channel import channel_of
 
-        return channel_of(self.settings.cache, self.cache.tags, self.faults)
+        return channel_of(self.settings.cache, self.responses.tags, self.faults)
 
     def _make_door(self) -> Door | None:
         """Who may use the admin endpoint; None where there is none."""
@@ -200,7 +200,7 @@ class Suite:
 
         if self.channel is not None:
             self.channel.look(0.0)  # what is purged from now on may concern a result
-        return Functions(Calls(self.settings, self.driver("cache"), self.cache.tags, self.faults))
+        return Functions(Calls(self.settings, self.driver("cache"), self.responses.tags, self.faults))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -263,10 +263,10 @@ class Suite:
         what.check()
         if not driver.local:
             raise DriverError(f"{type(driver).__name__} is outside this process: it has no tags")
-        form = self.cache.query_form
+        form = self.responses.query_form
         if form:  # stored under keys of that form
             what = what._replace(urls=tuple(map(form.of_url, what.urls)))
-        self.cache.tags.apply(what)
+        self.responses.tags.apply(what)
         return what
 
     def _tell(self, what: Purge) -> None:

@@ -122,7 +122,7 @@ def stats(suite: Suite) -> dict[str, object]:
     return {
         "pid": os.getpid(),
         **stored,
-        "flights": len(suite.cache.flights),
+        "flights": len(suite.responses.flights),
         "background": len(suite.background),
         "faults": dict(suite.faults.counts),
     }
