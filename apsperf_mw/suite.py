@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.flow import Cache
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.channel import Channel
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
+    from apsperf_mw.data.cache import DataCache
+    from apsperf_mw.data.stock import Stock
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.drivers.faces import Face, MakeFace
     from apsperf_mw.observe.points import Kind
@@ -73,6 +75,7 @@ class Suite:
         self.hooks = Hooks(self.observers, self.faults)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
+        self._stocks: WeakValueDictionary[tuple[str, str], Stock] = WeakValueDictionary()
         self._observe_driver()
 
     def _make_channel(self) -> Channel | None:
@@ -200,7 +203,37 @@ class Suite:
 
         if self.channel is not None:
             self.channel.look(0.0)  # what is purged from now on may concern a result
-        return Functions(Calls(self.settings, self.driver("cache"), self.responses.tags, self.faults))
+        return Functions(
+            Calls(self.settings, self.driver("cache"), self.responses.tags, self.faults)
+        )
+
+    def cache(
+        self, name: str = "", *, space: str = "", type: Any = None, raises: bool = False
+    ) -> DataCache:
+        """A cache for data of your own, in the driver of this name or URL; unnamed, the cache's.
+
+        It shares nothing with other spaces, nor with apps of another `cache.namespace`. With
+        `type`, a Struct or dataclass for instance, it keeps values of that type. `raises` has
+        faults of the store raised. Raises `UnknownDriver`, or `UnstorableValue` for a type that
+        msgspec does not know.
+        """
+        from apsperf_mw.data.cache import DataCache
+        from apsperf_mw.data.values import ANY, TypedValues
+
+        values = ANY if type is None else TypedValues(type)
+        return DataCache(self._stock(name, space), values, raises=raises)
+
+    def _stock(self, name: str, space: str) -> Stock:
+        """What all caches of one space in one driver share, while there are any."""
+        from apsperf_mw.data.stock import Stock
+
+        name = name or self.settings.cache.driver or self.settings.default
+        driver = self.registry.get(name)
+        made = Stock(name, space, driver, self.settings, self.faults)
+        kept = self._stocks.setdefault((name, space), made)
+        if kept.driver is not driver:  # closed since, and made anew
+            self._stocks[name, space] = kept = made
+        return kept
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -222,6 +255,8 @@ class Suite:
         self.background.close()
         if "functions" in vars(self):
             self.functions.calls.close()
+        for stock in list(self._stocks.values()):
+            stock.background.close()
         self.exporter.close()
         self.registry.close()
 
