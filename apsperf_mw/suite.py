@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.flow import Cache
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
-from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.errors import DriverError
 from apsperf_mw.faults import Faults
+from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
@@ -32,21 +32,11 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.channel import Channel
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
-    from apsperf_mw.data.cache import DataCache
-    from apsperf_mw.data.stock import Stock
+    from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.drivers.faces import Face, MakeFace
-    from apsperf_mw.observe.points import Kind
-    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
-
-
-DRIVER_METRICS: tuple[tuple[str, str, str, Kind, str], ...] = (
-    ("apsperf.cache.entries", "{entry}", "Entries in the cache.", "updown", "entries"),
-    ("apsperf.cache.size", "By", "Bytes in the cache.", "updown", "size_bytes"),
-    ("apsperf.cache.evictions", "{entry}", "Entries evicted.", "counter", "evictions"),
-)
 
 
 class Suite:
@@ -75,8 +65,7 @@ class Suite:
         self.hooks = Hooks(self.observers, self.faults)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
-        self._stocks: WeakValueDictionary[tuple[str, str], Stock] = WeakValueDictionary()
-        self._observe_driver()
+        observe_driver(self.exporter, self.driver("cache"))
 
     def _make_channel(self) -> Channel | None:
         """By what the other workers of this host hear of purges; a shared driver needs none."""
@@ -106,13 +95,6 @@ class Suite:
         if settings.tracing.enabled:
             observers.append(Tracing(exporter, settings.tracing))
         return tuple(observers)
-
-    def _observe_driver(self) -> None:
-        driver = self.driver("cache")
-        if isinstance(driver, LocalDriver):
-            for name, unit, what, kind, key in DRIVER_METRICS:
-                values = partial(_stat, driver, key)
-                self.exporter.observe(name, unit, what, kind, values)
 
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
         """The driver of a layer: the one its section names, else the default one."""
@@ -208,32 +190,25 @@ class Suite:
         )
 
     def cache(
-        self, name: str = "", *, space: str = "", type: Any = None, raises: bool = False
+        self, name: str = "", *, space: str = "", of: Any = None, raises: bool = False
     ) -> DataCache:
         """A cache for data of your own, in the driver of this name or URL; unnamed, the cache's.
 
-        It shares nothing with other spaces, nor with apps of another `cache.namespace`. With
-        `type`, a Struct or dataclass for instance, it keeps values of that type. `raises` has
-        faults of the store raised. Raises `UnknownDriver`, or `UnstorableValue` for a type that
-        msgspec does not know.
+        It shares nothing with other spaces, nor with apps of another `cache.namespace`. `of` a
+        type, a Struct or dataclass for instance, it keeps values of that one. `raises` has faults
+        of the store raised. Raises `UnknownDriver`, or `UnstorableValue` for a type that msgspec
+        does not know.
         """
-        from apsperf_mw.data.cache import DataCache
-        from apsperf_mw.data.values import ANY, TypedValues
+        from apsperf_mw.data.values import values_of
 
-        values = ANY if type is None else TypedValues(type)
-        return DataCache(self._stock(name, space), values, raises=raises)
+        return self.caches.cache(name, space, values_of(of), raises=raises)
 
-    def _stock(self, name: str, space: str) -> Stock:
-        """What all caches of one space in one driver share, while there are any."""
-        from apsperf_mw.data.stock import Stock
+    @cached_property
+    def caches(self) -> Caches:
+        """The caches for the user's own data."""
+        from apsperf_mw.data.cache import Caches
 
-        name = name or self.settings.cache.driver or self.settings.default
-        driver = self.registry.get(name)
-        made = Stock(name, space, driver, self.settings, self.faults)
-        kept = self._stocks.setdefault((name, space), made)
-        if kept.driver is not driver:  # closed since, and made anew
-            self._stocks[name, space] = kept = made
-        return kept
+        return Caches(self.settings, self.registry, self.faults)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -255,8 +230,8 @@ class Suite:
         self.background.close()
         if "functions" in vars(self):
             self.functions.calls.close()
-        for stock in list(self._stocks.values()):
-            stock.background.close()
+        if "caches" in vars(self):
+            self.caches.close()
         self.exporter.close()
         self.registry.close()
 
@@ -313,7 +288,3 @@ class Suite:
         plan = current.get()
         if plan is not None:
             plan.add(tags)
-
-
-def _stat(driver: LocalDriver, key: str) -> list[tuple[float, Attributes]]:
-    return [(driver.stats()[key], {})]

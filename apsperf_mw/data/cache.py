@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cached_property, partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from apsperf_mw.data.making import MISSING, Job, Making
 from apsperf_mw.data.reach import task_reach, thread_reach
-from apsperf_mw.data.stock import MOST_TTL_S, tag_names
+from apsperf_mw.data.stock import Stock, tag_names
 from apsperf_mw.data.verbs import NOTHING, Verbs
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.step import step
@@ -16,8 +17,10 @@ from apsperf_mw.runtime.step import step
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from apsperf_mw.data.stock import Stock
     from apsperf_mw.data.values import Values
+    from apsperf_mw.drivers.registry import Registry
+    from apsperf_mw.faults import Faults
+    from apsperf_mw.settings import Settings
 
     TTL = str | float | None
     Key = str | bytes | tuple[Any, ...]
@@ -120,7 +123,7 @@ class DataCache:
         ttl: TTL,
         *,
         tags: Iterable[str] = (),
-        stale_while_revalidate: float = 0.0,
+        stale_while_revalidate: str | float = 0.0,
     ) -> T:
         """The value, or what `make` returns, which is kept.
 
@@ -153,16 +156,13 @@ class DataCache:
         if step(self._making.again(job)):
             self._made(job, make)
 
-    def _job(self, key: Key, make: object, ttl: TTL, tags: Iterable[str], stale_s: float) -> Job:
+    def _job(self, key: Key, make: object, ttl: TTL, tags: Iterable[str], stale: TTL) -> Job:
         if not callable(make):
             raise SettingError(f"remember(make=...): {make!r} given; accepted: a function")
-        if isinstance(stale_s, bool) or not isinstance(stale_s, int | float) or not stale_s >= 0:
-            raise SettingError(
-                f"stale_while_revalidate: {stale_s!r} given; accepted: seconds from 0"
-            )
+        stale_s = self.stock.ttl_s(stale) if stale else 0.0
         ttl_s = self.stock.ttl_s(ttl)
         names = tag_names(tags) if tags else ()
-        return Job(self.stock.name(key), ttl_s, min(float(stale_s), MOST_TTL_S), names)
+        return Job(self.stock.name(key), ttl_s, stale_s, names)
 
     async def aget(self, key: Key, default: Any = None) -> Any:
         """As `get`."""
@@ -217,7 +217,7 @@ class DataCache:
         ttl: TTL,
         *,
         tags: Iterable[str] = (),
-        stale_while_revalidate: float = 0.0,
+        stale_while_revalidate: str | float = 0.0,
     ) -> T:
         """As `remember`; `make` may be an async function."""
         job = self._job(key, make, ttl, tags, stale_while_revalidate)
@@ -248,4 +248,39 @@ class DataCache:
 
 async def _awaited(make: Callable[[], T | Awaitable[T]]) -> T:
     made = make()
-    return await made if isawaitable(made) else cast("T", made)
+    value: Any = await made if isawaitable(made) else made
+    return cast("T", value)
+
+
+class Caches:
+    """The caches of one suite."""
+
+    def __init__(self, settings: Settings, registry: Registry, faults: Faults) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._faults = faults
+        self._stocks: WeakValueDictionary[tuple[str, str], Stock] = WeakValueDictionary()
+
+    def cache(self, name: str, space: str, values: Values, *, raises: bool) -> DataCache:
+        """A cache; raises `UnknownDriver`."""
+        return DataCache(self.stock(name, space), values, raises=raises)
+
+    def stock(self, name: str, space: str) -> Stock:
+        """What all caches of one space in one driver share, while there are any."""
+        name = name or self._settings.cache.driver or self._settings.default
+        driver = self._registry.get(name)
+        made = Stock(name, space, driver, self._settings, self._faults)
+        kept = self._stocks.setdefault((name, space), made)
+        if kept.driver is not driver:  # closed since, and made anew
+            self._stocks[name, space] = kept = made
+        return kept
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """What was counted, by driver and space."""
+        stocks = sorted(self._stocks.items())
+        return {f"{name} {space}".strip(): dict(each.counts) for (name, space), each in stocks}
+
+    def close(self) -> None:
+        """Let no more values be made in the background."""
+        for stock in list(self._stocks.values()):
+            stock.background.close()

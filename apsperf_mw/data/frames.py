@@ -69,3 +69,15 @@ def _full(body: bytes, until: float) -> Held | None:
         return None
     terms, data = found
     return Held(data, until, terms)
+
+
+def touched(frame: bytes | None, ttl_s: float, wall: float) -> tuple[bytes, float] | None:
+    """The same value with a new time to live, and that time; None where there is no value."""
+    held = None if frame is None else unframed(frame)
+    if held is None:
+        return None
+    held.until = wall + ttl_s
+    if held.terms is not None:
+        terms = held.terms
+        held.terms = Terms(held.until, terms.tags, terms.generation, terms.position)
+    return framed(held), ttl_s

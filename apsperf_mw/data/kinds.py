@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -41,7 +41,7 @@ def _zone_of(told: Any) -> tzinfo | None:
     days, seconds, microseconds, name = told
     offset = timedelta(days, seconds, microseconds)
     if name is None:
-        return timezone(offset) if offset else timezone.utc
+        return timezone(offset) if offset else UTC
     return timezone(offset, name)
 
 

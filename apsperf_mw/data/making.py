@@ -131,10 +131,8 @@ class Making:
                 job.flight, _ = self._board(job, alone=True)
                 job.keeps = False
                 return MISSING
-            elif isinstance(flight.entry, Held):
-                value = self._unpacked(flight.entry)
-                if value is not MISSING:
-                    return value
+            elif (value := self._landed(flight.entry)) is not MISSING:
+                return value
 
     async def _look_again(self, job: Job, deadline: float) -> Any:
         try:
@@ -254,6 +252,10 @@ class Making:
 
     def _board(self, job: Job, *, alone: bool) -> tuple[Flight, bool]:
         return self._stock.flights.board(job.name, LANE, 0, job, alone=alone)  # type: ignore[arg-type]
+
+    def _landed(self, made: Any) -> Any:
+        """The value that another caller has made; MISSING where it came to nothing."""
+        return MISSING if made is None else self._unpacked(made)
 
     def _unpacked(self, held: Held) -> Any:
         try:

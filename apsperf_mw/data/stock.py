@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from apsperf_mw.cache.flights import Flights
 from apsperf_mw.cache.policy import TTL_CLASSES
+from apsperf_mw.cache.tags import is_text
 from apsperf_mw.data.keys import key_bytes, prefix_of, tags_space
 from apsperf_mw.data.marks import Marks
 from apsperf_mw.drivers.async_base import AsyncDriver
@@ -78,13 +79,15 @@ def tag_names(tags: Iterable[str]) -> tuple[str, ...]:
     """The tags, checked; one string is one tag."""
     names = (tags,) if isinstance(tags, str) else tuple(tags)
     for name in names:
-        if not isinstance(name, str) or not name:
+        if not is_text(name):
             raise SettingError(f"tags: {name!r} given; accepted: non-empty strings")
     return names
 
 
 def _looks_at_once(driver: Driver | AsyncDriver) -> bool:
     """Whether the driver has a `look` of its own, which is one round trip."""
-    if isinstance(driver, AsyncDriver):
-        return type(driver).alook is not AsyncDriver.alook
-    return type(driver).look is not Driver.look
+    kind = type(driver)
+    for name, plain in (("look", Driver.look), ("alook", AsyncDriver.alook)):
+        if hasattr(kind, name):
+            return getattr(kind, name) is not plain
+    return False

@@ -1,10 +1,11 @@
-"""Values as bytes and back, exactly as they were: MessagePack, with an extension type for each kind
-that it does not know. Nothing is pickled, and nothing that is read can name code to run.
+"""Values as bytes and back, exactly as they were.
+
+MessagePack, with an extension type for each kind that it does not know. Nothing is pickled, and
+nothing that is read can name code to run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from apsperf_mw.data.kinds import KINDS
 from apsperf_mw.errors import APSPerfError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # Deeper values are refused, not cut.
 MOST_DEPTH: Final = 64
@@ -64,6 +65,8 @@ class AnyValues:
 
     def __init__(self, more: Mapping[type, Kind] | None = None) -> None:
         kinds = {**KINDS, **(more or {})}
+        self._decode = msgspec.msgpack.Decoder(ext_hook=self._extended).decode
+        self._list = msgspec.msgpack.Decoder(list[Any], ext_hook=self._extended).decode
         self._kinds: dict[type, tuple[int, Callable[[Any], bytes]]] = {
             kind: (each[0], each[1]) for kind, each in kinds.items()
         }
@@ -76,8 +79,6 @@ class AnyValues:
             SET: lambda raw: set(self._list(raw)),
             FROZENSET: lambda raw: frozenset(self._list(raw)),
         }
-        self._decode = msgspec.msgpack.Decoder(ext_hook=self._extended).decode
-        self._list = msgspec.msgpack.Decoder(list[Any], ext_hook=self._extended).decode
 
     def pack(self, value: Any) -> bytes:
         """The value as bytes; raises `UnstorableValue`."""
@@ -137,11 +138,12 @@ class TypedValues:
             self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(kind).decode
         except TypeError as fault:
             raise UnstorableValue(
-                f"cache(type=...): {kind!r} given: {fault}; accepted: a type that msgspec decodes"
+                f"cache(of=...): {kind!r} given: {fault}; accepted: a type that msgspec decodes"
             ) from None
 
     def pack(self, value: Any) -> bytes:
         """The value as bytes; raises `UnstorableValue` for what would come back otherwise."""
+        data = b""
         try:
             data = _encode(value)
             why = difference(value, self._decode(data))
@@ -166,6 +168,11 @@ ANY: Final = AnyValues()
 _SEQUENCES: dict[type, int] = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
 
 
+def values_of(kind: Any) -> Values:
+    """The codec for values of one type, or of any that it knows where none is given."""
+    return ANY if kind is None else TypedValues(kind)
+
+
 def _big(value: int) -> Ext:
     return Ext(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
@@ -180,5 +187,5 @@ def refusal(value: object) -> str:
     """Why a value of this type is not kept, and what is."""
     return (
         f"{named(value)} cannot be kept: nothing is pickled; accepted: {ACCEPTED}. For a Struct or "
-        "a dataclass take suite.cache(..., type=...); of anything else keep the parts"
+        "a dataclass take suite.cache(..., of=...); of anything else keep the parts"
     )

@@ -6,22 +6,23 @@ it would leave the caller with what he wanted gone, or with a wrong number, it i
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from apsperf_mw.data.frames import Held, Terms, framed, unframed
+from apsperf_mw.data.frames import Held, Terms, framed, touched, unframed
 from apsperf_mw.data.keys import key_bytes
 from apsperf_mw.data.stock import tag_names
 from apsperf_mw.data.values import BadValue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from apsperf_mw.data.reach import Reach
     from apsperf_mw.data.stock import Stock
     from apsperf_mw.data.values import Values
     from apsperf_mw.drivers.versions import Versions
+
+T = TypeVar("T")
 
 
 class Verbs:
@@ -66,14 +67,10 @@ class Verbs:
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, Any]:
         """The values that are there, by key."""
         names = {key: self.stock.name(key) for key in keys}
-        with self._forgiving():
-            found = await self.reach.call("get_many", list(names.values()))
-            return await self._values(names, found)
-        return {}
+        return await self._forgiven(self._get_many(names), {})
 
-    async def _values(
-        self, names: Mapping[Any, bytes], found: Mapping[bytes, bytes]
-    ) -> dict[Any, Any]:
+    async def _get_many(self, names: Mapping[Any, bytes]) -> dict[Any, Any]:
+        found = await self.reach.call("get_many", list(names.values()))
         made: dict[Any, Any] = {}
         for key, name in names.items():
             held = await self._judged(found.get(name), None)
@@ -92,7 +89,9 @@ class Verbs:
             if len(data) > self.stock.most_bytes:
                 return await self._too_large(name)
             terms = await self.terms(names, ttl_s) if names else None
-            kept: bool = await self.reach.call("set", name, _frame(data, ttl_s, terms), ttl_s)
+            kept: bool = await self.reach.call(
+                "set", name, framed(Held(data, time() + ttl_s, terms)), ttl_s
+            )
             return kept
         except Exception as fault:
             self._note(fault)
@@ -105,33 +104,38 @@ class Verbs:
         if len(data) > self.stock.most_bytes:
             self.stock.counts["too large"] += 1
             return False
-        with self._forgiving():
-            terms = await self.terms(names, ttl_s) if names else None
-            frame = _frame(data, ttl_s, terms)
-            added: bool = await self.reach.call("add", name, frame, ttl_s)
-            if not added and self.stock.tagged and await self._read(name) is None:
-                # What is there is void. Of two who find it so, the later one's value stays.
-                added = await self.reach.call("set", name, frame, ttl_s)
-            return added
-        return False
+        return await self._forgiven(self._add(name, data, ttl_s, names), False)
+
+    async def _add(self, name: bytes, data: bytes, ttl_s: float, tags: tuple[str, ...]) -> bool:
+        terms = await self.terms(tags, ttl_s) if tags else None
+        frame = framed(Held(data, time() + ttl_s, terms))
+        added: bool = await self.reach.call("add", name, frame, ttl_s)
+        if not added and await self._read(name) is None:
+            # What is there is void. Of two who find it so, the later one's value stays.
+            added = await self.reach.call("set", name, frame, ttl_s)
+        return added
 
     async def set_many(self, items: Mapping[Any, Any], ttl: Any, tags: Iterable[str]) -> list[Any]:
         """Keep the values; the keys of those that were not kept."""
         ttl_s, names = self.stock.ttl_s(ttl), tag_names(tags)
         keys = {self.stock.name(key): key for key in items}
         packed = {name: self.values.pack(items[key]) for name, key in keys.items()}
-        large = [name for name, data in packed.items() if len(data) > self.stock.most_bytes]
         for name in keys:
             self.overtake(name)
-        with self._forgiving():
-            for name in large:
-                await self._too_large(name)
-                del packed[name]
-            terms = await self.terms(names, ttl_s) if names else None
-            frames = {name: _frame(data, ttl_s, terms) for name, data in packed.items()}
-            declined = await self.reach.call("set_many", frames, ttl_s) if frames else []
-            return [keys[name] for name in (*large, *declined)]
-        return list(items)
+        declined = await self._forgiven(self._set_many(packed, ttl_s, names), list(keys))
+        return [keys[name] for name in declined]
+
+    async def _set_many(
+        self, packed: dict[bytes, bytes], ttl_s: float, tags: tuple[str, ...]
+    ) -> list[bytes]:
+        large = [name for name, data in packed.items() if len(data) > self.stock.most_bytes]
+        for name in large:
+            await self._too_large(name)
+            del packed[name]
+        terms = await self.terms(tags, ttl_s) if tags else None
+        until = time() + ttl_s
+        frames = {name: framed(Held(data, until, terms)) for name, data in packed.items()}
+        return [*large, *(await self.reach.call("set_many", frames, ttl_s) if frames else ())]
 
     async def delete(self, key: Any) -> bool:
         """Forget a key, and what is being made of it; a fault is raised."""
@@ -151,11 +155,12 @@ class Verbs:
     async def touch(self, key: Any, ttl: Any) -> bool:
         """Give a value a new time to live; whether there was one."""
         name, ttl_s = self.stock.name(key), self.stock.ttl_s(ttl)
-        with self._forgiving():
-            if await self._read(name) is None:
-                return False
-            return await self.reach.change(name, lambda frame: _touched(frame, ttl_s))
-        return False
+        return await self._forgiven(self._touch(name, ttl_s), False)
+
+    async def _touch(self, name: bytes, ttl_s: float) -> bool:
+        if await self._read(name) is None:
+            return False
+        return await self.reach.change(name, lambda frame: touched(frame, ttl_s, time()))
 
     async def incr(self, key: Any, by: int, ttl: Any) -> int:
         """Add to a number, which keeps its time to live; a fault is raised.
@@ -253,13 +258,12 @@ class Verbs:
     def _bad_frame(self) -> None:
         self.stock.faults.counts["a stored value"] += 1
 
-    @contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        """A fault of the store ends the block, and nothing else."""
+    async def _forgiven(self, work: Awaitable[T], otherwise: T) -> T:
         try:
-            yield
+            return await work
         except Exception as fault:
             self._note(fault)
+            return otherwise
 
     def _note(self, fault: Exception) -> None:
         self.stock.faults.note(self.stock.place, fault)
@@ -268,21 +272,6 @@ class Verbs:
 
 
 NOTHING: Any = object()
-
-
-def _frame(data: bytes, ttl_s: float, terms: Terms | None) -> bytes:
-    return framed(Held(data, time() + ttl_s, terms))
-
-
-def _touched(frame: bytes | None, ttl_s: float) -> tuple[bytes, float] | None:
-    held = None if frame is None else unframed(frame)
-    if held is None:
-        return None
-    held.until = time() + ttl_s
-    if held.terms is not None:
-        terms = held.terms
-        held.terms = Terms(held.until, terms.tags, terms.generation, terms.position)
-    return framed(held), ttl_s
 
 
 def _sum(number: Any, by: int, key: Any) -> int:
