@@ -39,6 +39,10 @@ class Reach(Protocol):
         """Write anew what is there, and nobody else changes it so meanwhile; whether it is kept."""
         ...
 
+    async def stats(self) -> dict[str, int]:
+        """As `Driver.stats`; empty for a driver that has none."""
+        ...
+
 
 class Blocking:
     """The blocking face, called at once: for threads, and for drivers that wait for nothing."""
@@ -63,6 +67,10 @@ class Blocking:
     async def change(self, key: bytes, change: Change) -> bool:
         """Write anew what is there."""
         return _changed(self._driver, key, change)
+
+    async def stats(self) -> dict[str, int]:
+        """As `Driver.stats`."""
+        return self._driver.stats()
 
 
 class Hopping:
@@ -98,6 +106,10 @@ class Hopping:
         """Write anew what is there, in one thread."""
         return await self._hop(_changed, self._driver, key, change)
 
+    async def stats(self) -> dict[str, int]:
+        """As `Driver.stats`."""
+        return await self._hop(self._driver.stats)
+
 
 class Suspending:
     """A driver's own async face."""
@@ -123,6 +135,13 @@ class Suspending:
         async with self._driver.aexclusive():
             made = change(await self._driver.aget(key))
             return made is not None and await self._driver.aset(key, *made)
+
+    async def stats(self) -> dict[str, int]:
+        """As `Driver.stats`, where there is a blocking face too."""
+        from apsperf_mw.runtime.loop import hop
+
+        stats = getattr(self._driver, "stats", None)
+        return {} if stats is None else await hop(stats)
 
 
 def _changed(driver: Driver, key: bytes, change: Change) -> bool:
