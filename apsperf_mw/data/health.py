@@ -96,9 +96,9 @@ class ShownValues(AnyValues):
 
 def shown(value: Any) -> Any:
     """A value in JSON's terms."""
-    from msgspec import to_builtins
+    from msgspec import json
 
     try:
-        return to_builtins(value, enc_hook=repr)
+        return json.decode(json.encode(value, enc_hook=repr))
     except (TypeError, ValueError, RecursionError):
         return repr(value)

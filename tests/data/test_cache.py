@@ -96,7 +96,7 @@ def test_a_number_is_counted_on(shop: Shop) -> None:
         shop.incr("n")
     assert shop.incr("n", ttl=60) == 1
     assert shop.incr("n", 5) == 6
-    assert shop.incr("n", -2**70) == 6 - 2**70
+    assert shop.incr("n", -(2**70)) == 6 - 2**70
     shop.set("text", "a", 60)
     with pytest.raises(TypeError, match="'text' holds str; accepted: whole numbers"):
         shop.incr("text")
