@@ -10,7 +10,8 @@ import click
 from msgspec import to_builtins
 
 from apsperf_mw.__about__ import __version__
-from apsperf_mw.cli_admin import cache, explain, purge
+from apsperf_mw.cli_admin import explain, purge
+from apsperf_mw.cli_stores import cache, drivers
 from apsperf_mw.cli_warm import warm
 from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import catalogue, flatten, load, mask
@@ -34,7 +35,7 @@ def main() -> None:
     """Performance suite for Python web apps."""
 
 
-for command in (warm, purge, explain, cache):
+for command in (warm, purge, explain, cache, drivers):
     main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands `apsperf purge`, `apsperf cache stats` and `apsperf explain`."""
+"""The commands `apsperf purge` and `apsperf explain`, and what others share with them."""
 
 from __future__ import annotations
 
@@ -38,21 +38,27 @@ class PartlyFailed(Failed):
     exit_code = 1
 
 
-def _reaching(command: Callable[..., None]) -> Callable[..., None]:
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+TOKEN = click.option("--token", help="The server's admin.token; else APSPERF_ADMIN__TOKEN.")
+SERVER = click.option("--server", metavar="URL", help="Ask the admin endpoint of a running app.")
+
+
+def reaching(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say where the store is."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        AS_JSON,
         click.option("--factory", is_flag=True, help="What --app names is called."),
         click.option("--app", metavar="MODULE:ATTR", help="Import an ASGI or WSGI app."),
-        click.option("--token", help="The server's admin.token; else APSPERF_ADMIN__TOKEN."),
-        click.option("--server", metavar="URL", help="Ask the admin endpoint of a running app."),
+        TOKEN,
+        SERVER,
     ):
         command = option(command)
     return command
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def failing() -> Iterator[None]:
+    """Have our errors end the command, with 2, or with 1 where something was done."""
     from apsperf_mw.errors import PurgeError
     from apsperf_mw.remote.server import PartlyDone
 
@@ -72,7 +78,7 @@ def _failing() -> Iterator[None]:
 @click.option("--prefix", "prefixes", multiple=True, metavar="URL", help="As --url; all below it.")
 @click.option("--all", "everything", is_flag=True)
 @click.option("--hard", is_flag=True, help="Never use it again; else the app is asked about it.")
-@_reaching
+@reaching
 def purge(
     server: str | None,
     token: str | None,
@@ -89,51 +95,25 @@ def purge(
     """
     from apsperf_mw.cache.tags import Purge
 
-    with _failing():
+    with failing():
         what = Purge(**named).check()
         if server is not None:
-            told = _server(server, token).ask("POST", "purge", what._asdict())
+            told = server_at(server, token).ask("POST", "purge", what._asdict())
         else:
             told = _written(_channel(app, factory=factory), what)
     if as_json:
-        _print_json(told)
+        print_json(told)
     elif "file" in told:
         click.echo(f"written to {told['file']} for {told['reached']}; {UNKNOWN}")
     else:
         click.echo(f"purged in {told['reached']} (process {told['pid']} has answered)")
 
 
-@click.group()
-def cache() -> None:
-    """The cache of a running app."""
-
-
-@cache.command()
-@_reaching
-def stats(
-    server: str | None, token: str | None, app: str | None, factory: bool, as_json: bool
-) -> None:
-    """Print the numbers of the process that answers; a server may have more of them."""
-    with _failing():
-        if app is not None or factory:
-            from apsperf_mw.remote.inside import IN_MEMORY
-
-            raise Failed(IN_MEMORY)
-        if server is None:
-            raise Failed("--server: not given; accepted: http://host:port of a running app")
-        told = _server(server, token).ask("GET", "stats")
-    if as_json:
-        _print_json(told)
-        return
-    for name, value in told.items():
-        click.echo(f"{name:12}{value if not isinstance(value, dict) else value or 'none'}")
-
-
 @click.command()
 @click.argument("url")
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="A field of the request.")
 @click.option("--fetch", is_flag=True, help="Make the request, and explain its response too.")
-@_reaching
+@reaching
 def explain(
     url: str,
     header: tuple[str, ...],
@@ -149,15 +129,15 @@ def explain(
 
     pairs = [("url", url), *(("header", each) for each in header)]
     query = urlencode([*pairs, ("fetch", "1")] if fetch else pairs)
-    with _failing():
+    with failing():
         if app is not None:
             from apsperf_mw.remote.inside import explained
 
             told = explained(app, query, factory=factory)
         else:
-            told = _server(server, token).ask("GET", f"explain?{query}")
+            told = server_at(server, token).ask("GET", f"explain?{query}")
     if as_json:
-        _print_json(told)
+        print_json(told)
         return
     from msgspec import convert
 
@@ -166,7 +146,8 @@ def explain(
     click.echo(convert(told, Explanation).text())
 
 
-def _server(server: str | None, token: str | None) -> Any:
+def server_at(server: str | None, token: str | None) -> Any:
+    """The admin endpoint of a running app."""
     from apsperf_mw.remote.server import Server, admin_settings
 
     if server is None:
@@ -206,7 +187,8 @@ def _written(channel: Channel, what: Purge) -> dict[str, Any]:
     return {"purged": what._asdict(), "reached": reached, "file": str(path)}
 
 
-def _print_json(told: dict[str, Any]) -> None:
+def print_json(told: dict[str, Any]) -> None:
+    """Print one JSON object."""
     from msgspec import json
 
     click.echo(json.format(json.encode(told), indent=2))

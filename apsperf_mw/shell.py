@@ -43,15 +43,15 @@ class Gate:
 
     def __init__(self, suite: Suite, face: Face) -> None:
         settings = suite.settings.cache
-        self.cache = suite.cache
+        self.cache = suite.responses
         self.channel = suite.channel
         self.hooks = suite.hooks
         self.face = face
-        self.forms = suite.cache.maker.forms
+        self.forms = suite.responses.maker.forms
         self.ours = stripped_names(settings)
         self.routes = suite.routes
         self._ruled = bool(suite.routes)
-        self.query_form = suite.cache.query_form
+        self.query_form = suite.responses.query_form
         self._hosts = frozenset(settings.hosts)
         self.narrows = bool(self._hosts or self.query_form)
         self.trusted = frozenset(name.lower().encode() for name in settings.trusted_headers)

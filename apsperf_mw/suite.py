@@ -13,9 +13,9 @@ from apsperf_mw.cache.near_flow import cache_of
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
-from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
+from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
@@ -35,18 +35,10 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.faces import Face, MakeFace
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
+    from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
-    from apsperf_mw.observe.points import Kind
-    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
-
-
-DRIVER_METRICS: tuple[tuple[str, str, str, Kind, str], ...] = (
-    ("apsperf.cache.entries", "{entry}", "Entries in the cache.", "updown", "entries"),
-    ("apsperf.cache.size", "By", "Bytes in the cache.", "updown", "size_bytes"),
-    ("apsperf.cache.evictions", "{entry}", "Entries evicted.", "counter", "evictions"),
-)
 
 
 class Suite:
@@ -67,7 +59,7 @@ class Suite:
         self.faults = Faults()
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers, self.settings.sealed)
-        self.cache = cache_of(self.settings, self.driver("cache"))
+        self.responses = cache_of(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()
         self.exporter = MetricsExporter(self.settings.exporter, self.faults)
@@ -75,7 +67,7 @@ class Suite:
         self.hooks = Hooks(self.observers, self.faults)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
-        self._observe_driver()
+        observe_driver(self.exporter, self.driver("cache"))
 
     def _make_channel(self) -> Channel | None:
         """By what the other workers of this host hear of purges; a shared driver needs none."""
@@ -83,7 +75,7 @@ class Suite:
             return None
         from apsperf_mw.cache.channel import channel_of
 
-        return channel_of(self.settings.cache, self.cache.tags, self.faults)
+        return channel_of(self.settings.cache, self.responses.tags, self.faults)
 
     def _make_door(self) -> Door | None:
         """Who may use the admin endpoint; None where there is none."""
@@ -106,13 +98,6 @@ class Suite:
             observers.append(Tracing(exporter, settings.tracing))
         return tuple(observers)
 
-    def _observe_driver(self) -> None:
-        driver = self.driver("cache")
-        if isinstance(driver, LocalDriver):
-            for name, unit, what, kind, key in DRIVER_METRICS:
-                values = partial(_stat, driver, key)
-                self.exporter.observe(name, unit, what, kind, values)
-
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
         """The driver of a layer: the one its section names, else the default one."""
         named = getattr(self.settings, layer).driver
@@ -122,7 +107,9 @@ class Suite:
         """The cache's driver as a shell of one kind reaches it."""
         settings = self.settings.cache
         codec = Codec.of(settings)
-        return make(self.driver("cache"), self.faults, settings.namespace, codec, self.cache.ledger)
+        return make(
+            self.driver("cache"), self.faults, settings.namespace, codec, self.responses.ledger
+        )
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
@@ -203,8 +190,29 @@ class Suite:
 
         if self.channel is not None:
             self.channel.look(0.0)  # what is purged from now on may concern a result
-        calls = Calls(self.settings, self.face, self.cache.tags, self.faults)
+        calls = Calls(self.settings, self.face, self.responses.tags, self.faults)
         return Functions(calls, local=self.driver("cache").local)
+
+    def cache(
+        self, name: str = "", *, space: str = "", of: Any = None, raises: bool = False
+    ) -> DataCache:
+        """A cache for data of your own, in the driver of this name or URL; unnamed, the cache's.
+
+        It shares nothing with other spaces, nor with apps of another `cache.namespace`. `of` a
+        type, a Struct or dataclass for instance, it keeps values of that one. `raises` has faults
+        of the store raised. Raises `UnknownDriver`, or `UnstorableValue` for a type that msgspec
+        does not know.
+        """
+        from apsperf_mw.data.values import values_of
+
+        return self.caches.cache(name, space, values_of(of), raises=raises)
+
+    @cached_property
+    def caches(self) -> Caches:
+        """The caches for the user's own data."""
+        from apsperf_mw.data.cache import Caches
+
+        return Caches(self.settings, self.registry, self.faults)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
@@ -226,6 +234,8 @@ class Suite:
         self.background.close()
         if "functions" in vars(self):
             self.functions.calls.close()
+        if "caches" in vars(self):
+            self.caches.close()
         self.exporter.close()
         self.registry.close()
 
@@ -248,7 +258,7 @@ class Suite:
         """
         what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
         if self.driver("cache").local:
-            self.cache.tags.apply(what)
+            self.responses.tags.apply(what)
             self._tell(what)
         else:
             step(purge_far(self.face(thread_face), what))
@@ -266,7 +276,7 @@ class Suite:
 
         what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
         if self.driver("cache").local:
-            self.cache.tags.apply(what)
+            self.responses.tags.apply(what)
             await hop(self._tell, what)
         else:
             await purge_far(self.face(loop_face), what)
@@ -274,7 +284,7 @@ class Suite:
     def _named(self, what: Purge) -> Purge:
         """The purge as its URLs are stored; `SettingError` for what cannot be."""
         what.check()
-        form = self.cache.query_form
+        form = self.responses.query_form
         return what._replace(urls=tuple(map(form.of_url, what.urls))) if form else what
 
     def _tell(self, what: Purge) -> None:
@@ -286,7 +296,3 @@ class Suite:
         plan = current.get()
         if plan is not None:
             plan.add(tags)
-
-
-def _stat(driver: LocalDriver, key: str) -> list[tuple[float, Attributes]]:
-    return [(driver.stats()[key], {})]

@@ -163,7 +163,7 @@ class Case:
             raise RuntimeError(f"{self.plan.name}: faults {dict(self._suite.faults.counts)}")
 
     def _renew_without_end(self) -> None:
-        cache = self._suite.cache
+        cache = self._suite.responses
         fleet = cache.flights
         for key in list(self._suite.driver("cache")._cache):  # type: ignore[union-attr]
             leader = Exchange({}, "GET", 0.0)

@@ -26,6 +26,7 @@ from apsperf_mw.admin.gates import (
 from apsperf_mw.admin.purging import purge_url
 from apsperf_mw.admin.shells import FETCH_S, named, told
 from apsperf_mw.cache.wire import as_text
+from apsperf_mw.data.reach import task_reach, thread_reach
 from apsperf_mw.explain.requests import foreseen
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from apsperf_mw.admin.questions import Question
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.tags import Purge
+    from apsperf_mw.data.reach import AnyDriver, Reach
     from apsperf_mw.explain.steps import Explanation
     from apsperf_mw.suite import Suite
 
@@ -119,6 +121,11 @@ class House:
         self.suite = admin.suite
         self._admin = admin
         self._request = request
+
+    def reach(self, driver: AnyDriver) -> Reach:
+        """A driver, as this kind of server may wait for it."""
+        is_async = iscoroutinefunction(self._admin.serve)
+        return task_reach(driver) if is_async else thread_reach(driver)
 
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""

@@ -9,6 +9,7 @@ from msgspec import json
 
 from apsperf_mw.__about__ import __version__
 from apsperf_mw.admin.questions import Refused, read_purge, read_question
+from apsperf_mw.admin.stores import data, drivers, read_data
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.errors import APSPerfError, PurgeError
 
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
 
     from apsperf_mw.admin.questions import Question
     from apsperf_mw.cache.tags import Purge
+    from apsperf_mw.data.reach import AnyDriver, Reach
     from apsperf_mw.exchange import Header
     from apsperf_mw.explain.steps import Explanation
     from apsperf_mw.suite import Suite
 
 # A longer body is refused.
 MOST_BODY_BYTES = 65_536
-METHODS = {"purge": "POST", "stats": "GET", "explain": "GET", "health": "GET"}
+METHODS = {
+    "purge": "POST",
+    "stats": "GET",
+    "explain": "GET",
+    "health": "GET",
+    "drivers": "GET",
+    "data": "POST",
+}
 MARK = (b"apsperf-admin", __version__.encode("ascii"))
 HEADERS: tuple[Header, ...] = (
     (b"content-type", b"application/json"),
@@ -58,6 +67,10 @@ class House(Protocol):
     """What the endpoint belongs to; its kind of server decides how it waits."""
 
     suite: Suite
+
+    def reach(self, driver: AnyDriver) -> Reach:
+        """A driver, as this kind of server may wait for it."""
+        ...
 
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
@@ -103,6 +116,12 @@ async def _answer(house: House, request: Request) -> Reply:
             return said(200, **explanation.as_dict())
         case "stats":
             return said(200, **stats(house.suite))
+        case "drivers":
+            told = await drivers(house.suite, house.reach)
+            return said(200, drivers=told, pid=os.getpid())
+        case "data":
+            done = await data(house.suite, read_data(request.body), house.reach)
+            return said(200, **done, pid=os.getpid())
         case _:
             return said(200, status="ok", pid=os.getpid(), version=__version__)
 
@@ -125,8 +144,9 @@ def stats(suite: Suite) -> dict[str, object]:
     return {
         "pid": os.getpid(),
         **stored,
-        "flights": len(suite.cache.flights),
+        "flights": len(suite.responses.flights),
         "background": len(suite.background),
+        "data": suite.caches.stats(),
         "faults": dict(suite.faults.counts),
     }
 

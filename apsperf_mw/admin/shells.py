@@ -12,6 +12,7 @@ from apsperf_mw.admin.purging import purge_url
 from apsperf_mw.asgi import ASGIExchange, ASGIShell
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.wire import as_bytes, as_text
+from apsperf_mw.data.reach import task_reach, thread_reach
 from apsperf_mw.explain.requests import foreseen
 from apsperf_mw.explain.steps import Explanation
 from apsperf_mw.http.status import STATUS_LINES, status_line
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from apsperf_mw.admin.questions import Question
     from apsperf_mw.asgi import Message, Receive, Scope, Send
     from apsperf_mw.cache.tags import Purge
+    from apsperf_mw.data.reach import AnyDriver, Reach
     from apsperf_mw.wsgi import Environ, StartResponse
 
 # On the way of every request `super()` is spared: it costs as much as the rest of what is added.
@@ -95,6 +97,10 @@ class ASGIHouse:
         self.suite = shell._suite
         self._shell = shell
         self._scope = scope
+
+    def reach(self, driver: AnyDriver) -> Reach:
+        """A driver, as a task may wait for it."""
+        return task_reach(driver)
 
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
@@ -180,6 +186,10 @@ class WSGIHouse:
         self.suite = shell._suite
         self._shell = shell
         self._environ = environ
+
+    def reach(self, driver: AnyDriver) -> Reach:
+        """A driver, as a thread may wait for it."""
+        return thread_reach(driver)
 
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""

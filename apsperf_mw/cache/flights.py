@@ -178,6 +178,11 @@ class Flights:
                 flight.wakers = ()
         wake_all(wakers)
 
+    def void_all(self) -> None:
+        """Make the results of all flights void."""
+        for key in list(self._airborne):
+            self.void(key)
+
     def _outdate(self, flight: Flight) -> None:
         """What began before a fetch that has landed would only overwrite it with older."""
         fleet = self._airborne[flight.key]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "apsperf_mw.drivers"
 SEALED = "sealed+"
+OURS = "apsperf-mw"
 
 
 class Registry:
@@ -42,12 +43,14 @@ class Registry:
             "unix": _redis,
             "tiered": _tiered,
         }
+        self._registered: set[str] = set()
         self._made: dict[str, AnyDriver] = {}
         self._lock = Lock()
 
     def register(self, name: str, factory: Factory) -> None:
         """Have `factory(url)` make the drivers of this name and of URLs with this scheme."""
         self._factories[name] = factory
+        self._registered.add(name)
 
     def get(self, name: str) -> AnyDriver:
         """The driver of this name or URL, made at the first call.
@@ -64,6 +67,18 @@ class Registry:
         """All names that `get` would take, besides URLs and `module:factory`."""
         offered = {point.name for point in _offered()}
         return sorted({*self._named, *self._factories, *offered})
+
+    def sources(self) -> dict[str, tuple[str, str]]:
+        """Where each known name comes from, and what `get` would make it of; empty: it takes a URL.
+
+        That is the settings, a call of `register`, or the distribution that offers it.
+        """
+        offered = {point.name: _distribution(point) for point in _offered()}
+        found = dict.fromkeys(self._factories, (OURS, ""))
+        found = {name: (source, "") for name, source in offered.items()} | found
+        found |= {name: ("registered", name) for name in self._registered}
+        found |= {name: ("settings", url) for name, url in self._named.items()}
+        return dict(sorted(found.items()))
 
     def close(self) -> None:
         """Close every driver that has a blocking face; each is made anew when next asked for."""
@@ -140,6 +155,10 @@ def _offered() -> tuple[EntryPoint, ...]:
     from importlib.metadata import entry_points
 
     return tuple(entry_points(group=GROUP))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return "?" if point.dist is None else point.dist.name
 
 
 def _load(point: EntryPoint) -> object:

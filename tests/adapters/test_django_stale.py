@@ -196,7 +196,7 @@ def test_no_304_is_shown_to_who_did_not_ask_where_the_store_fails(is_async: bool
             reply = site.ask("/page")
             assert (reply.status, reply.body) == (200, b"page 1")
         assert site.suite.faults.counts == {"the cache's store": 2}
-        assert len(site.suite.cache.flights) == 0
+        assert len(site.suite.responses.flights) == 0
 
 
 @BOTH
@@ -258,7 +258,7 @@ def test_a_refresh_that_fails_leaves_the_page_to_its_window(clock: Clock, is_asy
         site.ask("/page")
         clock.move(61)
         assert ask_and_wait(site, "/page").body == b"page 1"
-        assert len(site.suite.cache.flights) == 0
+        assert len(site.suite.responses.flights) == 0
         clock.move(1)
         assert ask_and_wait(site, "/page").body == b"page 1"
         assert site.ask("/page").body == b"page 3"
@@ -275,7 +275,7 @@ def test_a_suite_that_is_closed_makes_nothing_anew(clock: Clock, is_async: bool)
         site.suite.background.close()
         for _ in range(2):
             assert site.ask("/page").body == b"page 1"
-        assert len(site.suite.cache.flights) == 0
+        assert len(site.suite.responses.flights) == 0
 
 
 @BOTH

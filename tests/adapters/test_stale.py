@@ -97,7 +97,7 @@ def test_a_page_is_served_stale_and_made_anew_once(site: Site, clock: Clock) -> 
     assert (hit.cache.hit, hit.cache.ttl_s, hit.body) == (True, 60, first.body.replace(b"1", b"2"))
     assert site.calls["said"] == 2
     assert site.suite.faults.counts == {}
-    assert len(site.suite.cache.flights) == 0
+    assert len(site.suite.responses.flights) == 0
 
 
 def test_only_requests_of_clients_are_observed(site: Site, clock: Clock) -> None:

@@ -342,10 +342,10 @@ def test_a_purge_that_only_this_process_has_heard_of_says_so(
     import anyio
 
     suite = Suite(cache={"purge_file": str(tmp_path / "missing" / "purges")})
-    clock = suite.cache.tags.clock
+    clock = suite.responses.tags.clock
     with pytest.raises(PurgeError, match="in this process, but not in"):
         purges(suite) if purges is not None else anyio.run(suite.apurge, "song")
-    assert suite.cache.tags.clock == clock + 1
+    assert suite.responses.tags.clock == clock + 1
 
 
 def test_what_was_stored_before_it_is_purged_by_another_process_is_not_served() -> None:

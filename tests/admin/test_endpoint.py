@@ -244,10 +244,10 @@ def test_a_purge_during_a_fill(shell: str) -> None:
 )
 def test_a_body_that_is_wrong_is_told_what_is_accepted(shell: str, body: bytes, says: str) -> None:
     client = client_of(shell)
-    clock = client.suite.cache.tags.clock
+    clock = client.suite.responses.tags.clock
     reply = client.ask(f"{BASE}/purge", BEARER, method="POST", body=body)
     assert says in told(reply, 400)["error"]
-    assert client.suite.cache.tags.clock == clock
+    assert client.suite.responses.tags.clock == clock
 
 
 def test_a_body_over_the_limit_is_refused(shell: str) -> None:

@@ -58,7 +58,7 @@ def numbered(*headers: tuple[str, str], status: int = 200) -> App:
 
 def followers(suite: Suite) -> int:
     """How many requests wait for the fetch of another."""
-    fleets = list(suite.cache.flights._airborne.values())
+    fleets = list(suite.responses.flights._airborne.values())
     return sum(len(flight.wakers) for fleet in fleets for flight in list(fleet))
 
 

@@ -194,7 +194,7 @@ def test_a_fault_of_ours_shows_nobody_our_own_304(wrap: Wrap, clock: Any) -> Non
     def broken(*_: object) -> Any:
         raise RuntimeError("not ours to read")
 
-    client.suite.cache.maker.renewed = broken  # type: ignore[method-assign, assignment]
+    client.suite.responses.maker.renewed = broken  # type: ignore[method-assign, assignment]
     reply = client.ask("/")
     assert (reply.status, reply.body) == (200, b"answer 1")
     assert client.suite.faults.counts["the cache's reading of a response"] == 1

@@ -461,7 +461,7 @@ def test_a_crowd_on_a_far_driver_makes_one_call(far: Far) -> None:
     replies = client.send_all([make_request()] * 20, meanwhile=all_there)
     assert {reply.body for reply in replies if isinstance(reply, Reply)} == {b"page"}
     assert client.calls == 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("fault", [OSError("disk full"), ConnectionResetError(), TimeoutError()])
@@ -473,7 +473,7 @@ def test_a_broken_driver_is_no_fault_of_the_app(far: Far, fault: Exception) -> N
     assert client.ask().body == b"answer 2"
     assert client.ask(method="POST").status == 200
     assert client.suite.faults.counts.total() >= 3
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     driver.broken = None  # it recovers by itself
     assert client.ask().cache.stored
     assert client.ask().cache.hit
@@ -494,7 +494,7 @@ def test_a_driver_that_breaks_amid_a_fill_lets_the_followers_have_it(far: Far) -
     replies = client.send_all([make_request()] * 10, meanwhile=all_there)
     assert [reply.body for reply in replies if isinstance(reply, Reply)] == [b"page"] * 10
     assert client.calls == 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_crowd_on_a_broken_driver_is_served(far: Far) -> None:
@@ -503,7 +503,7 @@ def test_a_crowd_on_a_broken_driver_is_served(far: Far) -> None:
     client = wrap(numbered())
     replies = client.send_all([make_request()] * 20)
     assert len({reply.body for reply in replies if isinstance(reply, Reply)}) == 20
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ class World:
             if isinstance(result, Exception):
                 raise result
         assert not self.calls
-        assert len(self.suite.cache.flights) == 0
+        assert len(self.suite.responses.flights) == 0
         assert followers(self.suite) == 0
         assert not self.suite.faults.counts
 
@@ -383,5 +383,5 @@ def test_threads_at_random() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(play, range(8))) > 50
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
     assert not suite.faults.counts

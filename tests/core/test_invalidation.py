@@ -184,7 +184,7 @@ def test_a_fill_that_began_before_an_unsafe_request_is_not_kept(crowd: Wrap) -> 
     assert [reply.status for reply in got] == [200, 200, 204]
     assert client.ask().body == b"answer 2"
     assert client.ask().cache.hit
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_past_the_limit_of_tags_everything_goes() -> None:

@@ -192,7 +192,7 @@ def test_no_other_answer_to_an_unsafe_request_is_stored(
     client = wrap(stored_post(*headers, status=status))
     client.ask("/a", asked, method=method, body=b"x")
     assert client.ask("/a").body == b"by GET"
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("settings", [{"min_uses": 2}, {"request_directives": "honour"}])
@@ -200,7 +200,7 @@ def test_what_keeps_a_get_out_keeps_a_post_out(wrap: Wrap, settings: dict[str, A
     client = wrap(stored_post(*MINUTE, ("Content-Location", "/a")), **settings)
     client.ask("/a", {"Cache-Control": "no-store"}, method="POST", body=b"x")
     assert client.ask("/a").body == b"by GET"
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_post_voids_before_it_is_stored(wrap: Wrap) -> None:

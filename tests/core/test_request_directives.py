@@ -128,7 +128,7 @@ def test_only_if_cached_never_reaches_the_app(wrap: Wrap, clock: Clock) -> None:
     clock.move(61)
     assert client.ask(headers=only).status == 504
     assert client.calls == 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_no_store_is_answered_and_not_stored(wrap: Wrap, clock: Clock) -> None:
@@ -137,7 +137,7 @@ def test_no_store_is_answered_and_not_stored(wrap: Wrap, clock: Clock) -> None:
     for _ in range(2):
         reply = client.ask(headers=no_store)
         assert (reply.cache.stored, reply.cache.detail) == (False, "request")
-    assert client.suite.cache._unstorable == {}
+    assert client.suite.responses._unstorable == {}
     assert client.ask().cache.stored
     assert client.ask(headers=no_store).cache.hit
 

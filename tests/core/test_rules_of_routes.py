@@ -187,7 +187,7 @@ def test_a_function_that_fails_is_no_fault_of_the_app(wrap: Wrap) -> None:
     client = wrap(lambda _: ruled(ttl=ttl))
     for _ in range(2):
         assert client.ask().body == b"page"
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     assert client.suite.faults.counts["the cache's reading of a response"] == 2
 
 
@@ -252,7 +252,7 @@ def test_what_is_asked_for_too_rarely_is_not_stored(wrap: Wrap) -> None:
     assert [status.detail for status in details] == ["uses", "uses", "", ""]
     assert [status.hit for status in details] == [False, False, False, True]
     assert client.ask("/b").cache.detail == "uses"
-    assert client.suite.cache._unstorable == {}
+    assert client.suite.responses._unstorable == {}
 
 
 def test_a_crowd_counts_one_by_one(crowd: Wrap) -> None:
@@ -269,7 +269,7 @@ def test_what_is_stored_already_is_renewed_whatever_the_count(wrap: Wrap, clock:
     client.ask()
     client.ask()
     clock.move(61)
-    uses: Any = client.suite.cache.admission
+    uses: Any = client.suite.responses.admission
     uses._uses.clear()
     assert client.ask().cache.stored
     assert client.ask().cache.hit
@@ -277,7 +277,7 @@ def test_what_is_stored_already_is_renewed_whatever_the_count(wrap: Wrap, clock:
 
 def test_counts_are_bounded_and_what_was_asked_for_often_is_remembered(wrap: Wrap) -> None:
     client = wrap(numbered(), min_uses=2)
-    uses: Any = client.suite.cache.admission
+    uses: Any = client.suite.responses.admission
     for _ in range(2):
         uses.count(("often",))
     for number in range(20_000):

@@ -212,7 +212,7 @@ def test_the_next_request_hits_before_the_last_chunk_is_out(wrap: Wrap) -> None:
 
     def ask_again(chunk: bytes) -> None:
         if chunk == b"cd":
-            reached = suite.cache._peek(*[key for key in suite_keys(suite) if "/a" in key])
+            reached = suite.responses._peek(*[key for key in suite_keys(suite) if "/a" in key])
             during.append(reached is not None)
 
     client.ask("/a", seen=ask_again)
@@ -230,7 +230,7 @@ def test_a_body_over_the_limit_passes_and_is_not_stored(wrap: Wrap) -> None:
     assert client.ask().body == b"x" * 180
     assert client.ask().body == b"x" * 180
     assert client.calls == 2
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     small = wrap(lambda _: fresh(body=iter([b"x" * 50] * 2)), max_entry_bytes=100)
     small.ask()
     assert small.ask().cache.hit
@@ -253,7 +253,7 @@ def test_a_body_that_is_not_of_its_length_is_discarded(
     client = wrap(lambda _: fresh(("Content-Length", "5"), body=body if whole else iter(body)))
     assert client.ask().body == b"".join(body)
     assert not client.ask().cache.hit
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 class Broken(Exception):
@@ -269,7 +269,7 @@ def test_an_exception_before_the_head_goes_through(wrap: Wrap) -> None:
     state["broken"] = False
     assert client.ask().cache.stored
     assert client.ask().cache.hit
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("length", [True, False])
@@ -291,14 +291,14 @@ def test_an_exception_amid_the_body_goes_through_and_nothing_is_stored(
     state["broken"] = False
     assert client.ask().body == b"abcd"
     assert client.ask().cache.hit
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_client_that_leaves_early_leaves_nothing_behind(wrap: Wrap) -> None:
     client = wrap(lambda _: fresh(body=iter([b"ab", b"cd"])))
     with pytest.raises(Left):
         client.ask(leave_after=1)
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     assert client.ask().body == b"abcd"
     assert client.ask().cache.hit
 

@@ -58,7 +58,7 @@ def test_200_cold_requests_make_one_call(crowd: Wrap, crowd_size: int) -> None:
     assert {reply.body for reply in got} == {b"page"}
     assert sum(reply.cache.stored for reply in got) == 1
     assert sum(reply.cache.collapsed for reply in got) == crowd_size - 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     assert client.ask().cache.hit
 
 
@@ -98,9 +98,9 @@ def test_nobody_waits_again_for_a_url_found_not_storable(crowd: Wrap, clock: Any
     replies(client.send_all([make_request()] * 3, meanwhile=nobody_waits(client, 3, gate)))
     assert client.calls == 4
     clock.move(11)  # then it may have changed, and one asks again for all
-    assert client.suite.cache._unstorable
+    assert client.suite.responses._unstorable
     client.ask()
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_url_that_becomes_storable_collapses_again(crowd: Wrap) -> None:
@@ -115,7 +115,7 @@ def test_a_url_that_becomes_storable_collapses_again(crowd: Wrap) -> None:
     client.ask()
     assert client.ask().cache.hit
     client.ask(method="POST")
-    assert not client.suite.cache._unstorable
+    assert not client.suite.responses._unstorable
 
 
 def test_a_body_over_the_limit_lets_the_followers_go(crowd: Wrap) -> None:
@@ -138,7 +138,7 @@ def test_a_body_over_the_limit_lets_the_followers_go(crowd: Wrap) -> None:
 
     got = replies(client.send_all([make_request()] * 5, meanwhile=meanwhile))
     assert sorted(len(reply.body) for reply in got) == [5] * 4 + [123]
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
@@ -150,7 +150,7 @@ def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
     opened = when(lambda: slow.arrivals + own.arrivals == 5, own)
 
     def meanwhile() -> bool:
-        if opened() and len(client.suite.cache.flights) == 1:  # the slow one alone is left
+        if opened() and len(client.suite.responses.flights) == 1:  # the slow one alone is left
             slow.open()
             return True
         return False
@@ -158,7 +158,7 @@ def test_nobody_waits_longer_than_his_patience(crowd: Wrap) -> None:
     got = replies(client.send_all([make_request()] * 5, meanwhile=meanwhile))
     assert sorted(reply.body for reply in got) == [b"own"] * 4 + [b"slow"]
     assert client.ask().body == b"own"  # the younger fetch is kept, not the slow one
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_without_patience_everybody_goes_alone(crowd: Wrap) -> None:
@@ -179,7 +179,7 @@ def test_when_the_app_raises_each_asks_for_itself(crowd: Wrap) -> None:
     outcomes = client.send_all([make_request()] * 10, meanwhile=opened)
     assert all(isinstance(outcome, Broken) for outcome in outcomes)
     assert client.calls == 10
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_when_the_app_raises_amid_the_body_each_asks_for_itself(crowd: Wrap) -> None:
@@ -195,7 +195,7 @@ def test_when_the_app_raises_amid_the_body_each_asks_for_itself(crowd: Wrap) -> 
     outcomes = client.send_all([make_request()] * 10, meanwhile=opened)
     assert sum(isinstance(outcome, Broken) for outcome in outcomes) == 1
     assert {reply.body for reply in outcomes if isinstance(reply, Reply)} == {b"page"}
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "text/html, text/event-stream;q=0.9"])
@@ -312,7 +312,7 @@ def test_when_the_leader_is_cancelled_another_is_elected(backend: str) -> None:
     got = anyio.run(scenario, backend=backend)
     assert [reply.body for reply in got] == [b"page"] * 9
     assert client.calls == 2
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -336,7 +336,7 @@ def test_followers_may_leave(backend: str) -> None:
 
     assert anyio.run(scenario, backend=backend).cache.hit
     assert client.calls == 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_leader_who_closes_early_gives_the_lead_away() -> None:
@@ -352,7 +352,7 @@ def test_a_leader_who_closes_early_gives_the_lead_away() -> None:
         body.close()  # type: ignore[attr-defined]
         assert [future.result().body for future in waiting] == [b"abcd"] * 3
     assert client.calls == 2
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
 
 
 def test_one_suite_behind_both_shells_two_loops_and_ten_threads() -> None:
@@ -384,7 +384,7 @@ def test_one_suite_behind_both_shells_two_loops_and_ten_threads() -> None:
         assert [reply.body for reply in outcomes] == [
             target.encode() for target in targets * (len(outcomes) // len(targets))
         ]
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
 
 
 def test_a_hit_for_a_request_that_waited_has_its_whole_head(clock: Any) -> None:

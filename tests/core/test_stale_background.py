@@ -72,7 +72,7 @@ def test_a_variant_that_a_person_is_told_by_is_not_refreshed_behind_his_back(
     assert client.ask(headers={name: "mine"}).body == b"old"
     clock.move(61)
     assert client.ask(headers={name: "mine"}).body == b"new"
-    assert (client.calls, len(client.suite.cache.flights)) == (2, 0)
+    assert (client.calls, len(client.suite.responses.flights)) == (2, 0)
 
 
 @pytest.mark.parametrize("names", ["cookie", "Authorization", "accept, cookie"])

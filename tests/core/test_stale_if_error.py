@@ -65,7 +65,7 @@ def test_a_stale_entry_stands_in_for_an_exception_which_is_counted_and_logged(
     assert reply.cache == CacheStatus(fwd="stale", detail="Broken")
     assert client.suite.faults.counts == {STOOD_IN: 1}
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [Broken]
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_exception_after_the_start_goes_through(
         with pytest.raises(Broken):
             client.ask()
     assert client.suite.faults.counts == {}
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize("error", ["status", "exception"])
@@ -193,7 +193,7 @@ def test_a_wsgi_error_page_with_its_exception_is_stood_in_for(clock: Clock) -> N
         bodies.append(b"".join(body))
     assert heads == ["200 OK", "200 OK", "500 Broken"]
     assert bodies == [b"old", b"old", b"error"]
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
 
 
 def test_an_error_does_not_take_the_entrys_place(wrap: Wrap, clock: Clock) -> None:

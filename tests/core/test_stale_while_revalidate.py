@@ -129,7 +129,7 @@ def test_a_refresh_that_brings_nothing_leaves_the_entry_to_its_window(
     clock.move(61)
     assert ask_and_wait(client, calls=2).body == b"old"
     assert client.suite.faults.counts == faults
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
     assert (client.ask().body, client.calls) == (b"old", 2)  # left alone for a second
     clock.move(1)
     assert ask_and_wait(client, calls=3).body == b"old"
@@ -159,7 +159,7 @@ def test_a_success_ends_the_rests(crowd: Wrap, clock: Clock) -> None:
     for calls in (2, 3, 4):
         ask_and_wait(client, calls=calls)
         clock.move(2 ** (calls - 2))
-    assert (client.ask().body, len(client.suite.cache.rests)) == (b"new", 0)
+    assert (client.ask().body, len(client.suite.responses.rests)) == (b"new", 0)
     clock.move(61)
     assert ask_and_wait(client, calls=5).body == b"new"
     clock.move(1)
@@ -268,7 +268,7 @@ def test_a_suite_that_is_closed_refreshes_nothing(crowd: Wrap, clock: Clock) -> 
     for _ in range(2):
         assert client.ask().body == b"old"
     assert client.calls == 1
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_where_no_more_can_run_behind_the_entry_is_served_and_nothing_waits(
@@ -308,7 +308,7 @@ def test_a_loop_that_ends_before_the_refresh_leaves_it_to_the_next(clock: Clock)
     clock.move(61)
     for _ in range(2):
         assert client.ask().body == b"old"
-        assert len(client.suite.cache.flights) == 0
+        assert len(client.suite.responses.flights) == 0
     held.clear()
     ask_and_wait(client, calls=client.calls + 1)
     assert client.ask().body == b"new"

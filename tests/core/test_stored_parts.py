@@ -294,4 +294,4 @@ def test_one_who_asks_for_parts_makes_nobody_else_ask_alone(wrap: Wrap) -> None:
     """A part says nothing of whether the whole may be stored."""
     client = wrap(lambda _: page("part", status=206))
     client.ask(headers={"Range": "bytes=0-9"})
-    assert client.suite.cache._unstorable == {}
+    assert client.suite.responses._unstorable == {}

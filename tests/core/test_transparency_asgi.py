@@ -113,7 +113,7 @@ def test_files_sent_by_the_server_pass_and_are_not_stored(last: dict[str, Any]) 
         assert sent[1] == last
         assert b"stored" in status_of(sent) or b"hit" not in status_of(sent)
         assert len(sent) == 2
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_a_file_in_parts_among_bytes_is_not_stored() -> None:
@@ -121,7 +121,7 @@ def test_a_file_in_parts_among_bytes_is_not_stored() -> None:
     server = Server(sends(START, part, END))
     for _ in range(2):
         assert server.serve()[1:] == [part, END]
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_trailers_pass_and_what_has_them_is_not_stored() -> None:
@@ -132,7 +132,7 @@ def test_trailers_pass_and_what_has_them_is_not_stored() -> None:
         assert sent[0]["trailers"] is True
         assert sent[1:] == [END, trailers]
         assert b"stored" not in status_of(sent)
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_what_send_raises_reaches_the_app(fails_at: str) -> None:
     with pytest.raises(BrokenPipeError):
         asyncio.run(suite.asgi(app)(scope_of(make_request()), receive, send))
     assert caught == [BrokenPipeError]
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
     assert not suite.faults.counts
 
 
@@ -255,7 +255,7 @@ def test_every_kind_of_exception_goes_through(error: type[BaseException]) -> Non
     server = Server(app)
     with pytest.raises(error):
         server.serve()
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_work_after_the_body_goes_on_and_its_failure_goes_through() -> None:
@@ -279,17 +279,17 @@ def test_work_after_the_body_goes_on_and_its_failure_goes_through() -> None:
 def test_an_app_that_sends_nothing_leaves_nothing() -> None:
     server = Server(sends())
     assert server.serve() == []
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
     server = Server(sends(START))
     assert len(server.serve()) == 1
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_an_app_that_stops_amid_its_body_is_not_stored() -> None:
     server = Server(sends(START, {**END, "more_body": True}))
     for _ in range(2):
         assert len(server.serve()) == 2
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_broken_messages_are_the_servers_matter() -> None:
@@ -298,7 +298,7 @@ def test_broken_messages_are_the_servers_matter() -> None:
     for _ in range(2):
         assert server.serve()[0] == broken
     assert server.suite.faults.counts.total() == 2
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_the_scope_is_the_servers_own_object() -> None:

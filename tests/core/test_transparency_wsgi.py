@@ -111,7 +111,7 @@ def test_an_error_page_in_place_of_the_head_is_passed_on_and_not_stored() -> Non
     failing[0] = False
     assert server.serve() == b"page"
     assert "stored" in status_of(server)
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_an_error_after_the_head_is_out_is_raised_by_the_server() -> None:
@@ -129,7 +129,7 @@ def test_an_error_after_the_head_is_out_is_raised_by_the_server() -> None:
     server = Server(app)
     with pytest.raises(ValueError, match="broken"):
         server.serve()
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
     server.written.clear()
     with pytest.raises(ValueError, match="broken"):
         server.serve()
@@ -169,7 +169,7 @@ def test_close_is_called_once_however_far_the_body_was_read(take: int) -> None:
     assert bodies[0].closed == 0
     body.close()
     assert (bodies[0].closed, bodies[0].iterated) == (1, min(take, 1))
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
     bodies.append(Body([b"a", b"b"]))
     assert server.serve() == b"ab"
     assert ("hit" in status_of(server)) is (take == 3)
@@ -190,7 +190,7 @@ def test_close_is_called_when_the_body_raises() -> None:
     with pytest.raises(LookupError):
         server.serve()
     assert body.closed == 1
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_what_close_raises_goes_through() -> None:
@@ -261,7 +261,7 @@ def test_a_file_gets_back_to_the_server_that_made_its_wrapper() -> None:
         assert opened[-1].closed
     assert "hit" not in status_of(server)
     assert len(opened) == 2
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_an_empty_chunk_is_passed_on() -> None:
@@ -358,7 +358,7 @@ def test_every_kind_of_exception_goes_through(error: type[BaseException]) -> Non
     server = Server(app)
     with pytest.raises(error):
         server.serve()
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 BROKEN: list[tuple[str, Callable[[Any], Any]]] = [
@@ -385,7 +385,7 @@ def test_an_app_that_breaks_the_protocol_leaves_no_flight(
     for _ in range(2):
         with suppress(TypeError, AssertionError):
             server.serve()
-        assert len(server.suite.cache.flights) == 0
+        assert len(server.suite.responses.flights) == 0
 
 
 def test_a_status_line_that_cannot_be_read_is_passed_on() -> None:
@@ -397,7 +397,7 @@ def test_a_status_line_that_cannot_be_read_is_passed_on() -> None:
     assert server.serve() == b"page"
     assert server.heads[0][:2] == ("OK", [("X-A", "snow \N{SNOWMAN}")])
     assert server.suite.faults.counts.total() == 1
-    assert len(server.suite.cache.flights) == 0
+    assert len(server.suite.responses.flights) == 0
 
 
 def test_what_the_server_does_to_a_list_of_headers_reaches_no_entry() -> None:

@@ -140,7 +140,7 @@ def test_a_304_that_forbids_storing_serves_this_request_and_no_other(
     assert reply.cache == CacheStatus(fwd="stale", fwd_status=304, ttl_s=0)
     assert client.ask().body == b"newer"
     assert "if-none-match" not in app.last
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def test_a_304_that_forbids_storing_leaves_the_other_variants(wrap: Wrap, clock: Clock) -> None:

@@ -109,7 +109,7 @@ def test_a_client_that_leaves_while_the_app_is_asked_hands_the_question_on(
     anyio.run(scenario, backend=backend)
     assert [(reply.status, reply.body) for reply in got] == [(200, b"page")] * 5
     assert client.calls == 3
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 def lazily(
@@ -199,7 +199,7 @@ def test_a_wsgi_app_may_answer_our_question_in_any_way(
     assert ask_wsgi(shell) == (status, body)
     assert calls == [b"", b'"v1"']
     assert bodies[0].closed
-    assert len(suite.cache.flights) == 0
+    assert len(suite.responses.flights) == 0
     assert suite.faults.counts == {}
 
 

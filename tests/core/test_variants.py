@@ -204,7 +204,7 @@ def test_values_of_many_clients_are_forgotten_again(wrap: Wrap) -> None:
     client = wrap(echo("Accept"))
     for number in range(3000):
         client.ask(headers={"Accept": f"text/{number}"})
-    assert len(client.suite.cache.selection._known) <= 1024
+    assert len(client.suite.responses.selection._known) <= 1024
     client.ask(headers={"Accept": "a" * 5000})
     assert client.ask(headers={"Accept": "a" * 5000}).cache.hit
-    assert not any("a" * 600 in str(said) for said in client.suite.cache.selection._known)
+    assert not any("a" * 600 in str(said) for said in client.suite.responses.selection._known)

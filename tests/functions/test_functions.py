@@ -197,7 +197,7 @@ def test_what_was_being_made_while_its_tag_was_purged_is_not_kept(world: World) 
     def function() -> int:
         calls.append(1)
         if len(calls) == 1:
-            world.suite.cache.tags.purge(["a"])
+            world.suite.responses.tags.purge(["a"])
         return len(calls)
 
     assert world.call(function) == 1

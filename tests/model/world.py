@@ -211,7 +211,7 @@ async def run_tasks(client: ASGIClient, program: list[Step], script: Script) -> 
 def settled(client: WSGIClient, script: Script, calls: int) -> bool:
     """Whether the app has been called so often, and nothing is being fetched any more."""
     suite = client.suite
-    return len(script.seen) >= calls and not suite.cache.flights and not suite.background
+    return len(script.seen) >= calls and not suite.responses.flights and not suite.background
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,1 @@
+"""A cache for the user's own data, on the drivers of the registry."""
