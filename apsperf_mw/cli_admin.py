@@ -19,6 +19,7 @@ NO_WHERE = (
     "neither is given; accepted: --server http://host:port for a running app, --app"
     " module:attribute for one in this process"
 )
+SHARED = "all that share the store"
 NO_CHANNEL = (
     "nothing is reached: cache.purge_file is none, or the cache's driver is outside the app's"
     " processes; accepted: --server http://host:port"
@@ -89,8 +90,8 @@ def purge(
 ) -> None:
     """Make what is stored not good any more.
 
-    Asks the server of --server. Without it writes for the workers of this host: those of the app
-    of --app, else of an app that serves from this directory with this directory's settings.
+    Asks the server of --server. Without it purges in the store that the workers share, or writes
+    for the workers of this host: of the app of --app, else of this directory's settings.
     Ends with 2 where nothing is reached, and with 1 where not all of it is.
     """
     from apsperf_mw.cache.tags import Purge
@@ -100,9 +101,11 @@ def purge(
         if server is not None:
             told = server_at(server, token).ask("POST", "purge", what._asdict())
         else:
-            told = _written(_channel(app, factory=factory), what)
+            told = _purged(app, what, factory=factory)
     if as_json:
         print_json(told)
+    elif told["reached"] == SHARED:
+        click.echo(f"purged for {SHARED}")
     elif "file" in told:
         click.echo(f"written to {told['file']} for {told['reached']}; {UNKNOWN}")
     else:
@@ -155,19 +158,31 @@ def server_at(server: str | None, token: str | None) -> Any:
     return Server(server, admin_settings(), token)
 
 
-def _channel(app: str | None, *, factory: bool) -> Channel:
-    """The way to the workers of this host."""
+def _purged(app: str | None, what: Purge, *, factory: bool) -> dict[str, Any]:
+    """Purge in the store that the workers share, or write for those of this host."""
     if app is not None:
-        from apsperf_mw.remote.inside import channel_file
+        from apsperf_mw.remote.inside import purged
 
-        channel: Channel | None = channel_file(app, factory=factory)
+        local, channel = purged(app, what, factory=factory)
     else:
-        from apsperf_mw.suite import Suite
-
-        channel = Suite().channel
+        local, channel = _purged_by_settings(what)
+    if not local:
+        return {"purged": what._asdict(), "reached": SHARED}
     if channel is None:
         raise Failed(NO_CHANNEL)
-    return channel
+    return _written(channel, what)
+
+
+def _purged_by_settings(what: Purge) -> tuple[bool, Channel | None]:
+    """Purge in the store of this directory's settings; whether it is in memory, and its channel."""
+    from apsperf_mw.suite import Suite
+
+    suite = Suite()
+    local = suite.driver("cache").local
+    if not local:
+        suite.purge(*what.tags, **{k: v for k, v in what._asdict().items() if k != "tags"})
+        suite.close()
+    return local, suite.channel
 
 
 def _written(channel: Channel, what: Purge) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from apsperf_mw.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apsperf_mw.drivers.base import AsyncDriver
     from apsperf_mw.cache.faces import Waits
+    from apsperf_mw.drivers.base import AsyncDriver
     from apsperf_mw.drivers.versions import Versions
 
     AnyDriver = Driver | AsyncDriver

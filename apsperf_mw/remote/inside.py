@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.asgi import ASGIGate
+from apsperf_mw.cache.faces import LocalFace
+from apsperf_mw.cache.far import purge_far
 from apsperf_mw.remote.server import Unreached, checked
 from apsperf_mw.warm.apps import AppError, interface, layers, load_app, within_lifespan
 from apsperf_mw.warm.origin import Origin
@@ -16,6 +18,7 @@ from apsperf_mw.wsgi import WSGIGate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
+    from apsperf_mw.cache.tags import Purge
     from apsperf_mw.shell import Gate
     from apsperf_mw.warm.asking import Asker
 
@@ -47,13 +50,18 @@ def explained(name: str, query: str, *, factory: bool) -> dict[str, Any]:
         return within(name, ask, factory=factory)
 
 
-def channel_file(name: str, *, factory: bool) -> Any:
-    """The app's channel to the workers of this host, or None."""
+def purged(name: str, what: Purge, *, factory: bool) -> tuple[bool, Any]:
+    """Purge in the app's store; whether that is in memory, and its channel to others or None."""
 
-    async def find(gate: Gate, asker: Asker) -> Any:  # noqa: ARG001
-        return gate.channel
+    async def purge(gate: Gate, asker: Asker) -> tuple[bool, Any]:  # noqa: ARG001
+        if isinstance(gate.face, LocalFace):
+            return True, gate.channel
+        form = gate.cache.query_form
+        formed = what._replace(urls=tuple(map(form.of_url, what.urls))) if form else what
+        await purge_far(gate.face, formed)
+        return False, None
 
-    return within(name, find, factory=factory)
+    return within(name, purge, factory=factory)
 
 
 def within(name: str, work: Work[T], *, factory: bool) -> T:

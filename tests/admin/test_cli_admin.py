@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner, Result
@@ -67,6 +70,36 @@ def test_a_purge_is_written_for_the_workers_of_this_directory(place: Path) -> No
         assert said.startswith(f"written to {place}")
         assert "how many there are is not known from here" in said
         until(lambda: all(pages(port)[pid] != number for pid, number in again.items()))
+
+
+CAPTURED: Any = {"capture_output": True, "text": True}
+
+
+def page(port: int) -> bytes:
+    return urlopen(f"http://127.0.0.1:{port}/page", timeout=10).read()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("app", [(), ("--app", "tests.admin.workers:wsgi")])
+def test_a_purge_reaches_all_that_share_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: tuple[str, ...]
+) -> None:
+    store = f"file://{tmp_path}/store"
+    monkeypatch.setenv("APSPERF_CACHE__DRIVER", store)
+    with serving(GUNICORN, Path.cwd(), APSPERF_CACHE__DRIVER=store) as port:
+        (made,) = {page(port) for _ in range(20)}  # what one made, the others serve
+        run = [sys.executable, "-c", "from apsperf_mw.cli import main; main()", "purge"]
+        one = subprocess.run([*run, "--tag", "song", "--json", *app], check=True, **CAPTURED)
+        assert json.loads(one.stdout)["reached"] == "all that share the store"
+        until(lambda: made not in {page(port) for _ in range(20)})
+        every = subprocess.run([*run, "--all", *app], check=True, **CAPTURED)
+        assert every.stdout == "purged for all that share the store\n"
+
+
+def test_a_purge_that_the_store_does_not_take_ends_with_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APSPERF_CACHE__DRIVER", "redis://127.0.0.1:1")
+    assert failed("purge", "--tag", "song").startswith("Error: nothing is purged: ")
 
 
 def test_a_purge_where_nobody_serves_reaches_nothing() -> None:

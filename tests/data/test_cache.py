@@ -147,7 +147,7 @@ def test_what_is_invalidated_while_it_is_made_is_not_kept(shop: Shop) -> None:
 def test_a_lost_store_of_versions_makes_tagged_values_void(breakable: Shop) -> None:
     shop = breakable
     shop.set("a", 1, 60, tags="t")
-    held = shop.driver.held  # type: ignore[union-attr]
+    held = shop.driver.own  # type: ignore[union-attr]
     for key in [key for key in held if b"position" in key or b"versions" in key]:
         del held[key]
     assert shop.get("a") is None
