@@ -24,8 +24,7 @@ def main(url: str, calls: str, takes_s: float) -> None:
     numbers = iter(range(1_000_000))
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
-        with Path(calls).open("ab", buffering=0) as file:
-            file.write(b"x")
+        count(calls)
         body = f"{os.getpid()}-{next(numbers)}".encode()
         await asyncio.sleep(takes_s)
         private = [(b"cache-control", b"no-store")] if scope["path"] == "/private" else HEADERS
@@ -37,8 +36,15 @@ def main(url: str, calls: str, takes_s: float) -> None:
     with asyncio.Runner() as runner:
         for line in sys.stdin:
             told = runner.run(done(suite, served, json.loads(line)))
-            print(json.dumps(told), flush=True)
+            sys.stdout.write(f"{json.dumps(told)}\n")
+            sys.stdout.flush()
     suite.close()
+
+
+def count(calls: str) -> None:
+    """Note a call where all processes see it."""
+    with Path(calls).open("ab", buffering=0) as file:
+        file.write(b"x")
 
 
 async def done(suite: Suite, app: Any, order: dict[str, Any]) -> Any:
