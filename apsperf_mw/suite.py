@@ -107,10 +107,12 @@ class Suite:
         return tuple(observers)
 
     def _observe_driver(self) -> None:
-        driver = self.driver("cache")
-        if isinstance(driver, LocalDriver):
+        """Of what is in this process: to ask another would take a round trip."""
+        driver: Any = self.driver("cache")
+        memory = driver.near.memory if hasattr(driver, "near") else driver
+        if isinstance(memory, LocalDriver):
             for name, unit, what, kind, key in DRIVER_METRICS:
-                values = partial(_stat, driver, key)
+                values = partial(_stat, memory, key)
                 self.exporter.observe(name, unit, what, kind, values)
 
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
