@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
-# redis.sh DIRECTORY: a Redis server in DIRECTORY/bin, from Debian's packages, without installing
-# anything. Prints what to put on PATH; nothing where there is a server already, or no apt.
+# redis.sh DIRECTORY: a Redis server that speaks TLS in DIRECTORY/bin, from Debian's packages, without
+# installing anything. Prints what to put on PATH; nothing where such a server is there already.
 set -euo pipefail
 
-if command -v redis-server >/dev/null || command -v valkey-server >/dev/null \
-    || ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    exit 0
+# One that was built without TLS does not know the option; any other has nowhere to listen and ends.
+speaks_tls() {
+    { timeout 5 "$1" --port 0 --tls-port 0 --save "" 2>&1 || true; } | grep -q "not listen anywhere"
+}
+
+for name in redis-server valkey-server; do  # the order in which the tests look
+    if command -v "$name" >/dev/null; then
+        speaks_tls "$name" && exit 0
+        break
+    fi
+done
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    echo "put a redis-server or valkey-server that was built with TLS on PATH" >&2
+    exit 1
 fi
 mkdir -p "$1/packages" "$1/bin"
 cd "$1/packages"
@@ -22,4 +33,5 @@ exec "$1/root/usr/bin/redis-server" "\$@"
 EOF
 chmod +x "$1/bin/redis-server"
 "$1/bin/redis-server" --version >&2
+speaks_tls "$1/bin/redis-server"
 echo "$1/bin"

@@ -6,7 +6,9 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from random import random
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from diskcache.core import METADATA
 
@@ -14,9 +16,16 @@ from apsperf_mw.drivers.file_disk import INLINE_BYTES, ForeignRow
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.runtime.threads import RLock
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # No value of a row, and no row, may be longer; a key is part of its row.
 MOST_ROW_BYTES = 1_048_576
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# The last is what many get that open a log at once.
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 # What these tell of is no fault of the database's content.
 _OUTSIDE = _BUSY | {
     sqlite3.SQLITE_FULL,
@@ -76,7 +85,10 @@ class Connection(sqlite3.Connection):
 
 
 def connect(path: str, *, creates: bool) -> Connection:
-    """A connection that waits for nobody and runs nothing that a schema asks for."""
+    """A connection that waits for nobody and runs nothing that a schema asks for.
+
+    Even its pragmas read the database: busy where a process that closes it is clearing its log.
+    """
     if creates:
         with suppress(FileExistsError):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -106,6 +118,18 @@ def _text(told: bytes) -> str:
 def is_busy(fault: Exception) -> bool:
     """Whether somebody is in the way who will go."""
     return getattr(fault, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+def patiently(timeout_s: float, call: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+    """Call until nobody is in the way, or raise that somebody still is."""
+    deadline = monotonic() + timeout_s
+    while True:
+        try:
+            return call(*args, **more)
+        except sqlite3.OperationalError as fault:
+            if not is_busy(fault) or monotonic() >= deadline:
+                raise
+        sleep(0.0005 + random() * 0.002)  # noqa: S311
 
 
 def is_damage(fault: Exception) -> bool:

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from diskcache.core import DBNAME
 
-from apsperf_mw.drivers.file_connection import is_busy, is_damage, is_ours
+from apsperf_mw.drivers.file_connection import (
+    is_busy,
+    is_damage,
+    is_ours,
+    patiently,
+)
 from apsperf_mw.drivers.file_disk import ForeignRow, is_name
 from apsperf_mw.drivers.file_place import inode, locked, prepare
 from apsperf_mw.drivers.file_volume import Volume
@@ -115,7 +120,9 @@ class Opening:
             return self._made()
 
     def _made(self) -> Volume:
-        return Volume(self._directory, self._most_bytes, self._timeout_s, self._gate)
+        return patiently(
+            self._timeout_s, Volume, self._directory, self._most_bytes, self._timeout_s, self._gate
+        )
 
     def _recover(self, volume: Volume, fault: Exception) -> None:
         """Make another try worth while, or raise the fault."""
@@ -139,14 +146,16 @@ class Opening:
 
     def _is_sound(self) -> bool:
         """Whether there is no database yet, or one of ours."""
-        there = [Path(self._path + end) for end in ENDS if os.path.lexists(self._path + end)]
-        if not all(stat.S_ISREG(path.lstat().st_mode) for path in there):
+        there = [mode for mode in map(_mode, (self._path + end for end in ENDS)) if mode]
+        if not all(map(stat.S_ISREG, there)):
             return False
         if not os.path.lexists(self._path):
             return not there
         try:
-            return is_ours(self._path)
+            return patiently(self._timeout_s, is_ours, self._path)
         except FAULTS as fault:
+            if is_busy(fault):  # nobody could say whose it is
+                raise DriverError(f"{self._path} is locked by another process") from fault
             return not is_damage(fault)
 
     def _empty(self) -> None:
@@ -156,3 +165,11 @@ class Opening:
         for path in (*(Path(self._path + end) for end in ENDS), *values):
             with suppress(FileNotFoundError):
                 path.unlink()
+
+
+def _mode(path: str) -> int:
+    """What is at the path; 0 where nothing is: who closes the database last takes its log away."""
+    try:
+        return os.lstat(path).st_mode
+    except FileNotFoundError:
+        return 0

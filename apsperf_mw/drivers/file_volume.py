@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
-from random import random
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from diskcache import Cache
 from diskcache.core import DBNAME
 
-from apsperf_mw.drivers.file_connection import SETTINGS, connect, is_busy
+from apsperf_mw.drivers.file_connection import SETTINGS, connect, is_busy, patiently
 from apsperf_mw.drivers.file_disk import BytesDisk, ForeignRow
 from apsperf_mw.drivers.file_frame import boot
 from apsperf_mw.drivers.file_place import inode
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
 
     Execute = Callable[..., sqlite3.Cursor]
     Write = tuple[Execute, Callable[[str | None], None]]
+
+T = TypeVar("T")
 
 _ROW = "SELECT tag, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 # What a row takes beside its value, roughly; more are deleted if it is less.
@@ -97,7 +97,7 @@ class Volume(Cache):  # type: ignore[misc]
         if not self._gate.acquire(blocking=False):
             return False
         try:
-            return self._con is not None
+            return self._connected() is not None
         except sqlite3.Error:
             return False
         finally:
@@ -108,16 +108,20 @@ class Volume(Cache):  # type: ignore[misc]
         if not self.inode:  # it is being made
             return self._first
         connection: Connection | None = getattr(self._local, "con", None)
-        if connection is None:
-            with self._gate:
-                connection = self._local.con = connect(self.path, creates=False)
-                self._connections.add(connection)
+        return self._patiently(self._connected) if connection is None else connection
+
+    def _connected(self) -> Connection:
+        with self._gate:
+            connection: Connection = connect(self.path, creates=False)
+            self._local.con = connection
+            self._connections.add(connection)
         return connection
 
     @property
     def _sql_retry(self) -> Execute:
         def execute(statement: str, *args: Any) -> sqlite3.Cursor:
-            return self._patiently(self._sql, statement, *args)
+            cursor: sqlite3.Cursor = self._patiently(self._sql, statement, *args)
+            return cursor
 
         return execute
 
@@ -242,18 +246,14 @@ class Volume(Cache):  # type: ignore[misc]
         for name in filter(None, connection.gone):
             self._disk.remove(name)
 
-    def _patiently(self, call: Execute, *args: Any) -> sqlite3.Cursor:
+    def _patiently(self, call: Callable[..., T], *args: Any) -> T:
         """Call until nobody is in the way; `DriverError` in time."""
-        deadline = monotonic() + self.timeout_s
-        while True:
-            try:
-                return call(*args)
-            except sqlite3.OperationalError as fault:
-                if not is_busy(fault):
-                    raise
-                if monotonic() >= deadline:
-                    raise DriverError(f"{self.path} is locked by another process") from fault
-            sleep(0.0005 + random() * 0.002)  # noqa: S311
+        try:
+            return patiently(self.timeout_s, call, *args)
+        except sqlite3.OperationalError as fault:
+            if not is_busy(fault):
+                raise
+            raise DriverError(f"{self.path} is locked by another process") from fault
 
     def close(self) -> None:
         """Close this thread's connection; diskcache does so when it has made the tables."""

@@ -21,10 +21,12 @@ METRICS: tuple[tuple[str, str, str, Kind, str], ...] = (
 
 
 def observe_driver(exporter: MetricsExporter, driver: Driver | AsyncDriver) -> None:
-    """Have the exporter ask a driver of this process; one elsewhere has others who do."""
-    if isinstance(driver, LocalDriver):
+    """Have the exporter ask what is in this process; to ask another would take a round trip."""
+    near = getattr(driver, "near", None)
+    memory = driver if near is None else near.memory
+    if isinstance(memory, LocalDriver):
         for name, unit, what, kind, key in METRICS:
-            exporter.observe(name, unit, what, kind, partial(_stat, driver, key))
+            exporter.observe(name, unit, what, kind, partial(_stat, memory, key))
 
 
 def _stat(driver: LocalDriver, key: str) -> list[tuple[float, Attributes]]:

@@ -17,6 +17,8 @@ A driver passes if this does:
 
         def limited(self):              # and its bytes, where it is bounded
             return Mine.from_url(f"{self.url}/small?max_bytes=1000000"), 1_000_000
+
+Where `reopen` or `limited` does not apply, leave it out: the tests that need it are then absent.
 """
 
 from __future__ import annotations

@@ -84,3 +84,28 @@ class TestSealedAsyncDict(AsyncDriverContract):
 
 class TestAsyncDictUnderTrio(TestAsyncDict):
     backend = "trio"
+
+
+def test_what_is_not_given_has_no_tests_until_it_is() -> None:
+    outliving = "test_what_was_kept_is_found_by_the_next_driver"
+
+    class Passing(DriverContract):
+        pass
+
+    class Lasting(Passing):
+        def reopen(self) -> Any:
+            return self.make()
+
+    assert not callable(getattr(Passing, outliving))
+    assert callable(getattr(Lasting, outliving))
+    assert getattr(Lasting, outliving) is getattr(Filed, outliving)
+    assert not callable(vars(Lasting)["test_bytes_are_limited"])
+
+    class Strict(DriverContract):
+        def test_bytes_are_limited(self) -> None:
+            """Its own."""
+
+    class Below(Strict):
+        pass
+
+    assert Below.test_bytes_are_limited is Strict.test_bytes_are_limited

@@ -10,11 +10,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 
+from apsperf_mw import DriverError
 from apsperf_mw.drivers.base import LATER
 from apsperf_mw.drivers.file import FileDriver
 from apsperf_mw.testing.contract.base import Child
@@ -283,6 +286,7 @@ def test_a_database_damaged_in_use_gives_way_for_all_processes(place: Path) -> N
 WRITER = """
 import sys
 from pathlib import Path
+from apsperf_mw import DriverError
 from apsperf_mw.drivers.base import LATER
 from apsperf_mw.drivers.file import FileDriver
 driver = FileDriver(Path(sys.argv[1]), max_bytes=4_000_000)
@@ -356,6 +360,43 @@ def test_a_process_that_is_stopped_amid_a_write_lets_others_read(place: Path) ->
     driver.close()
     os.close(reads)
     os.close(writes)
+
+
+# Many that open it at once
+
+
+def test_processes_may_open_and_close_a_new_directory_all_at_once(tmp_path: Path) -> None:
+    """Whoever closes the database last takes its log away, and locks all of it meanwhile."""
+
+    def child(place: Path, who: int) -> bytes:
+        for number in range(3):
+            mine = FileDriver(place)
+            assert mine.set(b"%d %d" % (who, number), b"v", MINUTE_S)
+            mine.close()
+        return b"%d" % mine.counts["resets"]
+
+    for place in (tmp_path / str(number) for number in range(10)):
+        children = [Child(partial(child, place, who)) for who in range(6)]
+        assert [each.result() for each in children] == [b"0"] * 6
+        driver = FileDriver(place)
+        assert driver.stats()["entries"] == 6 * 3
+        driver.close()
+
+
+def test_who_opens_it_waits_for_who_has_locked_all_of_it(place: Path, filled: FileDriver) -> None:
+    filled.close()
+    other = sqlite3.connect(place / "cache.db", isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA locking_mode = exclusive")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DriverError, match="locked by another process"):
+        FileDriver(place, timeout_s=0.05)
+    leaves = Timer(0.1, other.close)
+    leaves.start()
+    driver = FileDriver(place, timeout_s=10)
+    assert driver.get(b"small") == VALUES[b"small"]
+    assert driver.counts["resets"] == 0
+    driver.close()
+    leaves.join()
 
 
 # Full

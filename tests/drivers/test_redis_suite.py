@@ -12,6 +12,7 @@ from apsperf_mw import Suite
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 from tests.core.support import numbered
 from tests.drivers.servers import Server, until
+from tests.observe.support import points
 
 MakeClient = Callable[[str], Client]
 
@@ -21,7 +22,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
     suites = []
 
     def client(url: str) -> Client:
-        suites.append(Suite(cache={"driver": url}))
+        suites.append(Suite(cache={"driver": url}, exporter={"kind": "memory"}))
         made: Client = request.param(suites[-1], numbered())
         return made
 
@@ -65,3 +66,26 @@ def hit(client: Client) -> bool:
 def test_a_suite_is_made_and_serves_while_there_is_no_redis(make: MakeClient) -> None:
     client: Any = make("redis://127.0.0.1:1")
     assert [client.ask().body for _ in range(3)] == [b"answer 1", b"answer 2", b"answer 3"]
+
+
+def test_the_copies_are_measured_and_redis_is_not_asked(make: MakeClient, server: Server) -> None:
+    names = ("apsperf.cache.entries", "apsperf.cache.size", "apsperf.cache.evictions")
+    client = make(f"tiered+{server.url}?near_max_entries=50")
+    driver: Any = client.suite.driver("cache")
+
+    def kept() -> bool:
+        client.ask()
+        return int(driver.near.memory.stats()["entries"]) > 0
+
+    until(kept, "a copy")
+    server.freeze()  # no answer is needed
+    entries, size, evictions = (points(client, name)[0].value for name in names)
+    assert 0 < entries <= 50
+    assert size > 0
+    assert evictions == 0
+
+
+def test_of_redis_itself_nothing_is_measured(make: MakeClient, server: Server) -> None:
+    client = make(server.url)
+    client.ask()
+    assert points(client, "apsperf.cache.entries") == []

@@ -77,3 +77,4 @@ def test_the_contract_is_run_with_pytest_alone(site: Path, tmp_path: Path) -> No
         "-p", "no:hypothesispytest", "check_tin.py",
     )  # fmt: skip
     assert int(re.search(r"(\d+) passed", told)[1]) > 50  # type: ignore[index]
+    assert "skipped" not in told

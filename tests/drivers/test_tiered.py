@@ -293,6 +293,18 @@ def test_the_copies_are_bounded_by_options(tiered: MakeTiered, shared_server: Se
         Tiered.from_url("tiered+redis://h?near_max_entries=x")
 
 
+@pytest.mark.parametrize("policy", ["gdsf", "lru", "sieve"])
+def test_the_copies_have_a_policy_of_their_own(policy: str) -> None:
+    driver = Tiered.from_url(f"tiered+redis://h?near_policy={policy}&timeout_s=1")
+    memory = MemoryDriver.from_url(f"memory://?policy={policy}")
+    assert type(driver.near.memory._cache) is type(memory._cache)
+
+
+def test_a_policy_of_the_copies_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(DriverError, match="'newest'.*gdsf, lru, sieve"):
+        Tiered.from_url("tiered+redis://h?near_policy=newest")
+
+
 # The rules, without a server
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from apsperf_mw.drivers.near import Void
 
 SCHEME = "tiered+"
-NEAR_OPTIONS = ("near_max_bytes", "near_max_entries")
+NEAR_OPTIONS = ("near_max_bytes", "near_max_entries", "near_policy")
 
 
 class Tiered(Blocking, Awaiting):
@@ -36,7 +36,10 @@ class Tiered(Blocking, Awaiting):
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """`tiered+redis://host:6379/0?near_max_bytes=67108864`; any Redis URL after the `+`."""
+        """`tiered+redis://host:6379/0?near_max_bytes=67108864`; any Redis URL after the `+`.
+
+        `near_max_bytes`, `near_max_entries`, `near_policy`: as the memory driver's, of the copies.
+        """
         where, near = _parted(url.removeprefix(SCHEME))
         return cls(RedisDriver.from_url(where), MemoryDriver.from_url(f"memory://?{near}"))
 

@@ -9,7 +9,7 @@ import warnings
 from select import select
 from signal import SIGKILL
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -18,28 +18,60 @@ if TYPE_CHECKING:
 
     from apsperf_mw.drivers.base import Driver
 
+    Test = TypeVar("Test", bound=Callable[..., None])
+
 MINUTE_S = 60.0
 # What a child takes at most.
 LONGEST_S = 30.0
 
 
+class Absent:
+    """Stands where a test would, which pytest then does not see."""
+
+    def __init__(self, test: Any) -> None:
+        self.test = test
+
+
+def needs(given: str) -> Callable[[Test], Test]:
+    """Mark a test that is there only in classes that give this method."""
+
+    def mark(test: Test) -> Test:
+        test.needs = given  # type: ignore[attr-defined]
+        return test
+
+    return mark
+
+
 class Contract:
-    """What a subclass gives; everything else is tests."""
+    """What a subclass gives; everything else is tests.
+
+    Without `reopen` or `limited` the tests that need it are absent, not skipped.
+    """
 
     # A time to live that the driver can tell from twice as long.
     short_s = 0.1
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        for name in dir(cls):
+            found = getattr(cls, name) if name.startswith("test_") else None
+            test = found.test if isinstance(found, Absent) else found
+            given = getattr(test, "needs", None)
+            if given:
+                is_given = getattr(cls, given) is not getattr(Contract, given)
+                setattr(cls, name, test if is_given else Absent(test))
 
     def make(self) -> Any:
         """A driver on an empty store."""
         raise NotImplementedError
 
     def reopen(self) -> Any:
-        """Another driver on the store of the last `make`, where that outlives its driver."""
-        return None
+        """Another driver on the store of the last `make`; for stores that outlive their driver."""
+        raise NotImplementedError
 
-    def limited(self) -> tuple[Any, int] | None:
-        """A driver on an empty store of few bytes, and how many; None where there is no limit."""
-        return None
+    def limited(self) -> tuple[Any, int]:
+        """A driver on an empty store of few bytes, and how many; for stores with a limit."""
+        raise NotImplementedError
 
     @pytest.fixture
     def driver(self) -> Iterator[Driver]:
@@ -51,12 +83,9 @@ class Contract:
         """The blocking form of a driver; it is closed at the end."""
         return Opened(driver)
 
-    def another(self) -> Any:
-        """What `reopen` gives, or a skip."""
-        driver = self.reopen()
-        if driver is None:
-            pytest.skip("the store ends with its driver")
-        return self.opened(driver)
+    def another(self) -> Opened:
+        """What `reopen` gives; it is closed at the end."""
+        return self.opened(self.reopen())
 
     def wait_out(self) -> None:
         """Wait until what has `short_s` to live is over."""

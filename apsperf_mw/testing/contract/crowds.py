@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.testing.contract.base import MINUTE_S, Child, Contract, forks
+from apsperf_mw.testing.contract.base import MINUTE_S, Child, Contract, forks, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +66,8 @@ class Crowds(Contract):
         assert len(driver.versions(b"space", 0).bumps) == 5 * THREADS
 
     @forks
+    @needs("reopen")
     def test_processes_see_what_others_have_done(self, driver: Driver) -> None:
-        self.need_a_shared_store()
         driver.set(b"k", b"v", MINUTE_S)
         bumped = driver.bump(b"space", [b"a"]).position
 
@@ -86,8 +86,8 @@ class Crowds(Contract):
         assert driver.commit(b"job", token, b"v", MINUTE_S)
 
     @forks
+    @needs("reopen")
     def test_of_processes_one_adds_and_no_bump_is_lost(self, driver: Driver) -> None:
-        self.need_a_shared_store()
 
         def child(who: int) -> bytes:
             with self.another() as mine:
@@ -100,11 +100,6 @@ class Crowds(Contract):
         rows = [each.result() for each in children]
         assert [sum(row[number] == ord("1") for row in rows) for number in range(10)] == [1] * 10
         assert len(driver.versions(b"space", 0).bumps) == 40
-
-    def need_a_shared_store(self) -> None:
-        """Skip where no other process can see the store."""
-        with self.another():
-            pass
 
 
 class Exclusive(Contract):

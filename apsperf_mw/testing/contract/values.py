@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apsperf_mw.drivers.base import LATER
-from apsperf_mw.testing.contract.base import MINUTE_S, Contract
+from apsperf_mw.testing.contract.base import MINUTE_S, Contract, needs
 
 if TYPE_CHECKING:
     from apsperf_mw.drivers.base import Driver
@@ -125,6 +125,7 @@ class Values(Contract):
         driver.close()
         driver.close()
 
+    @needs("reopen")
     def test_what_was_kept_is_found_by_the_next_driver(self, driver: Driver) -> None:
         driver.set(b"k", b"v", MINUTE_S)
         driver.set(b"large", bytes(300_000), MINUTE_S)
@@ -157,11 +158,9 @@ class Counts(Contract):
         assert {"entries", "size_bytes"} <= set(stats)
         assert all(type(count) is int for count in stats.values())
 
+    @needs("limited")
     def test_bytes_are_limited(self) -> None:
-        limited = self.limited()
-        if limited is None:
-            pytest.skip("the driver's store has no limit of its own")
-        made, most = limited
+        made, most = self.limited()
         with self.opened(made) as driver:
             size = most // 20
             for number in range(100):
