@@ -74,6 +74,8 @@ class Push(Struct, eq=False):
             await self._shell.finish(self._x, later)
 
     def _begin(self, message: Message) -> Message | Entry:
+        if self._started:
+            self._shell.begin_again(self._x)
         if "trailers" in message:
             self._trailers = bool(message["trailers"])
         if type(message.get("headers")) not in PLAIN_HEADERS:

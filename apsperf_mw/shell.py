@@ -135,6 +135,14 @@ class Gate:
         out += added
         return out
 
+    def begin_again(self, x: Exchange) -> None:
+        """The app gives a second head: which one goes out is for the server to say.
+
+        So the response is not kept, and nothing takes its place.
+        """
+        self.cache.drop(x, Outcome.UNCACHEABLE)
+        x.stale = None
+
     def hear(
         self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None
     ) -> tuple[Header, ...]:

@@ -220,7 +220,7 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
-        form = self.forms.form(headers) if self.enabled and x.method == "GET" else None
+        form = self.forms.text_form(headers) if self.enabled and x.method == "GET" else None
         if form is not None and x.stale is None:
             raw = [value.encode("latin-1") for _, value in headers]
             added = self.hear(x, list(zip(form.names, raw, strict=True)), form)
