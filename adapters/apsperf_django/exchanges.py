@@ -225,15 +225,23 @@ class Relay:
         self.gate.hooks.end(self.x, error)
 
     def _pass(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._record(chunk)
-            yield chunk
+        try:
+            for chunk in chunks:
+                self._record(chunk)
+                yield chunk
+        except BaseException as error:
+            self.fail(error)
+            raise
         step(self._settle())
 
     async def _pass_async(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._record(chunk)
-            yield chunk
+        try:
+            async for chunk in chunks:
+                self._record(chunk)
+                yield chunk
+        except BaseException as error:  # Django does not close a response whose stream has failed
+            self.fail(error)
+            raise
         await self._settle()
         self.gate.hooks.end(self.x)  # Django closes the response in a thread, after a while
 
