@@ -114,7 +114,7 @@ class WSGIShell(WSGIGate):
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        x = WSGIExchange(environ, environ["REQUEST_METHOD"], monotonic())
+        x = WSGIExchange(environ, environ.get("REQUEST_METHOD", ""), monotonic())
         entry = self.look(x)
         if entry is None and x.result == "miss" and x.flight is None:
             entry = step(self.wait(x))
