@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from apsperf_mw.exchange import Header
-    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIExchange, WSGIShell
+    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIShell
+    from apsperf_mw.wsgi_gate import WSGIExchange
 
 
 class Head:

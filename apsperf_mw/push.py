@@ -14,7 +14,8 @@ from apsperf_mw.runtime.loop import never
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from apsperf_mw.asgi import ASGIExchange, ASGIShell, Message, Receive, Scope, Send
+    from apsperf_mw.asgi import ASGIShell, Message, Receive, Scope, Send
+    from apsperf_mw.asgi_gate import ASGIExchange
     from apsperf_mw.exchange import Header
 
 # Ways to send a body that does not pass through us as bytes.

@@ -15,13 +15,13 @@ from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.errors import DriverError
 from apsperf_mw.faults import Faults
+from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.timing import ServerTiming, Timing
 from apsperf_mw.observe.tracing import Tracing
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.settings import Settings, load
-from apsperf_mw.shell import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

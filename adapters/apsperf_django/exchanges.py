@@ -13,7 +13,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
 from apsperf_django.environs import as_served
-from apsperf_mw.asgi import ASGIExchange, ASGIGate
+from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
 from apsperf_mw.cache.revival import CONDITIONS, in_doubt, questions, revive
@@ -24,7 +24,7 @@ from apsperf_mw.drivers.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
 from apsperf_mw.runtime.step import step
-from apsperf_mw.wsgi import WSGIExchange, WSGIGate
+from apsperf_mw.wsgi_gate import WSGIExchange, WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
