@@ -13,10 +13,10 @@ INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=i
 	$(PY) -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check conformance django bench fuzz soak format wheel clean
+.PHONY: help demo test check conformance django transparency bench fuzz soak format wheel clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## the record shop, bare and wrapped, under the same load (ARGS=--serve keeps it up)
 	@$(PY) examples/demo.py $(ARGS)
@@ -36,6 +36,9 @@ conformance: $(VENV)/.dev ## the public HTTP cache tests on real servers; needs 
 
 django: $(VENV)/.dev ## Django's own cache tests on SuiteCache; needs the network once (ARGS=driver)
 	@$(PY) -m tests.django_suite $(ARGS)
+
+transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="--only flask")
+	@$(PY) -m tests.transparency $(ARGS)
 
 bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks $(ARGS)

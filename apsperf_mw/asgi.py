@@ -6,24 +6,20 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import loop_face
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import questions, revive
-from apsperf_mw.cache.screen import ADAPTED, CONDITIONAL, HOST, RANGE, scan_scope, scope_table
+from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import scope_head, slim, with_key
-from apsperf_mw.exchange import Exchange
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
-from apsperf_mw.shell import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, MutableMapping
 
     from apsperf_mw.cache.entry import Entry
-    from apsperf_mw.cache.faces import Face
-    from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
@@ -33,85 +29,6 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
     Describe = Callable[[Scope, Plan], None]
-
-
-class ASGIExchange(Exchange, eq=False):
-    """An exchange over an ASGI scope."""
-
-    def fields(self, name: bytes) -> Sequence[bytes]:
-        """All request field lines of this lower-case name, in order."""
-        return [value for field, value in self.raw["headers"] if field == name]
-
-    def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
-        """What the request says in these fields; several lines of one as a whole."""
-        found: dict[bytes, bytes] = {}
-        for name, value in self.raw["headers"]:
-            if name in names:
-                found[name] = value if name not in found else found[name] + b"\n" + value
-        return tuple([found.get(name) for name in names])
-
-    @property
-    def scheme(self) -> str:
-        """The URL scheme, lower case."""
-        scheme: str = self.raw.get("scheme", "http")
-        return scheme
-
-    @property
-    def path(self) -> str:
-        """The decoded path that the app sees, with its mount point."""
-        path: str = self.raw["path"]
-        return path
-
-    @property
-    def query(self) -> bytes:
-        """The raw query without its question mark."""
-        query: bytes = self.raw.get("query_string", b"")
-        return query
-
-    @property
-    def http_version(self) -> str:
-        """`1.0`, `1.1`, `2` or `3`."""
-        version: str = self.raw.get("http_version", "1.1")
-        return version
-
-    @property
-    def client(self) -> str:
-        """The peer's address as the server gave it, or an empty string."""
-        client = self.raw.get("client")
-        return str(client[0]) if client else ""
-
-    @property
-    def server(self) -> tuple[str, int | None]:
-        """The host and port that the server listens on, as it gave them."""
-        server = self.raw.get("server")
-        return (str(server[0]), server[1]) if server else ("", None)
-
-
-class ASGIGate(Gate):
-    """Screens requests by their scope."""
-
-    def __init__(self, suite: Suite, face: Face) -> None:
-        super().__init__(suite, face)
-        self._names = scope_table(suite.settings.cache)
-
-    def admit(self, x: Exchange) -> bool:
-        """Give the request its flags and its key; False sends it round the cache."""
-        scope = x.raw
-        flags, host = scan_scope(scope["headers"], self._names)
-        admitted = flags & ~CONDITIONAL == HOST and x.method == "GET" and self.enabled
-        if admitted:
-            x.flags = flags & CONDITIONAL
-        else:
-            admitted = self.weigh(x, flags & ~HOST)
-        if not admitted and not x.voids:
-            return False
-        x.key = scope_key(scope, host)  # of an unsafe method: what its success makes void
-        return (not self.narrows or self.narrow(x)) and admitted
-
-    def key_of(self, x: Exchange, query: bytes) -> Key:
-        """The request's key with another query."""
-        _, host = scan_scope(x.raw["headers"], self._names)
-        return scope_key({**x.raw, "query_string": query}, host)
 
 
 class ASGIShell(ASGIGate):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from apsperf_mw.exchange import Header
-    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIExchange, WSGIShell
+    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIShell
+    from apsperf_mw.wsgi_gate import WSGIExchange
 
 
 class Head:
@@ -38,9 +39,13 @@ class Head:
     def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
         """Pass the head on with our fields; an error page in place of a head is not stored."""
         shell, x = self._shell, self._x
+        if type(headers) is not list:
+            headers = list(headers)  # they are read more than once
         try:
+            if self.started:
+                shell.begin_again(x)
             # What comes first may be a failure that a stale entry stands in for.
-            if exc_info is not None and (self.started or int(status[:3]) not in STALE_STATUSES):
+            elif exc_info is not None and int(status[:3]) not in STALE_STATUSES:
                 shell.cache.drop(x, Outcome.UNCACHEABLE)
             out = shell.begin(x, status, headers)
         except Exception as fault:

@@ -14,7 +14,8 @@ from apsperf_mw.runtime.loop import never
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from apsperf_mw.asgi import ASGIExchange, ASGIShell, Message, Receive, Scope, Send
+    from apsperf_mw.asgi import ASGIShell, Message, Receive, Scope, Send
+    from apsperf_mw.asgi_gate import ASGIExchange
     from apsperf_mw.exchange import Header
 
 # Ways to send a body that does not pass through us as bytes.
@@ -75,6 +76,8 @@ class Push(Struct, eq=False):
         await self._shell.let_go()
 
     def _begin(self, message: Message) -> Message | Entry:
+        if self._started:
+            self._shell.begin_again(self._x)
         if "trailers" in message:
             self._trailers = bool(message["trailers"])
         if type(message.get("headers")) not in PLAIN_HEADERS:

@@ -1,15 +1,13 @@
-"""What both shells share: the hooks of the observers, and the ends of an exchange."""
+"""What both shells share: what the cache may answer, and the ends of an exchange."""
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.leases import end_leases
 from apsperf_mw.cache.making import stripped_names
-from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.revival import fallback, heed_head, land
 from apsperf_mw.cache.rules.terms import SAFE_METHODS
 from apsperf_mw.cache.screen import COOKIE, DETOUR, detour, only_ignored
@@ -18,21 +16,15 @@ from apsperf_mw.cache.wire import STATUS, app_status, with_key
 from apsperf_mw.http.status import forward_status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from contextvars import Token
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.cache.policy import Plan
     from apsperf_mw.cache.rules.answer import Form
     from apsperf_mw.exchange import Exchange, Header
-    from apsperf_mw.faults import Faults
     from apsperf_mw.suite import Suite
-
-    # How to undo what `Hooks.enter` has done.
-    Entered = tuple[Token[Plan | None], list[tuple[Callable[..., None], object]]]
 
 STORED = (STATUS, forward_status("uri-miss", stored=True))
 CACHED_METHODS = frozenset({"GET", "HEAD"})
@@ -136,6 +128,14 @@ class Gate:
         out += added
         return out
 
+    def begin_again(self, x: Exchange) -> None:
+        """The app gives a second head: which one goes out is for the server to say.
+
+        So the response is not kept, and nothing takes its place.
+        """
+        self.cache.drop(x, Outcome.UNCACHEABLE)
+        x.stale = None
+
     def hear(
         self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None
     ) -> tuple[Header, ...]:
@@ -238,75 +238,3 @@ class Gate:
         if behind.key is not None:
             self.cache.rests.end(behind.key, behind.stale.values if behind.stale else ())
         self.cache.drop(behind, Outcome.FAILED)
-
-
-class Hooks:
-    """The observers' methods, collected once; a hook that raises is noted, never felt."""
-
-    def __init__(self, observers: Iterable[object], faults: Faults) -> None:
-        seen = tuple(observers)
-        self.starts = _methods(seen, "start")
-        self.heads = _methods(seen, "head")
-        self.ends = _methods(seen, "end")
-        self._scopes = tuple(
-            (enter, leave)
-            for enter, leave in zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
-        )
-        self.faults = faults
-
-    def start(self, x: Exchange) -> None:
-        """The request has come."""
-        try:
-            for start in self.starts:
-                start(x)
-        except Exception as fault:
-            self.faults.note("an observer's start", fault)
-
-    def enter(self, x: Exchange) -> Entered:
-        """The app is about to run in this context; the result goes to `leave`."""
-        token = current.set(x.plan)
-        scopes: list[tuple[Callable[..., None], object]] = []
-        if self._scopes:
-            try:
-                for enter, leave in self._scopes:
-                    scopes.append((leave, enter(x)))
-            except Exception as fault:
-                self.faults.note("an observer's enter", fault)
-        return token, scopes
-
-    def leave(self, x: Exchange, entered: Entered) -> None:
-        """The app has returned."""
-        token, scopes = entered
-        try:
-            while scopes:
-                leave, what = scopes.pop()
-                leave(x, what)
-            current.reset(token)
-        except Exception as fault:
-            self.faults.note("an observer's leave", fault)
-
-    def head(self, x: Exchange, headers: list[Header]) -> None:
-        """The response's head is known; observers may add fields."""
-        try:
-            for head in self.heads:
-                head(x, headers)
-        except Exception as fault:
-            self.faults.note("an observer's head", fault)
-
-    def end(self, x: Exchange, error: BaseException | None = None) -> None:
-        """The last byte is out, or never will be; only the first call counts."""
-        if x.done:
-            return
-        x.done = True
-        x.ended_at = monotonic()
-        if error is not None:
-            x.error = type(error).__qualname__
-        try:
-            for end in self.ends:
-                end(x)
-        except Exception as fault:
-            self.faults.note("an observer's end", fault)
-
-
-def _methods(observers: tuple[object, ...], name: str) -> tuple[Callable[..., Any], ...]:
-    return tuple(getattr(observer, name) for observer in observers if hasattr(observer, name))

@@ -15,6 +15,7 @@ from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
+from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
@@ -23,7 +24,6 @@ from apsperf_mw.observe.tracing import Tracing
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
-from apsperf_mw.shell import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

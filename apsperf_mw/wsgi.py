@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.faces import thread_face
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import questions, revive
-from apsperf_mw.cache.screen import ADAPTED, RANGE, environ_name_of, environ_table, scan_environ
+from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
-from apsperf_mw.exchange import Exchange
 from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
 from apsperf_mw.runtime.step import step
-from apsperf_mw.shell import Gate
+from apsperf_mw.wsgi_gate import WSGIExchange, WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
-    from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Later
-    from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Header
     from apsperf_mw.suite import Suite
 
@@ -34,79 +30,6 @@ if TYPE_CHECKING:
     Write = Callable[[bytes], object]
     StartResponse = Callable[..., Write]
     WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-
-class WSGIExchange(Exchange, eq=False):
-    """An exchange over a WSGI environ."""
-
-    def fields(self, name: bytes) -> Sequence[bytes]:
-        """The request field of this lower-case name; the server has joined its lines."""
-        value = self.raw.get(environ_name_of(name))
-        return () if value is None else (value.encode("latin-1"),)
-
-    def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
-        """What the request says in these fields."""
-        raw = self.raw
-        return tuple([raw.get(environ_name_of(name)) for name in names])
-
-    @property
-    def scheme(self) -> str:
-        """The URL scheme, lower case."""
-        scheme: str = self.raw["wsgi.url_scheme"]
-        return scheme
-
-    @property
-    def path(self) -> str:
-        """The decoded path that the app sees, with its mount point."""
-        path: str = self.raw.get("SCRIPT_NAME", "") + self.raw.get("PATH_INFO", "")
-        return path.encode("latin-1").decode("utf-8", "replace")
-
-    @property
-    def query(self) -> bytes:
-        """The raw query without its question mark."""
-        query: str = self.raw.get("QUERY_STRING", "")
-        return query.encode("latin-1")
-
-    @property
-    def http_version(self) -> str:
-        """`1.0`, `1.1`, `2` or `3`."""
-        protocol: str = self.raw.get("SERVER_PROTOCOL", "HTTP/1.1")
-        return protocol.removeprefix("HTTP/")
-
-    @property
-    def client(self) -> str:
-        """The peer's address as the server gave it, or an empty string."""
-        client: str = self.raw.get("REMOTE_ADDR", "")
-        return client
-
-    @property
-    def server(self) -> tuple[str, int | None]:
-        """The host and port that the server listens on, as it gave them."""
-        port = str(self.raw.get("SERVER_PORT", ""))
-        return self.raw.get("SERVER_NAME", ""), int(port) if port.isdecimal() else None
-
-
-class WSGIGate(Gate):
-    """Screens requests by their environ."""
-
-    def __init__(self, suite: Suite, face: Face) -> None:
-        super().__init__(suite, face)
-        self._names = environ_table(suite.settings.cache)
-        self._noted = frozenset(self._names)
-
-    def admit(self, x: Exchange) -> bool:
-        """Give the request its flags and its key; False sends it round the cache."""
-        environ = x.raw
-        plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
-        admitted = plain or self.weigh(x, scan_environ(environ, self._names))
-        if not admitted and not x.voids:
-            return False
-        x.key = environ_key(environ)  # of an unsafe method: what its success makes void
-        return (not self.narrows or self.narrow(x)) and admitted
-
-    def key_of(self, x: Exchange, query: bytes) -> Key:
-        """The request's key with another query."""
-        return environ_key({**x.raw, "QUERY_STRING": query.decode("latin-1")})
 
 
 class WSGIShell(WSGIGate):
@@ -119,7 +42,7 @@ class WSGIShell(WSGIGate):
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        x = WSGIExchange(environ, environ["REQUEST_METHOD"], monotonic())
+        x = WSGIExchange(environ, environ.get("REQUEST_METHOD", ""), monotonic())
         entry = self.look(x)
         if entry is None and x.result == "miss" and x.flight is None:
             entry = step(self.wait(x))
@@ -227,7 +150,7 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
-        form = self.forms.form(headers) if self.enabled and x.method == "GET" else None
+        form = self.forms.text_form(headers) if self.enabled and x.method == "GET" else None
         if form is not None and x.stale is None:
             raw = [value.encode("latin-1") for _, value in headers]
             added = self.hear(x, list(zip(form.names, raw, strict=True)), form)

@@ -13,7 +13,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
 from apsperf_django.environs import as_served
-from apsperf_mw.asgi import ASGIExchange, ASGIGate
+from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
@@ -24,7 +24,7 @@ from apsperf_mw.cache.wire import as_bytes, as_text, with_key
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
 from apsperf_mw.runtime.step import step
-from apsperf_mw.wsgi import WSGIExchange, WSGIGate
+from apsperf_mw.wsgi_gate import WSGIExchange, WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -225,15 +225,23 @@ class Relay:
         self.gate.hooks.end(self.x, error)
 
     def _pass(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._record(chunk)
-            yield chunk
+        try:
+            for chunk in chunks:
+                self._record(chunk)
+                yield chunk
+        except BaseException as error:
+            self.fail(error)
+            raise
         step(self._settle())
 
     async def _pass_async(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        async for chunk in chunks:
-            self._record(chunk)
-            yield chunk
+        try:
+            async for chunk in chunks:
+                self._record(chunk)
+                yield chunk
+        except BaseException as error:  # Django does not close a response whose stream has failed
+            self.fail(error)
+            raise
         await self._settle()
         self.gate.hooks.end(self.x)  # Django closes the response in a thread, after a while
 

@@ -23,17 +23,17 @@ __all__ = ["cached", "install"]
 def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suite:
     """Put the suite round an app, outside all of its middleware; returns the suite.
 
-    Takes the place of FastAPI's own telemetry for what the suite measures itself. The suite is
-    also found at `app.state.apsperf`. A second call raises `RuntimeError`.
+    Takes the place of FastAPI's and Starlette's own telemetry for what the suite measures itself.
+    The suite is also found at `app.state.apsperf`. A second call raises `RuntimeError`.
     """
     if hasattr(app.state, "apsperf"):
         raise RuntimeError("the suite is installed on this app already")
     suite = Suite(**settings) if suite is None else suite
     build = app.build_middleware_stack
-    reports = suite.settings.tracing.enabled or suite.settings.timing.enabled
 
     def build_with_suite() -> Any:
-        return suite.asgi(Quiet(build()) if reports else build(), describe)
+        marks = stand_down_marks(app, suite)
+        return suite.asgi(Quiet(build(), marks) if marks else build(), describe)
 
     app.build_middleware_stack = build_with_suite  # type: ignore[method-assign]
     app.middleware_stack = None
@@ -57,15 +57,39 @@ def stand_in(app: Starlette, suite: Suite) -> None:
             config["metrics"] = False
 
 
-class Quiet:
-    """The app's stack, within which mounted FastAPI apps do not report once more."""
+def stand_down_marks(app: Starlette, suite: Suite) -> dict[str, bool | None]:
+    """What a scope bears so that the frameworks' own telemetry within does not report again."""
+    tracing, timing = suite.settings.tracing.enabled, suite.settings.timing.enabled
+    marks: dict[str, bool | None] = {}
+    if tracing or timing:
+        marks["fastapi.telemetry"] = None
+    # Starlette's middleware makes spans and durations or neither.
+    if tracing and timing and not names_provider(app):
+        marks["starlette.opentelemetry"] = True
+    return marks
 
-    def __init__(self, app: ASGIApp) -> None:
+
+def names_provider(app: Starlette) -> bool:
+    """Whether Starlette's OpenTelemetry middleware was given a provider of its own."""
+    given = {"tracer_provider", "meter_provider"}
+    return any(
+        str(getattr(each.cls, "__module__", "")) == "starlette.middleware.opentelemetry"
+        and any(each.kwargs.get(name) is not None for name in given)
+        for each in app.user_middleware
+    )
+
+
+class Quiet:
+    """The app's stack, within which nothing reports what the suite reports."""
+
+    def __init__(self, app: ASGIApp, marks: dict[str, bool | None]) -> None:
         self.app = app  # by this name FastAPI looks for other instrumentation
+        self._marks = marks
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one connection; FastAPI reports only where the key is not there yet."""
-        scope.setdefault("fastapi.telemetry", None)
+        """Serve one connection; the frameworks report only where their mark is not there yet."""
+        for name, mark in self._marks.items():
+            scope.setdefault(name, mark)
         return self.app(scope, receive, send)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.asgi import ASGIGate
+from apsperf_mw.asgi_gate import ASGIGate
 from apsperf_mw.explain.responses import answered, served
 from apsperf_mw.shell import Gate
-from apsperf_mw.wsgi import WSGIGate
+from apsperf_mw.wsgi_gate import WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,8 @@ from apsperf_mw.admin.api import MOST_BODY_BYTES, Reply, Request, answer
 from apsperf_mw.admin.forms import environ_like, scope_like
 from apsperf_mw.admin.gates import NAME, TELLING, ExplainingASGIGate, ExplainingWSGIGate, Telling
 from apsperf_mw.admin.purging import purge_url
-from apsperf_mw.asgi import ASGIExchange, ASGIShell
+from apsperf_mw.asgi import ASGIShell
+from apsperf_mw.asgi_gate import ASGIExchange
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.wire import as_bytes, as_text
 from apsperf_mw.data.reach import task_reach, thread_reach
@@ -19,7 +20,8 @@ from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import swallow as swallow_head
 from apsperf_mw.push import silent, swallow
 from apsperf_mw.runtime.step import step
-from apsperf_mw.wsgi import WSGIExchange, WSGIShell
+from apsperf_mw.wsgi import WSGIShell
+from apsperf_mw.wsgi_gate import WSGIExchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -94,7 +94,12 @@ class Cache(Intake):
         flight = self.flights.lead(key, NO_LANE, self.tags.clock, x)
         if flight is None:
             return False
-        if self._peek(key) is not None:  # something is there, or landed in between
+        try:
+            free = self._peek(key) is None
+        except BaseException:
+            self.flights.land(flight, Outcome.FAILED)
+            raise
+        if not free:  # something is there, or landed in between
             self.flights.land(flight, Outcome.FAILED)
             return False
         x.result = "miss"

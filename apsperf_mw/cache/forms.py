@@ -16,10 +16,13 @@ from apsperf_mw.http.fields import parse_content_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeVar
 
     from apsperf_mw.cache.rules.answer import Form
     from apsperf_mw.exchange import Header
     from apsperf_mw.settings import Settings
+
+    T = TypeVar("T", bound=tuple[object, ...])
 
 # Forms, and what was worked out of them, are forgotten all at once past this many.
 MOST_FORMS = 1024
@@ -43,18 +46,28 @@ class Forms:
     def __init__(self, settings: Settings) -> None:
         self._max_bytes = settings.cache.max_entry_bytes
         self._steady = not settings.ttl.jitter
-        self._forms: dict[tuple[object, ...], Form | None] = {}
+        self._forms: dict[tuple[bytes, ...], Form | None] = {}
+        self._text_forms: dict[tuple[str, ...], Form | None] = {}
         self.ready: dict[tuple[object, ...], Ready] = {}
 
-    def form(self, headers: Iterable[Sequence[bytes | str]]) -> Form | None:
-        """The form of a head, of bytes or of text; None where it is read field by field."""
+    def form(self, headers: Iterable[Sequence[bytes]]) -> Form | None:
+        """The form of a head; None where it is read field by field."""
         names = tuple([field[0] for field in headers])
         try:
             return self._forms[names]
         except KeyError:
-            return self._learn_form(names)
+            return self._learn_form(self._forms, names, names)
         except TypeError:  # names that can be changed
             return None
+
+    def text_form(self, headers: Iterable[tuple[str, str]]) -> Form | None:
+        """As `form`, of a head of text."""
+        names = tuple([field[0] for field in headers])
+        try:
+            return self._text_forms[names]
+        except KeyError:
+            raw = tuple([name.encode("latin-1") for name in names])
+            return self._learn_form(self._text_forms, names, raw)
 
     def answer(self, ready: Ready, status: int, form: Form, values: list[bytes]) -> Answer | str:
         """The response as it may be stored, or the reason why not."""
@@ -105,13 +118,14 @@ class Forms:
                 self.ready.clear()
             self.ready[key] = ready
 
-    def _learn_form(self, names: tuple[bytes | str, ...]) -> Form | None:
-        raw = [name.encode("latin-1") if isinstance(name, str) else name for name in names]
-        form = form_of(tuple(raw))
-        if _is_short(raw):
-            if len(self._forms) >= MOST_FORMS:
-                self._forms = {}
-            self._forms[names] = form
+    def _learn_form(
+        self, known: dict[T, Form | None], names: T, raw: tuple[bytes, ...]
+    ) -> Form | None:
+        if not _is_short(raw) or not all(type(name) is bytes for name in raw):
+            return None
+        if len(known) >= MOST_FORMS:
+            known.clear()
+        form = known[names] = form_of(raw)
         return form
 
 

@@ -26,7 +26,8 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Hosts as they came and as they are compared; all forgotten when there are too many.
 MOST_HOSTS = 1024
 LONGEST_HOST = 255
-_folded: dict[tuple[str, bytes | str], str] = {}
+_folded: dict[tuple[str, bytes], str] = {}
+_folded_text: dict[tuple[str, str], str] = {}
 
 
 def fold_host(host: bytes | str, scheme: str) -> str:
@@ -34,10 +35,11 @@ def fold_host(host: bytes | str, scheme: str) -> str:
     raw = host.encode("latin-1") if isinstance(host, str) else host
     # As bytes, for letters beyond ASCII have no case in a host.
     folded = raw.lower().decode("latin-1").removesuffix(DEFAULT_PORTS.get(scheme, ":"))
-    if len(host) <= LONGEST_HOST:
+    if len(raw) <= LONGEST_HOST:
         if len(_folded) >= MOST_HOSTS:
             _folded.clear()
-        _folded[scheme, host] = folded
+            _folded_text.clear()
+        _folded[scheme, raw] = _folded_text[scheme, raw.decode("latin-1")] = folded
     return folded
 
 
@@ -77,7 +79,7 @@ def environ_key(environ: dict[str, Any]) -> Key:
         raw = raw.partition("?")[0]
     if not path.isascii():
         path = path.encode("latin-1").decode("utf-8", "surrogateescape")
-    folded = _folded.get((scheme, host)) or fold_host(host, scheme)
+    folded = _folded_text.get((scheme, host)) or fold_host(host, scheme)
     if len(raw) + len(query) > LONGEST:
         return (scheme, folded, *digest(root, path, raw, query))
     return (scheme, folded, root, path, raw, query)

@@ -30,7 +30,11 @@ BODY_NAMES = (
     "content-range",
     "content-type",
 )
-BODY_FIELDS = frozenset({*BODY_NAMES, *map(str.encode, BODY_NAMES)})
+# Of each form by itself: Python may be told to refuse a comparison of bytes with text.
+BODY_FIELDS: dict[type, frozenset[bytes | str]] = {
+    bytes: frozenset(map(str.encode, BODY_NAMES)),
+    str: frozenset(BODY_NAMES),
+}
 T = TypeVar("T", bytes, str)
 STATUS = b"cache-status"
 
@@ -68,7 +72,7 @@ def as_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
 
 def without_body(headers: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:
     """The fields that a 304 bears, of either form of a head."""
-    return tuple(field for field in headers if field[0].lower() not in BODY_FIELDS)
+    return tuple(field for field in headers if field[0].lower() not in BODY_FIELDS[type(field[0])])
 
 
 def slim(entry: Entry, head: tuple[tuple[T, T], ...]) -> tuple[tuple[T, T], ...]:

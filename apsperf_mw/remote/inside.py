@@ -6,14 +6,14 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apsperf_mw.asgi import ASGIGate
+from apsperf_mw.asgi_gate import ASGIGate
 from apsperf_mw.cache.faces import LocalFace
 from apsperf_mw.cache.far import purge_far
 from apsperf_mw.remote.server import Unreached, checked
 from apsperf_mw.warm.apps import AppError, interface, layers, load_app, within_lifespan
 from apsperf_mw.warm.origin import Origin
 from apsperf_mw.warm.start import BASE, in_process
-from apsperf_mw.wsgi import WSGIGate
+from apsperf_mw.wsgi_gate import WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apsperf_mw.settings.cache import CacheSettings, RouteSettings
 from apsperf_mw.settings.fields import Setting, catalogue, flatten, table
 from apsperf_mw.settings.kinds import TTLSettings
 from apsperf_mw.settings.loading import Sources, load
@@ -9,11 +10,9 @@ from apsperf_mw.settings.masking import mask
 from apsperf_mw.settings.sources import nest
 from apsperf_mw.settings.tree import (
     AdminSettings,
-    CacheSettings,
     DatabaseSettings,
     ExporterSettings,
     MemorySettings,
-    RouteSettings,
     Settings,
     TimingSettings,
     TracingSettings,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from apsperf_mw.asgi import ASGIGate
+from apsperf_mw.asgi_gate import ASGIGate
 from apsperf_mw.cache.faces import LocalFace
 from apsperf_mw.errors import APSPerfError
 from apsperf_mw.shell import Gate
-from apsperf_mw.wsgi import WSGIGate
+from apsperf_mw.wsgi_gate import WSGIGate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping

@@ -8,8 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.screen import FIELDS, FORWARDING
+from apsperf_mw.settings.cache import CacheSettings
 from apsperf_mw.settings.masking import shown
-from apsperf_mw.settings.tree import CacheSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

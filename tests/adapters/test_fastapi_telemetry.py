@@ -1,10 +1,11 @@
-"""FastAPI's own telemetry stands down where the suite reports, and only there."""
+"""FastAPI's and Starlette's own telemetry stands down where the suite reports, and only there."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 from fastapi import FastAPI
@@ -40,6 +41,10 @@ inner = FastAPI()
 for each in (app, inner):
     each.get("/item/{number}")(lambda number: number)
 app.mount("/inner", inner)
+options = config.pop("options", {})
+if config.pop("middleware"):
+    from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
+    app.add_middleware(OpenTelemetryMiddleware, **options)
 site = ASGISite(app, Pages(), install(app, **config))
 globally, kept = provider()
 trace.set_tracer_provider(globally)
@@ -62,10 +67,15 @@ print(json.dumps({"spans": spans, "points": points, "by_name": by_name}))
 """
 
 
+NOTHING: dict[str, Any] = {"named": False, "middleware": False}
+# Starlette has such a middleware since 1.10.
+MIDDLEWARE = {"middleware": find_spec("starlette.middleware.opentelemetry") is not None}
+
+
 def telemetry(**settings: Any) -> dict[str, dict[str, int]]:
     """What the providers get of three pages that are found and one that is not."""
     done = subprocess.run(
-        [sys.executable, "-c", TELEMETRY, json.dumps({"named": False, **settings})],
+        [sys.executable, "-c", TELEMETRY, json.dumps(NOTHING | settings)],
         cwd=ROOT,
         env=environ(),
         capture_output=True,
@@ -85,6 +95,13 @@ def test_each_request_is_reported_once_and_by_the_suite() -> None:
         "apsperf_mw SERVER GET": 1,
     }
     assert found["points"] == {"apsperf_mw": 4}
+
+
+def test_starlettes_middleware_does_not_report_once_more() -> None:
+    found = telemetry(**MIDDLEWARE, options={})
+    assert found["points"] == {"apsperf_mw": 4}
+    assert {name.partition(" ")[0] for name in found["spans"]} == {"apsperf_mw"}
+    assert sum(found["spans"].values()) == 4
 
 
 def test_what_the_suite_does_not_measure_stays_with_fastapi() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TIMED = (
     "apsperf_mw.asgi",
     "apsperf_mw.wsgi",
-    "apsperf_mw.shell",
+    "apsperf_mw.hooks",
     "apsperf_mw.cache.flow",
     "apsperf_mw.cache.intake",
     "apsperf_mw.cache.making",

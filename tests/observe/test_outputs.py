@@ -190,7 +190,7 @@ def test_with_nothing_set_up_nothing_is_traced(tmp_path: Path, environ: dict[str
         suite = Suite(tracing={"sample_ratio": 1.0})
         class Spy:
             def end(self, x): assert x.span is None, x.span
-        from apsperf_mw.shell import Hooks
+        from apsperf_mw.hooks import Hooks
         suite.hooks = Hooks([*suite.observers, Spy()], suite.faults)
         ask(suite.wsgi(app))
         assert not suite.faults.counts

@@ -251,7 +251,7 @@ def test_layers_can_be_switched_off(wrap: Any) -> None:
 
 
 def test_an_observer_that_raises_is_counted_and_not_felt(wrap: Any) -> None:
-    from apsperf_mw.shell import Hooks
+    from apsperf_mw.hooks import Hooks
 
     class Broken:
         def start(self, x: object) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apsperf_mw import Suite
-from apsperf_mw.asgi import ASGIExchange
+from apsperf_mw.asgi_gate import ASGIExchange
 from apsperf_mw.observe.spans import MOST_PATH, MOST_QUERY, asked, authority, clean, redacted
 from apsperf_mw.testing.messages import Response
 from tests.observe.raw import ask, scope

@@ -127,7 +127,7 @@ class Clock:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        for module in ("asgi", "wsgi", "shell"):
+        for module in ("asgi", "wsgi", "hooks"):
             patch.setattr(f"apsperf_mw.{module}.monotonic", lambda: self.now)
 
 

@@ -124,7 +124,8 @@ def read(headers: Iterable[Sequence[bytes]]) -> Head:
     kept: list[Header] = []
     policy: list[Header] = []
     noted: Noted = {}
-    for name, value in headers:
+    for name, given in headers:
+        value = given if type(given) is bytes else bytes(given)
         lower = name.lower()
         kind = FIELDS.get(lower, PLAIN)
         if kind & POLICY:
@@ -132,7 +133,7 @@ def read(headers: Iterable[Sequence[bytes]]) -> Head:
         if kind & NOTED:
             noted.setdefault(lower, []).append(value)
         if kind & KEPT:
-            kept.append((bytes(name), bytes(value)))
+            kept.append((bytes(name), value))
     return Head(kept, policy, noted)
 
 

@@ -1,0 +1,129 @@
+"""Run the frameworks' own tests, bare and wrapped: python -m tests.transparency."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tests.apps.servers import ROOT
+from tests.conformance.servers import clean_environ
+from tests.transparency.results import Exemptions, Tally, broken, wrongs
+
+PLACE = ROOT / "build" / "transparency"
+HERE = Path(__file__).parent
+# The projects, each with what of its tests has no app in this process.
+PROJECTS = {
+    "starlette": (),
+    "flask": (),
+    "werkzeug": ("tests/test_serving.py", "tests/middleware/test_http_proxy.py"),
+}
+DOWNLOAD_S = 300.0
+RUN_S = 600.0
+
+
+class Broken(Exception):
+    """The tests could not be run; the message says why."""
+
+
+@click.command()
+@click.option("--only", type=click.Choice([*PROJECTS]))
+def main(only: str | None) -> None:
+    """Fail where a test passes bare and not wrapped, unless the list allows it."""
+    exemptions = msgspec.toml.decode((HERE / "allowed.toml").read_bytes(), type=Exemptions).allowed
+    good = True
+    try:
+        for project in [only] if only else PROJECTS:
+            began = time.monotonic()
+            bare, wrapped = run(project)
+            click.echo(f"{told(project, bare, wrapped)} ({time.monotonic() - began:.0f} s)")
+            for wrong in wrongs(project, broken(bare, wrapped), exemptions):
+                click.echo(f"  ! {wrong}")
+                good = False
+    except Broken as why:
+        raise click.ClickException(str(why)) from None
+    sys.exit(0 if good else 1)
+
+
+def told(project: str, bare: Tally, wrapped: Tally) -> str:
+    """One line on both runs."""
+    return (
+        f"{project} {version(project)}: bare {bare.count('passed')} pass and "
+        f"{bare.count('failed')} fail, wrapped {wrapped.count('passed')} pass; "
+        f"the suites saw {sum(wrapped.requests.values())} requests"
+    )
+
+
+def run(project: str) -> tuple[Tally, Tally]:
+    """Both runs, at the same time."""
+    source = unpacked(project)
+    runs = [start(project, source, wrap) for wrap in (False, True)]
+    try:
+        bare, wrapped = (finish(*each) for each in runs)
+    finally:
+        for process, _ in runs:
+            process.kill()
+    if not bare.count("passed") or not wrapped.requests:
+        raise Broken(f"{project}: nothing was tested; see {PLACE}")
+    return bare, wrapped
+
+
+def unpacked(project: str) -> Path:
+    """The directory of the project's source, of the version that is installed."""
+    name = f"{project}-{version(project)}"
+    if not (PLACE / name).is_dir():
+        download(f"{project}=={version(project)}")
+        with tarfile.open(PLACE / f"{name}.tar.gz") as archive:
+            archive.extractall(PLACE, filter="data")
+    return PLACE / name
+
+
+def download(requirement: str) -> None:
+    """Have pip fetch a source distribution."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    flags = ["--quiet", "--no-deps", "--no-binary=:all:", f"--dest={PLACE}"]
+    command = [sys.executable, "-m", "pip", "download", *flags, requirement]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False)
+    if done.returncode:
+        raise Broken(f"pip could not download {requirement}:\n{done.stderr}")
+
+
+def start(project: str, source: Path, wrap: bool) -> tuple[Any, Path]:
+    """Start one run; the second is where its tally will be."""
+    tally = PLACE / f"{project}-{'wrapped' if wrap else 'bare'}.json"
+    tally.unlink(missing_ok=True)
+    environ = clean_environ() | {
+        "PYTHONPATH": str(HERE),
+        "TRANSPARENCY_TALLY": str(tally),
+        "TRANSPARENCY_WRAP": project if wrap else "",
+    }
+    ignored = [f"--ignore={path}" for path in PROJECTS[project]]
+    command = [sys.executable, "-m", "pytest", "-p", "wrapping", "-p", "no:cacheprovider", "-q"]
+    with tally.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *ignored, "tests"], cwd=source, env=environ, stdout=log, stderr=log
+        )
+    return process, tally
+
+
+def finish(process: Any, tally: Path) -> Tally:
+    """What a run said."""
+    try:
+        process.wait(RUN_S)
+        return msgspec.json.decode(tally.read_bytes(), type=Tally)
+    except subprocess.TimeoutExpired:
+        why = f"did not end within {RUN_S:.0f} s"
+    except (OSError, msgspec.DecodeError):
+        why = "left no tally"
+    raise Broken(f"a run {why}; see {tally.with_suffix('.log')}")
+
+
+if __name__ == "__main__":
+    main()
