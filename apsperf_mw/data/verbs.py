@@ -89,10 +89,8 @@ class Verbs:
             if len(data) > self.stock.most_bytes:
                 return await self._too_large(name)
             terms = await self.terms(names, ttl_s) if names else None
-            kept: bool = await self.reach.call(
-                "set", name, framed(Held(data, time() + ttl_s, terms)), ttl_s
-            )
-            return kept
+            frame = framed(Held(data, time() + ttl_s, terms))
+            return await self.reach.set(name, frame, ttl_s)
         except Exception as fault:
             self._note(fault)
             return False
@@ -112,7 +110,7 @@ class Verbs:
         added: bool = await self.reach.call("add", name, frame, ttl_s)
         if not added and await self._read(name) is None:
             # What is there is void. Of two who find it so, the later one's value stays.
-            added = await self.reach.call("set", name, frame, ttl_s)
+            added = await self.reach.set(name, frame, ttl_s)
         return added
 
     async def set_many(self, items: Mapping[Any, Any], ttl: Any, tags: Iterable[str]) -> list[Any]:
