@@ -168,9 +168,7 @@ def in_files(place: str, stack: ExitStack) -> Iterator[Entrant]:
 
 def in_redis(url: str, stack: ExitStack) -> Iterator[Entrant]:
     """`redis-py`, ours, and Django's."""
-    from redis import Redis
-
-    raw = stack.enter_context(Redis.from_url(url))
+    raw = stack.enter_context(import_module("redis").Redis.from_url(url))
     put = partial(raw.set, KEY, RAW, px=TTL_S * 1000)
     yield Entrant("redis", "redis-py", partial(raw.get, KEY), put)
     yield from ours("redis", url, stack)

@@ -26,8 +26,6 @@ BIG_INT, PAIRS, TUPLE, SET, FROZENSET = range(1, 6)
 
 # What MessagePack keeps as it is.
 _ATOMS = frozenset((type(None), bool, int, float, str, bytes))
-_are_atoms = _ATOMS.issuperset
-_are_text = frozenset((str,)).issuperset
 ACCEPTED = (
     "None, bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID, and "
     "lists, tuples, sets, frozensets and dicts of these"
@@ -85,7 +83,9 @@ class AnyValues:
     def pack(self, value: Any) -> bytes:
         """The value as bytes; raises `UnstorableValue`."""
         try:
-            return self._encoded(self._tree(value, 0))
+            return _encode(value if _is_plain(value, 0) else self._tree(value, 0))
+        except OverflowError:  # a whole number of more than 64 bits
+            return _encode(_without_big(self._tree(value, 0)))
         except (ValueError, RecursionError) as fault:
             raise UnstorableValue(f"{named(value)} cannot be kept: {fault}") from None
 
@@ -97,14 +97,14 @@ class AnyValues:
             raise BadValue(str(fault)) from None
 
     def _tree(self, value: Any, depth: int) -> Any:
-        """The value as MessagePack keeps it; containers of nothing but atoms are left as they are."""
+        """The value as MessagePack keeps it."""
         kind = type(value)
         if kind in _ATOMS:
             return value
         if depth >= MOST_DEPTH:
             raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
         if kind is list:
-            return value if _are_atoms(map(type, value)) else self._parts(value, depth)
+            return self._parts(value, depth)
         if kind is dict:
             return self._mapping(value, depth)
         if kind in _SEQUENCES:
@@ -118,11 +118,9 @@ class AnyValues:
         return [each if type(each) in _ATOMS else self._tree(each, depth + 1) for each in values]
 
     def _mapping(self, value: dict[Any, Any], depth: int) -> Any:
-        if not _are_text(map(type, value)):
+        if not all(type(key) is str for key in value):
             pairs = [part for pair in value.items() for part in pair]
             return Ext(PAIRS, self._encoded(self._parts(pairs, depth)))
-        if _are_atoms(map(type, value.values())):
-            return value
         return dict(zip(value, self._parts(value.values(), depth), strict=True))
 
     def _encoded(self, tree: Any) -> bytes:
@@ -181,6 +179,24 @@ _SEQUENCES: dict[type, int] = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
 def values_of(kind: Any) -> Values:
     """The codec for values of one type, or of any that it knows where none is given."""
     return ANY if kind is None else TypedValues(kind)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether MessagePack keeps the whole value as it is; quick, for most values are so."""
+    kind = type(value)
+    if kind is dict:
+        for key, each in value.items():
+            if type(key) is not str:
+                return False
+            if type(each) not in _ATOMS and not (depth < MOST_DEPTH and _is_plain(each, depth + 1)):
+                return False
+        return True
+    if kind is list:
+        for each in value:
+            if type(each) not in _ATOMS and not (depth < MOST_DEPTH and _is_plain(each, depth + 1)):
+                return False
+        return True
+    return kind in _ATOMS
 
 
 def _without_big(tree: Any) -> Any:

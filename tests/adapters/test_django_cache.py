@@ -25,17 +25,12 @@ from tests.adapters.django_site import project_with
 from tests.functions.support import until
 
 BACKEND = "apsperf_django.cache.SuiteCache"
-VERBS: tuple[str, ...] = (
-    "get",
-    "set",
-    "add",
-    "touch",
-    "delete",
-    "get_many",
-    "set_many",
-    "delete_many",
+VERBS = frozenset(
+    (
+        *("get", "set", "add", "touch", "delete", "clear", "incr", "decr", "has_key"),
+        *("get_many", "set_many", "delete_many", "get_or_set", "incr_version", "decr_version"),
+    )
 )
-VERBS += ("incr", "decr", "clear", "has_key", "get_or_set", "incr_version", "decr_version")
 
 
 class Cache:
