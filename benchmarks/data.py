@@ -56,17 +56,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=30, metavar="N", help="slices of each")
     parser.add_argument("--redis", metavar="URL", help="a server that may be written to")
     asked = parser.parse_args(arguments)
+    print(compared(asked.rounds, asked.redis))
+    return 0
+
+
+def compared(rounds: int, redis: str | None = None) -> str:
+    """The table of all stores."""
     with (
         tempfile.TemporaryDirectory() as place,
         ExitStack() as stack,
         asyncio.Runner() as runner,
     ):
         stores = [in_memory(stack), in_files(place, stack)]
-        if asked.redis:
-            stores.append(in_redis(asked.redis, stack))
-        rows = [row for each in stores for row in measured(list(each), asked.rounds, runner)]
-    print(table(HEAD, rows))
-    return 0
+        if redis:
+            stores.append(in_redis(redis, stack))
+        rows = [row for each in stores for row in measured(list(each), rounds, runner)]
+    return table(HEAD, rows)
 
 
 def measured(
