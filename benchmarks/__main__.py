@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import imports, inprocess, servers
 from benchmarks.cases import CASE_NAMES, PLANS
+from benchmarks.data import compared
 from benchmarks.eviction.measure import measure as replayed
 from benchmarks.report import Report, about, write
 from benchmarks.say import say
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     report = measured(asked)
     print(tables(report))
+    if asked.only in {None, "data"}:
+        rounds = asked.rounds or (3 if asked.quick else 30)
+        print(f"\nsuite.cache beside other caches, for one value\n\n{compared(rounds)}")
     write(report, asked.json)
     print(f"\nwritten to {asked.json}")
     return 0
@@ -39,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=_positive, metavar="N", help="rounds of every measurement")
     made.add_argument(
         "--only",
-        choices=(*SECTIONS, "eviction", *CASE_NAMES, *KINDS),
+        choices=(*SECTIONS, "eviction", "data", *CASE_NAMES, *KINDS),
         metavar="NAME",
         help="one section, in-process case or server: %(choices)s",
     )

@@ -192,6 +192,8 @@ class Calls:
             raise
         if value is not MISSING:
             self._land(call, Outcome.STORED, result)
+        elif call.flight is not None:
+            call.flight.began = self.tags.clock  # the store may have told of purges
         return value
 
     def _board(self, call: Call, *, alone: bool) -> tuple[Flight, bool]:

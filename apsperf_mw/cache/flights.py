@@ -78,6 +78,9 @@ class Flights:
     def __len__(self) -> int:
         return sum(map(len, list(self._airborne.values())))
 
+    def __bool__(self) -> bool:
+        return bool(self._airborne)
+
     def lead(self, key: Key, lane: Lane, began: int, leader: Exchange) -> Flight | None:
         """A flight that the caller leads, or None where there is one of this key already."""
         flight = Flight(key, lane, began, leader)

@@ -40,14 +40,20 @@ class Held(Struct, gc=False):
     terms: Terms | None = None
 
 
+_head = HEAD.pack
 _encode_terms = msgspec.msgpack.Encoder().encode
 _decode_full = msgspec.msgpack.Decoder(tuple[Terms, bytes]).decode
+
+
+def bare(data: bytes, until: float) -> bytes:
+    """The frame of a value that carries nothing beside its instant."""
+    return _head(BARE, until) + data
 
 
 def framed(held: Held) -> bytes:
     """The frame."""
     if held.terms is None:
-        return HEAD.pack(BARE, held.until) + held.data
+        return bare(held.data, held.until)
     return HEAD.pack(FULL, held.until) + _encode_terms((held.terms, held.data))
 
 

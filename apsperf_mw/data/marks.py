@@ -20,39 +20,50 @@ class Marks:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._generation = b""
         self._floor = 0
         self._bumps: dict[bytes, int] = {}
-        self.position = 0
+        # Generation and position, as one: it is set when all up to there is taken in.
+        self._known = b"", 0
 
     def after(self, generation: bytes) -> int:
         """The position after which a generation's bumps are not known here."""
-        return self.position if generation == self._generation else 0
+        known = self._known
+        return known[1] if generation == known[0] else 0
 
     def knows(self, generation: bytes, position: int) -> bool:
         """Whether everything up to there is known."""
-        return generation == self._generation and position <= self.position
+        known = self._known
+        return generation == known[0] and position <= known[1]
 
     def learn(self, told: Versions, after: int) -> None:
         """Take in all that was bumped after a position."""
         with self._lock:
-            if told.generation != self._generation:
-                self._generation, self._bumps, self._floor, self.position = told[0], {}, after, 0
+            position = told.position
+            if told.generation == self._known[0]:
+                position = max(position, self._known[1])
+            else:
+                self._known, self._bumps, self._floor = (b"", 0), {}, after
             self._bumps.update(told.bumps)
             self._floor = max(self._floor, told.floor)
-            self.position = max(self.position, told.position)
             if len(self._bumps) > MOST_NAMES:
-                self._bumps, self._floor = {}, self.position
+                self._bumps, self._floor = {}, position
+            self._known = told.generation, position
 
     def good(self, terms: Terms, generation: bytes) -> bool:
         """Whether none of the tags was bumped since; `generation` is that of the store."""
+        known, began = self._known, terms.position
+        if not terms.generation == generation == known[0]:
+            return False
+        if began >= known[1]:
+            return True
         with self._lock:
-            began = terms.position
-            if not terms.generation == generation == self._generation:
-                return False
-            if began >= self.position:
-                return True
             bumps = self._bumps
-            return began >= self._floor and all(
-                bumps.get(tag.encode("utf-8", "surrogatepass"), 0) <= began for tag in terms.tags
+            return (
+                generation == self._known[0]
+                and began >= self._floor
+                and all(bumps.get(_name(tag), 0) <= began for tag in terms.tags)
             )
+
+
+def _name(tag: str) -> bytes:
+    return tag.encode("utf-8", "surrogatepass")

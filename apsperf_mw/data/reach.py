@@ -28,6 +28,10 @@ class Reach(Protocol):
     async def get(self, key: bytes) -> bytes | None:
         """As `Driver.get`."""
 
+    async def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `Driver.set`."""
+        ...
+
     async def call(self, verb: str, *args: Any) -> Any:
         """As the driver's method of this name."""
 
@@ -44,17 +48,41 @@ class Reach(Protocol):
         ...
 
 
+class Stands:
+    """Reads where a space stands from the one key that tells it, where the driver is `plain`.
+
+    What was read last is remembered, for it seldom changes.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.plain = type(driver).versions is Driver.versions
+        self._last: tuple[bytes | None, Versions | None] = None, None
+
+    def read(self, frame: bytes | None) -> Versions | None:
+        """What a frame says; None where there is none, or none that parses."""
+        last = self._last
+        if frame != last[0]:
+            stand = Stand.read(frame)
+            self._last = last = frame, None if stand is None else stand.versions()
+        return last[1]
+
+
 class Blocking:
     """The blocking face, called at once: for threads, and for drivers that wait for nothing."""
 
     def __init__(self, driver: Driver, waits: Waits) -> None:
         self.waits = waits
         self._driver = driver
-        self._get = driver.get
+        self._get, self._set = driver.get, driver.set
+        self._stands = Stands(driver)
 
     async def get(self, key: bytes) -> bytes | None:
         """As `Driver.get`."""
         return self._get(key)
+
+    async def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `Driver.set`."""
+        return self._set(key, value, ttl_s)
 
     async def call(self, verb: str, *args: Any) -> Any:
         """As the driver's method of this name."""
@@ -62,6 +90,10 @@ class Blocking:
 
     async def stand(self, space: bytes) -> Versions:
         """Where the versions of a space stand."""
+        if self._stands.plain:
+            stand = self._stands.read(self._get(stand_key(space)))
+            if stand is not None:
+                return stand
         return self._driver.versions(space, NO_MORE)
 
     async def change(self, key: bytes, change: Change) -> bool:
@@ -82,13 +114,16 @@ class Hopping:
         self.waits = waits
         self._driver = driver
         self._hop = hop
-        # Only then is it known which key tells.
-        self._plain = type(driver).versions is Driver.versions
+        self._stands = Stands(driver)
 
     async def get(self, key: bytes) -> bytes | None:
         """As `Driver.get`; a small value of a quick driver is read at once."""
         value = self._driver.quick_get(key)
         return await self._hop(self._driver.get, key) if value is LATER else value
+
+    async def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `Driver.set`."""
+        return await self._hop(self._driver.set, key, value, ttl_s)
 
     async def call(self, verb: str, *args: Any) -> Any:
         """As the driver's method of this name."""
@@ -96,10 +131,10 @@ class Hopping:
 
     async def stand(self, space: bytes) -> Versions:
         """Where the versions of a space stand."""
-        if self._plain:
-            stand = Stand.read(await self.get(stand_key(space)))
+        if self._stands.plain:
+            stand = self._stands.read(await self.get(stand_key(space)))
             if stand is not None:
-                return stand.versions()
+                return stand
         return await self._hop(self._driver.versions, space, NO_MORE)
 
     async def change(self, key: bytes, change: Change) -> bool:
@@ -121,6 +156,10 @@ class Suspending:
     async def get(self, key: bytes) -> bytes | None:
         """As `Driver.get`."""
         return await self._driver.aget(key)
+
+    async def set(self, key: bytes, value: bytes, ttl_s: float) -> bool:
+        """As `Driver.set`."""
+        return await self._driver.aset(key, value, ttl_s)
 
     async def call(self, verb: str, *args: Any) -> Any:
         """As the driver's method of this name with an `a` before it."""

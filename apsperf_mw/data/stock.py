@@ -65,11 +65,14 @@ class Stock:
 
     def ttl_s(self, ttl: Any) -> float:
         """The seconds of a TTL: a class, seconds, or None for as long as it can be kept."""
+        kind = type(ttl)
+        if (kind is int or kind is float) and 0 < ttl <= MOST_TTL_S:
+            return float(ttl)
         if ttl is None:
             return MOST_TTL_S
-        if type(ttl) is str and ttl in TTL_CLASSES:
+        if kind is str and ttl in TTL_CLASSES:
             return float(getattr(self._classes, ttl))
-        if isinstance(ttl, int | float) and not isinstance(ttl, bool) and 0 < ttl < inf:
+        if isinstance(ttl, int | float) and kind is not bool and 0 < ttl < inf:
             return min(float(ttl), MOST_TTL_S)
         known = ", ".join(TTL_CLASSES)
         raise SettingError(f"ttl: {ttl!r} given; accepted: {known}, seconds above 0, or None")

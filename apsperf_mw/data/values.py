@@ -16,7 +16,7 @@ from apsperf_mw.data.kinds import KINDS
 from apsperf_mw.errors import APSPerfError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 # Deeper values are refused, not cut.
 MOST_DEPTH: Final = 64
@@ -25,7 +25,7 @@ FIRST_FOREIGN: Final = 64
 BIG_INT, PAIRS, TUPLE, SET, FROZENSET = range(1, 6)
 
 # What MessagePack keeps as it is.
-_ATOMS = frozenset((type(None), bool, float, str, bytes))
+_ATOMS = frozenset((type(None), bool, int, float, str, bytes))
 ACCEPTED = (
     "None, bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID, and "
     "lists, tuples, sets, frozensets and dicts of these"
@@ -83,8 +83,10 @@ class AnyValues:
     def pack(self, value: Any) -> bytes:
         """The value as bytes; raises `UnstorableValue`."""
         try:
-            return _encode(value if type(value) in _ATOMS else self._tree(value, 0))
-        except (ValueError, OverflowError, RecursionError) as fault:
+            return _encode(value if _is_plain(value, 0) else self._tree(value, 0))
+        except OverflowError:  # a whole number of more than 64 bits
+            return _encode(_without_big(self._tree(value, 0)))
+        except (ValueError, RecursionError) as fault:
             raise UnstorableValue(f"{named(value)} cannot be kept: {fault}") from None
 
     def unpack(self, data: bytes) -> Any:
@@ -99,27 +101,33 @@ class AnyValues:
         kind = type(value)
         if kind in _ATOMS:
             return value
-        if kind is int:
-            return value if -(2**63) <= value < 2**64 else _big(value)
         if depth >= MOST_DEPTH:
             raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
         if kind is list:
-            return [self._tree(each, depth + 1) for each in value]
+            return self._parts(value, depth)
         if kind is dict:
-            return self._mapping(value, depth + 1)
+            return self._mapping(value, depth)
         if kind in _SEQUENCES:
-            parts = [self._tree(each, depth + 1) for each in value]
-            return Ext(_SEQUENCES[kind], _encode(parts))
+            return Ext(_SEQUENCES[kind], self._encoded(self._parts(value, depth)))
         known = self._kinds.get(kind)
         if known is None:
             raise UnstorableValue(refusal(value))
         return Ext(known[0], known[1](value))
 
+    def _parts(self, values: Iterable[Any], depth: int) -> list[Any]:
+        return [each if type(each) in _ATOMS else self._tree(each, depth + 1) for each in values]
+
     def _mapping(self, value: dict[Any, Any], depth: int) -> Any:
-        if all(type(key) is str for key in value):
-            return {key: self._tree(each, depth) for key, each in value.items()}
-        flat = [self._tree(part, depth) for pair in value.items() for part in pair]
-        return Ext(PAIRS, _encode(flat))
+        if not all(type(key) is str for key in value):
+            pairs = [part for pair in value.items() for part in pair]
+            return Ext(PAIRS, self._encoded(self._parts(pairs, depth)))
+        return dict(zip(value, self._parts(value.values(), depth), strict=True))
+
+    def _encoded(self, tree: Any) -> bytes:
+        try:
+            return _encode(tree)
+        except OverflowError:  # a whole number of more than 64 bits
+            return _encode(_without_big(tree))
 
     def _pairs(self, raw: bytes) -> dict[Any, Any]:
         flat = self._list(raw)
@@ -171,6 +179,36 @@ _SEQUENCES: dict[type, int] = {tuple: TUPLE, set: SET, frozenset: FROZENSET}
 def values_of(kind: Any) -> Values:
     """The codec for values of one type, or of any that it knows where none is given."""
     return ANY if kind is None else TypedValues(kind)
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether MessagePack keeps the whole value as it is; quick, for most values are so."""
+    kind = type(value)
+    if kind is dict:
+        for key, each in value.items():
+            if type(key) is not str:
+                return False
+            if type(each) not in _ATOMS and not (depth < MOST_DEPTH and _is_plain(each, depth + 1)):
+                return False
+        return True
+    if kind is list:
+        for each in value:
+            if type(each) not in _ATOMS and not (depth < MOST_DEPTH and _is_plain(each, depth + 1)):
+                return False
+        return True
+    return kind in _ATOMS
+
+
+def _without_big(tree: Any) -> Any:
+    """The same with whole numbers of more than 64 bits as extensions."""
+    kind = type(tree)
+    if kind is int:
+        return tree if -(2**63) <= tree < 2**64 else _big(tree)
+    if kind is list:
+        return [_without_big(each) for each in tree]
+    if kind is dict:
+        return {key: _without_big(each) for key, each in tree.items()}
+    return tree
 
 
 def _big(value: int) -> Ext:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from apsperf_mw.data.frames import Held, Terms, framed, touched, unframed
+from apsperf_mw.data.frames import Held, Terms, bare, framed, touched, unframed
 from apsperf_mw.data.keys import key_bytes
 from apsperf_mw.data.stock import tag_names
 from apsperf_mw.data.values import BadValue
@@ -32,6 +32,7 @@ class Verbs:
         self.stock = stock
         self.reach = reach
         self.values = values
+        self._pack, self._set = values.pack, reach.set
         self._prefix = stock.prefix
         self._raises = raises
 
@@ -82,17 +83,19 @@ class Verbs:
 
     async def set(self, key: Any, value: Any, ttl: Any, tags: Iterable[str]) -> bool:
         """Keep a value; False where it is too large, or the store fails."""
-        name, ttl_s, data = self.stock.name(key), self.stock.ttl_s(ttl), self.values.pack(value)
+        stock = self.stock
+        name, ttl_s = key_bytes(self._prefix, key), stock.ttl_s(ttl)
+        data = self._pack(value)
         names = tag_names(tags) if tags else ()
-        self.overtake(name)
+        if stock.flights:
+            self.overtake(name)
         try:
-            if len(data) > self.stock.most_bytes:
+            if len(data) > stock.most_bytes:
                 return await self._too_large(name)
-            terms = await self.terms(names, ttl_s) if names else None
-            kept: bool = await self.reach.call(
-                "set", name, framed(Held(data, time() + ttl_s, terms)), ttl_s
-            )
-            return kept
+            if not names:
+                return await self._set(name, bare(data, time() + ttl_s), ttl_s)
+            terms = await self.terms(names, ttl_s)
+            return await self._set(name, framed(Held(data, time() + ttl_s, terms)), ttl_s)
         except Exception as fault:
             self._note(fault)
             return False
@@ -112,7 +115,7 @@ class Verbs:
         added: bool = await self.reach.call("add", name, frame, ttl_s)
         if not added and await self._read(name) is None:
             # What is there is void. Of two who find it so, the later one's value stays.
-            added = await self.reach.call("set", name, frame, ttl_s)
+            added = await self.reach.set(name, frame, ttl_s)
         return added
 
     async def set_many(self, items: Mapping[Any, Any], ttl: Any, tags: Iterable[str]) -> list[Any]:

@@ -118,6 +118,11 @@ class AsyncDictDriver(AsyncDriver):
         return self.kept.held
 
     @property
+    def own(self) -> dict[bytes, bytes]:
+        """Versions and leases."""
+        return self.kept.own
+
+    @property
     def broken(self) -> BaseException | None:
         """What every call raises."""
         return self.kept.broken

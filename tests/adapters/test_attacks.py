@@ -212,7 +212,7 @@ def fails(client: Client, ask: Ask) -> None:
     """The app's exception goes through, or its body ends."""
     with pytest.raises(RuntimeError, match="the app has died"):
         client.ask(**ask)
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 @pytest.fixture(params=STACKS)

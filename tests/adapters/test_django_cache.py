@@ -25,8 +25,12 @@ from tests.adapters.django_site import project_with
 from tests.functions.support import until
 
 BACKEND = "apsperf_django.cache.SuiteCache"
-VERBS = ("get", "set", "add", "touch", "delete", "get_many", "set_many", "delete_many")
-VERBS += ("incr", "decr", "clear", "has_key", "get_or_set", "incr_version", "decr_version")
+VERBS = frozenset(
+    (
+        *("get", "set", "add", "touch", "delete", "clear", "incr", "decr", "has_key"),
+        *("get_many", "set_many", "delete_many", "get_or_set", "incr_version", "decr_version"),
+    )
+)
 
 
 class Cache:
@@ -184,7 +188,7 @@ def test_responses_are_kept_whole(cache: Cache) -> None:
 
 def test_a_response_that_is_not_rendered_is_refused(cache: Cache) -> None:
     with pytest.raises(UnstorableValue, match="template is not rendered yet"):
-        cache.set("r", TemplateResponse(None, "a.html"))  # type: ignore[arg-type]
+        cache.set("r", TemplateResponse(None, "a.html"))
 
 
 def test_sessions_live_on_it(cache: Cache) -> None:
@@ -203,7 +207,8 @@ def test_template_fragments_live_on_it(cache: Cache) -> None:
     assert pages == ["a0", "a0", "b2"]
 
 
-def test_its_data_cache_has_tags_and_remember(_project: None) -> None:
+@pytest.mark.usefixtures("_project")
+def test_its_data_cache_has_tags_and_remember() -> None:
     backend: Any = caches["default"]
     assert backend.data.remember("k", lambda: 1, "short", tags="t") == 1
     backend.data.invalidate("t")

@@ -130,14 +130,14 @@ def test_heads_of_endless_names_are_not_remembered() -> None:
     client = WSGIClient(Suite(), lambda _: fresh(*[(f"X-{'a' * LONGEST_FORM}", "1")]))
     client.ask()
     assert client.ask().cache.hit
-    forms = client.suite.cache.maker.forms
+    forms = client.suite.responses.maker.forms
     assert (len(forms._text_forms), len(forms.ready)) == (0, 0)
 
 
 def test_a_driver_that_fails_between_two_looks_leaves_no_flight() -> None:
     client = WSGIClient(Suite(), lambda _: fresh())
     looks = iter([None, OSError("gone")])
-    find = client.suite.cache._peek
+    find = client.suite.responses._peek
 
     def peek(key: Any) -> Any:
         fault = next(looks, None)
@@ -145,9 +145,9 @@ def test_a_driver_that_fails_between_two_looks_leaves_no_flight() -> None:
             raise fault
         return find(key)
 
-    client.suite.cache._peek = peek
+    client.suite.responses._peek = peek
     assert client.ask().body == b"page"
-    assert len(client.suite.cache.flights) == 0
+    assert len(client.suite.responses.flights) == 0
 
 
 TWICE = """

@@ -28,11 +28,11 @@ SHOPS = (
 
 @pytest.fixture(params=SHOPS, ids=" on ".join)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(*request.param, tmp_path)
+    shop = Shop(request.param[0], request.param[1], tmp_path)
     yield shop
     shop.suite.close()
 
 
 @pytest.fixture(params=OWN, ids=" on ".join)
 def breakable(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    return Shop(*request.param, tmp_path)
+    return Shop(request.param[0], request.param[1], tmp_path)

@@ -94,13 +94,16 @@ def test_a_crowd_of_threads_makes_it_once(store: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @pytest.mark.parametrize("store", ["memory", "suspending", "shared suspending", "file"])
 def test_a_crowd_of_tasks_makes_it_once(store: str, loop: str, tmp_path: Path) -> None:
-    shop, door, got = Shop(loop, store, tmp_path), Door(), []
+    shop, door = Shop(loop, store, tmp_path), Door()
+    got: list[list[int]] = []
+
+    cache: Any = shop.cache
 
     async def make() -> list[int]:
         return [await door.aenter()]
 
     async def ask() -> None:
-        got.append(await shop.cache.aremember("a", make, 60, tags="t"))
+        got.append(await cache.aremember("a", make, 60, tags="t"))
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
@@ -116,14 +119,15 @@ def test_a_crowd_of_tasks_makes_it_once(store: str, loop: str, tmp_path: Path) -
 
 def test_a_cancelled_maker_leaves_the_making_to_another(tmp_path: Path) -> None:
     shop, door = Shop("asyncio", "shared suspending", tmp_path), Door()
+    cache: Any = shop.cache
 
     async def main() -> None:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
-                group.start_soon(shop.cache.aremember, "a", door.aenter, 60)
+                group.start_soon(cache.aremember, "a", door.aenter, 60)
                 await auntil(lambda: door.calls == 1)
                 scope.cancel()
-        assert await shop.cache.aremember("a", lambda: 7, 60) == 7
+        assert await cache.aremember("a", lambda: 7, 60) == 7
 
     anyio.run(main)
 
@@ -244,7 +248,8 @@ def test_a_stale_value_is_given_while_a_new_one_is_made(
         return shop.remember("a", lambda: next(made), 10, tags="t", stale_while_revalidate=50)
 
     async def astale() -> None:
-        cache, options = shop.cache, {"stale_while_revalidate": 50, "tags": "t"}
+        cache: Any = shop.cache
+        options = {"stale_while_revalidate": 50, "tags": "t"}
         assert await cache.aremember("a", lambda: next(made), 10, **options) == 1
         await auntil(lambda: not cache.stock.background and not cache.stock.flights)
 
