@@ -54,9 +54,10 @@ Crew = Callable[..., list[Worker]]
 
 @pytest.fixture(params=["redis", "tiered", "file"])
 def url(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> str:
+    patient = f"{server.url}?timeout_s=5&connect_timeout_s=5"  # on a busy machine nobody gives up
     kinds = {
-        "redis": server.url,
-        "tiered": f"tiered+{server.url}",
+        "redis": patient,
+        "tiered": f"tiered+{patient}",
         "file": f"file://{tmp_path}/store",
     }
     return kinds[request.param]
