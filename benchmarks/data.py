@@ -137,7 +137,7 @@ def in_memory(stack: ExitStack) -> Iterator[Entrant]:
     """`cachetools.TTLCache`, ours, and others in the process."""
     from cachetools import TTLCache
 
-    raw: TTLCache[str, Any] = TTLCache(1000, TTL_S)
+    raw: Any = TTLCache(1000, TTL_S)
     yield Entrant(
         "memory", "cachetools", partial(raw.get, KEY), partial(raw.__setitem__, KEY, VALUE)
     )

@@ -47,7 +47,7 @@ class DataCache:
         self._raises = raises
 
     def __repr__(self) -> str:
-        return f"<DataCache {self.stock.place.rpartition(' ')[2]}>"
+        return f"<DataCache {self.stock.title}>"
 
     @cached_property
     def _now(self) -> Verbs:
@@ -278,7 +278,7 @@ class Caches:
     def stats(self) -> dict[str, dict[str, int]]:
         """What was counted, by driver and space."""
         stocks = sorted(self._stocks.items())
-        return {f"{name} {space}".strip(): dict(each.counts) for (name, space), each in stocks}
+        return {stock.title: dict(stock.counts) for _, stock in stocks}
 
     def close(self) -> None:
         """Let no more values be made in the background."""

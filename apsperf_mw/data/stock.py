@@ -16,6 +16,7 @@ from apsperf_mw.drivers.async_base import AsyncDriver
 from apsperf_mw.drivers.base import Driver
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.background import Background
+from apsperf_mw.settings.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,8 @@ class Stock:
         settings: Settings,
         faults: Faults,
     ) -> None:
-        self.place = f"the data cache {name}"
+        self.title = f"{mask(name)} {space}".rstrip()
+        self.place = f"the data cache {self.title}"
         self.driver = driver
         self.faults = faults
         self.prefix = prefix_of(settings.cache.namespace, space)

@@ -173,7 +173,7 @@ def test_what_django_would_pickle_is_refused_by_name(cache: Cache) -> None:
 
 
 def test_responses_are_kept_whole(cache: Cache) -> None:
-    response = HttpResponse("hé", status=203, reason="Fine", headers={"X-A": "1"})
+    response = HttpResponse("hé".encode(), status=203, reason="Fine", headers={"X-A": "1"})
     response.set_cookie("c", 'v;"', max_age=5, httponly=True)
     cache.set("r", response)
     back = cache.get("r")

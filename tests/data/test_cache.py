@@ -310,3 +310,11 @@ def test_hits_and_misses_are_counted(shop: Shop) -> None:
     shop.get("a")
     shop.get("b")
     assert shop.suite.caches.stats()[shop.store] == {"hits": 2, "misses": 2}
+
+
+def test_no_text_of_a_cache_shows_a_password() -> None:
+    suite = suite_with()
+    suite.registry.register("odd", lambda _: Kept())
+    cache = suite.cache("odd://me:hunter2@host/", space="carts")
+    assert repr(cache) == "<DataCache odd://me:***@host/ carts>"
+    assert "hunter2" not in f"{cache.stock.place} {suite.caches.stats()}"
