@@ -25,7 +25,7 @@ MARK = re.compile(rb"for (\w+)\.")
 
 CONTROLS = (
     "max-age=60",
-    "max-age=60, must-revalidate",
+    "max-age=60, proxy-revalidate",
     "private, max-age=60",
     "no-store",
     "no-cache",
@@ -34,7 +34,9 @@ CONTROLS = (
     "max-age=0, stale-if-error=60",
     "",
 )
-SHARED = (*CONTROLS, "public, max-age=60", "s-maxage=60", "public, max-age=0")
+# They give leave to share what was asked for with Authorization (RFC 9111 §3.5).
+LEAVES = ("max-age=60, must-revalidate", "public, max-age=60", "s-maxage=60", "public, max-age=0")
+SHARED = (*CONTROLS, *LEAVES)
 CARRIERS = (
     ("Cookie", "session={}"),
     ("cookie", "a=1; session={}"),
