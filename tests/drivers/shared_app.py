@@ -16,6 +16,10 @@ from typing import Any
 from apsperf_mw import Suite
 
 HEADERS = [(b"cache-control", b"max-age=600"), (b"cache-tag", b"page")]
+SAID = {
+    "/private": [(b"cache-control", b"no-store")],
+    "/stale": [(b"cache-control", b"max-age=0, stale-while-revalidate=600")],
+}
 
 
 def main(url: str, calls: str, takes_s: float) -> None:
@@ -27,8 +31,8 @@ def main(url: str, calls: str, takes_s: float) -> None:
         os.write(counted, b"x")
         body = f"{os.getpid()}-{next(numbers)}".encode()
         await asyncio.sleep(takes_s)
-        private = [(b"cache-control", b"no-store")] if scope["path"] == "/private" else HEADERS
-        await send({"type": "http.response.start", "status": 200, "headers": private})
+        headers = SAID.get(scope["path"], HEADERS)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     suite = Suite(cache={"driver": url, "patience_s": 20})

@@ -107,6 +107,20 @@ def test_what_is_not_kept_holds_nobody_up_twice(crew: Crew, tmp_path: Path) -> N
     assert time.perf_counter() - began < 5  # nobody waited for another's patience
 
 
+def test_a_stale_page_is_fetched_anew_by_one_process(crew: Crew, tmp_path: Path) -> None:
+    workers = crew(3, 0.4)
+    (old,) = workers[0].do(ask="/stale")
+    assert calls(tmp_path) == 1
+    for worker in workers:
+        worker.tell(ask="/stale", times=5)
+    assert {body for worker in workers for body in worker.hear()} == {old}
+    time.sleep(0.2)  # while it is fetched
+    for worker in workers:
+        worker.tell(ask="/stale", times=5)
+    assert {body for worker in workers for body in worker.hear()} == {old}
+    assert calls(tmp_path) == 2
+
+
 def test_a_purge_reaches_every_process(crew: Crew) -> None:
     one, other = crew(2)
     (page,) = one.do(ask="/page")
