@@ -184,6 +184,7 @@ FORMS: dict[str, st.SearchStrategy[Any]] = {
     "admin.token": st.sampled_from(["", "0123456789abcdef"]),
     "cache.admission": st.sampled_from(["uses", "package.module:make"]),
     "cache.key": st.sampled_from(["query", "mine"]),
+    "cache.normal_forms": st.lists(st.sampled_from(["accept=spaced", "x-a=a.b:c"]), max_size=2),
     "cache.routes": st.just([]),
     "sealed.keys": st.lists(st.sampled_from(["0123456789abcdef", "x" * 512]), max_size=2),
 }

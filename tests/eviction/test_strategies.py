@@ -58,6 +58,10 @@ class Pages:
 
 def broken(settings):
     return None
+
+
+def mobile(agent):
+    return b"mobile" if b"Mobile" in agent else b"desktop"
 '''
 POINTS = """
 eviction.newest = apsperf_strategic:Newest
@@ -65,6 +69,7 @@ eviction.function = apsperf_strategic:by_type
 key.without-session = apsperf_strategic:without_session
 key.broken = apsperf_strategic:broken
 ttl.by-type = apsperf_strategic:by_type
+normal.device = apsperf_strategic:mobile
 admission.pages = apsperf_strategic:Pages
 admission.broken = apsperf_strategic:broken
 admission.missing = apsperf_strategic:nothing
@@ -119,6 +124,17 @@ def test_lifetimes_of_a_marked_view() -> None:
     assert client.ask().cache.hit
 
 
+def test_normal_forms() -> None:
+    def app(_request: Request) -> Response:
+        headers = (("Cache-Control", "max-age=60"), ("Vary", "User-Agent"))
+        return Response(200, headers, [b"page"])
+
+    client = WSGIClient(Suite(cache={"normal_forms": ["user-agent=device"]}), app)
+    client.ask(headers={"User-Agent": "Mobile 1"})
+    assert client.ask(headers={"User-Agent": "Mobile 2"}).cache.hit
+    assert not client.ask(headers={"User-Agent": "Other"}).cache.hit
+
+
 def test_admission() -> None:
     client = WSGIClient(Suite(cache={"admission": "pages"}), numbered())
     for path in ("/page", "/asset"):
@@ -133,6 +149,7 @@ def test_each_kind_lists_what_there_is() -> None:
         ["broken", "without-session"],
         ["by-type"],
         ["broken", "missing", "pages"],
+        ["device"],
     ]
 
 
