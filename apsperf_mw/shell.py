@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from apsperf_mw.suite import Suite
 
 STORED = (STATUS, forward_status("uri-miss", stored=True))
+JUST_STORED = (STORED,)
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -144,14 +145,15 @@ class Gate:
             x.plan.rule = self.routes.rule(x.key, headers)
         answer = self.cache.begin(x, headers, form)
         added = answer.added if answer is not None else ()
-        if self.say:
-            if answer is not None and x.result == "miss" and x.stale is None and not x.detail:
-                said = STORED
-            else:
-                said = app_status(x, stored=answer is not None)
-            said = with_key(said, x.key) if self.says_key and x.key is not None else said
-            return (*added, said)
-        return added
+        if not self.say:
+            return added
+        if answer is not None and x.result == "miss" and x.stale is None and not x.detail:
+            if not added and not self.says_key:
+                return JUST_STORED
+            said = STORED
+        else:
+            said = app_status(x, stored=answer is not None)
+        return (*added, with_key(said, x.key) if self.says_key and x.key is not None else said)
 
     def heed(self, x: Exchange, headers: Iterable[Sequence[bytes]]) -> Later:
         """What the success of an unsafe method makes void, and what a HEAD tells of an entry."""

@@ -105,7 +105,10 @@ class LocalFace:
 
     def put(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record, at once; one that does not fit is not kept."""
-        size_bytes = record.size_bytes + key_bytes(key)
+        try:
+            size_bytes = record.size_bytes + len("".join(key))  # type: ignore[arg-type]
+        except TypeError:  # a variant's, or one with a digest in it
+            size_bytes = record.size_bytes + key_bytes(key)
         self.driver.keep(key, record, size_bytes, ttl_s, record.made_s)
 
     async def read(self, key: Key) -> Record | None:

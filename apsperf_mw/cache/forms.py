@@ -6,6 +6,7 @@ What the rules make of a form and of the values that speak of caching is worked 
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MOST_FORMS = 1024
 LONGEST_FORM = 4096
 NOTHING: Any = None
+NAME: Any = itemgetter(0)
 # Why a response may be refused by what is in the key, whatever else it says.
 REASONS = frozenset(reason for reason, _, _ in REFUSALS)
 
@@ -52,7 +54,7 @@ class Forms:
 
     def form(self, headers: Iterable[Sequence[bytes]]) -> Form | None:
         """The form of a head; None where it is read field by field."""
-        names = tuple([field[0] for field in headers])
+        names = tuple(map(NAME, headers))
         try:
             return self._forms[names]
         except KeyError:
@@ -62,7 +64,7 @@ class Forms:
 
     def text_form(self, headers: Iterable[tuple[str, str]]) -> Form | None:
         """As `form`, of a head of text."""
-        names = tuple([field[0] for field in headers])
+        names = tuple(map(NAME, headers))
         try:
             return self._text_forms[names]
         except KeyError:

@@ -26,12 +26,13 @@ from apsperf_mw.cache.tape import Tape
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.rules.answer import Answer, Form
+    from apsperf_mw.drivers.base import Slot
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import Settings
 
@@ -43,6 +44,9 @@ MOST_NOTES = 4096
 
 class Intake:
     """Takes responses in; what they become ends their flights."""
+
+    # What is kept under a key in this process, or None.
+    _peek: Callable[[Any], Slot | None]
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -178,7 +182,8 @@ class Intake:
             self._unstorable.pop((flight.key, x.flags & GUARDED), None)
         if not isinstance(face, LocalFace):
             return self._keep_far(x, flight, entry, face)
-        if entry.vary or entry.span or type(face.peek(flight.key)) is Fork:
+        slot = self._peek(flight.key)
+        if entry.vary or entry.span or (slot is not None and type(slot.value) is Fork):
             # A route's own selector may be called: not under the lock of all flights.
             step(self._keep_far(x, flight, entry, face))
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import CacheSettings, Settings
 
+VALUE: Any = itemgetter(1)
+BYTES = frozenset({bytes})
 # Terms are forgotten all at once past this many; an app has a few dozen.
 MOST_TERMS = 1024
 LONGEST_POLICY = 4096
@@ -88,7 +91,9 @@ class Maker:
         """The response as it may be stored, or the reason why not; `method` stands in for its."""
         if form is None:
             return self._read(x, headers, plan, method, wall_now)
-        values = [v if type(v) is bytes else bytes(v) for _, v in headers]
+        values = list(map(VALUE, headers))
+        if not BYTES.issuperset(map(type, values)):
+            values = list(map(bytes, values))
         rule, said = plan.rule, form.policy(values)
         key = (form, x.flags & SETTLING, method or x.method, x.status, rule, plan.private, said)
         ready = self._ready.get(key)

@@ -64,28 +64,28 @@ class Eviction(Cache):  # type: ignore[type-arg]
 
     def place(self, key: Hashable, slot: Slot, now: float) -> bool:
         """Keep a slot; False, and an older one is dropped, where it is larger than all the room."""
-        old = self.slots.get(key)
+        slots = self.slots
+        old = slots.get(key)
         grown = slot.size_bytes
         if old is not None:
             grown -= old.size_bytes
-        elif len(self.slots) >= self.max_entries and grown <= self.max_bytes:
+        elif len(slots) >= self.max_entries and grown <= self.max_bytes:
             self._evict(now)
         if self.size_bytes + grown > self.max_bytes:
             if not self._make_room(key, slot.size_bytes, now):
                 return False
-            old = self.slots.get(key)
+            old = slots.get(key)
             grown = slot.size_bytes if old is None else slot.size_bytes - old.size_bytes
         slot.used = now
         self.stores += 1
         self.size_bytes += grown
         if old is None:
-            self._count += 1
-            slot.number = self._count
+            self._count = slot.number = self._count + 1
             self._expiry.add(key, slot, now)
             self.enter(key, slot)
         else:
             self._renew(key, slot, old, now)
-        self.slots[key] = slot
+        slots[key] = slot
         return True
 
     def remove(self, key: Hashable) -> bool:
