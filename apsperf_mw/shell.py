@@ -200,7 +200,8 @@ class Gate:
         """End the leases of what came to nothing, so that other processes need not wait."""
         try:
             if is_shared(self.face):
-                await end_leases(self.cache, self.face)
+                with self.face.waits.shield():  # also where the client has left
+                    await end_leases(self.cache, self.face)
         except Exception as fault:
             self.hooks.faults.note("the end of a lease", fault)
 

@@ -16,7 +16,7 @@ from apsperf_mw.cache.entry import Entry, Fork
 from apsperf_mw.cache.epoch import ALONE
 from apsperf_mw.cache.packing import ZSTD, packed, unpacked, zstd
 from apsperf_mw.errors import APSPerfError, SettingError
-from apsperf_mw.http.fields import clean_header
+from apsperf_mw.http.fields import clean_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,7 +223,7 @@ def sound(status: int, headers: tuple[Header, ...], lifetime_s: float) -> bool:
     return (
         200 <= status <= 599
         and 0 <= lifetime_s < math.inf  # false for NaN too
-        and all(clean_header(name, value) for name, value in headers)
+        and clean_headers(headers)
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from apsperf_mw.cache.codec import FRAME_VERSION, BadFrame, is_packed
 from apsperf_mw.cache.keys import frame
 from apsperf_mw.cache.ledger import ALL, Known, names_of
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
 
 # A packed frame of this size may take a millisecond to unpack.
 HEAVY_BYTES = 16_384
+# Records that were thawed lately are all forgotten past so many.
+MOST_RECENT = 512
 # So often a quick driver is asked at most where its versions stand.
 STANDS_EVERY_S = 0.01
 # So many lost purges are made up for one by one.
 MOST_LOST = 1000
 BAR = b"\0bar"
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class FarFace:
@@ -60,6 +65,7 @@ class FarFace:
         self._faults = faults
         self._codec = codec
         self._ledger = ledger
+        self._recent: dict[bytes, tuple[bytes, Epoch, Record]] = {}
 
     @property
     def epoch(self) -> Epoch:
@@ -76,7 +82,8 @@ class FarFace:
 
     async def read(self, key: Key) -> Record | None:
         """The record under the key."""
-        return await self._thaw(await self.value(key))
+        name = self._name(key)
+        return await self._thaw(name, await self._value(name))
 
     async def write(self, key: Key, record: Record, ttl_s: float) -> None:
         """Keep a record for at most `ttl_s`."""
@@ -116,7 +123,10 @@ class FarFace:
         return await self._call("get", self._name(key) + BAR) is not None
 
     def _name(self, key: Key) -> bytes:
-        return self._space + frame(key)
+        try:
+            return self._space + b"m" + _encode(key)
+        except UnicodeEncodeError:  # of a path that is no UTF-8
+            return self._space + b"f" + frame(key)
 
     async def _value(self, name: bytes) -> bytes | None:
         known = self._ledger.known
@@ -155,24 +165,38 @@ class FarFace:
     async def _freeze(self, record: Record) -> bytes:
         return self._frozen(record)
 
-    async def _thaw(self, value: bytes | None) -> Record | None:
-        return None if value is None else self._thawed(value)
+    async def _thaw(self, name: bytes, value: bytes | None) -> Record | None:
+        if value is None:
+            return None
+        return self._remembered(name, value) or self._thawed(name, value)
+
+    def _remembered(self, name: bytes, value: bytes) -> Record | None:
+        """What the same bytes were lately, with the forms of its head."""
+        found = self._recent.get(name)
+        if found is None or found[1] is not self._ledger.epoch or found[0] != value:
+            return None
+        return found[2]
 
     def _frozen(self, record: Record) -> bytes:
         """The record's frame, its instants on the wall clock."""
         return self._codec.encode(record, time() - monotonic(), self._ledger.epoch)
 
-    def _thawed(self, value: bytes) -> Record | None:
+    def _thawed(self, name: bytes, value: bytes) -> Record | None:
         """The record of a frame, its instants on this process's monotonic clock.
 
         What is not one is a miss, counted by why.
         """
-        now = monotonic()
+        now, epoch = monotonic(), self._ledger.epoch
         try:
-            return self._codec.decode(value, time() - now, now, self._ledger.epoch)
+            record = self._codec.decode(value, time() - now, now, epoch)
         except BadFrame as why:
             self._faults.counts[f"a stored frame: {why}"] += 1
             return None
+        if len(value) <= HEAVY_BYTES:
+            if len(self._recent) >= MOST_RECENT:
+                self._recent = {}
+            self._recent[name] = (value, epoch, record)
+        return record
 
     async def _call(self, verb: str, *args: Any) -> Any:
         return await self._call_on(self._driver, verb, *args)
@@ -181,21 +205,10 @@ class FarFace:
         raise NotImplementedError
 
 
-class BlockingFace(FarFace):
-    """A driver's blocking face, called by the thread that serves the request."""
-
-    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
-        return getattr(driver, verb)(*args)
-
-
-class HoppingFace(FarFace):
-    """A driver's blocking face for a loop: what is not quick is called in worker threads."""
-
-    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
-        return await _hop(getattr(driver, verb), *args)
+class QuickFace(FarFace):
+    """Small values of a quick driver are read at once, and its versions looked at now and then."""
 
     async def _value(self, name: bytes) -> bytes | None:
-        """The value; a small one of a quick driver is read at once."""
         if not self._driver.quick:
             return await FarFace._value(self, name)
         now = monotonic()
@@ -215,15 +228,29 @@ class HoppingFace(FarFace):
         stand = Stand.read(frame) or Stand(b"", 0)
         await self._agree(known, stand.generation, stand.position)
 
+
+class BlockingFace(QuickFace):
+    """A driver's blocking face, called by the thread that serves the request."""
+
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
+        return getattr(driver, verb)(*args)
+
+
+class HoppingFace(QuickFace):
+    """A driver's blocking face for a loop: what is not quick is called in worker threads."""
+
+    async def _call_on(self, driver: Any, verb: str, *args: Any) -> Any:
+        return await _hop(getattr(driver, verb), *args)
+
     async def _freeze(self, record: Record) -> bytes:
         if self._codec.is_slow_to_encode(record):
             return await _hop(self._frozen, record)  # type: ignore[no-any-return]
         return self._frozen(record)
 
-    async def _thaw(self, value: bytes | None) -> Record | None:
+    async def _thaw(self, name: bytes, value: bytes | None) -> Record | None:
         if value is not None and len(value) > HEAVY_BYTES and is_packed(value):
-            return await _hop(self._thawed, value)  # type: ignore[no-any-return]
-        return None if value is None else self._thawed(value)
+            return await _hop(self._thawed, name, value)  # type: ignore[no-any-return]
+        return await FarFace._thaw(self, name, value)
 
 
 class AsyncFace(HoppingFace):

@@ -127,6 +127,10 @@ class Cache(Intake):
                 x.renewal = self._renewal(x, x.key, entry, self._lane(x))
                 await self._lease_renewal(x, face)
             return entry
+        if is_shared(face):  # a look at what others have stored needs no flight
+            entry = await self.find(x, face, x.key)
+            if entry is not None and x.result == "hit":
+                return entry
         if self.admission is not None:
             self.admission.count(x.key)
         return await self._fly(x, face, x.key)
@@ -188,9 +192,10 @@ class Cache(Intake):
     async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""
         try:
-            entry = await self.find(x, face, flight.key)
-            if entry is None and is_shared(face):
+            if is_shared(face):
                 entry = await over_processes(self, x, face, flight)
+            else:
+                entry = await self.find(x, face, flight.key)
         except BaseException as fault:
             failed = isinstance(fault, Exception)  # the store would fail the followers too
             self.flights.land(flight, Outcome.UNCACHEABLE if failed else Outcome.FAILED)

@@ -48,7 +48,9 @@ async def over_processes(
     """
     patience_s = cache.settings.cache.patience_s if flight.joinable else 0.0
     deadline, pause_s = monotonic() + patience_s, SHORTEST_PAUSE_S
-    while not cache.is_noted(x):
+    if cache.is_noted(x):
+        return await cache.find(x, face, flight.key)
+    while True:
         leads = await take_lease(face, flight)
         # It may have been stored between the last look and the lease.
         entry = await cache.find(x, face, flight.key)
@@ -61,7 +63,6 @@ async def over_processes(
             return None
         await face.waits.wait(_nobody, pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-    return None
 
 
 async def keep_leased(

@@ -46,7 +46,7 @@ class Nearby(FarFace):
             held, look = await self._call_on(self._driver.far, "hold_look", name, self._space)
             await self._agree(known, look.generation, look.position)
             ledger.seen = max(ledger.seen, news)
-            record = await self._thaw(held and held.value)
+            record = await self._thaw(name, held and held.value)
             if record is not None:
                 size_bytes = record.size_bytes + key_bytes(key)
                 near.keep(mark, key, record, size_bytes, held.ttl_s - (monotonic() - asked))
