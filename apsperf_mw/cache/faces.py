@@ -60,7 +60,7 @@ class Face(Protocol):
 class SharedFace(Face, Protocol):
     """A driver that other processes fill too."""
 
-    async def lease(self, key: Key, ttl_s: float) -> bytes | None:
+    async def lease(self, key: Key, ttl_s: float, token: bytes) -> bytes | None:
         """As `Driver.lease`."""
 
     async def commit(self, key: Key, token: bytes, record: Record, ttl_s: float) -> bool:

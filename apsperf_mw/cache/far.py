@@ -98,10 +98,10 @@ class FarFace:
         await self._bump(what)
         await self._catch_up(self._ledger.known.generation)
 
-    async def lease(self, key: Key, ttl_s: float) -> bytes | None:
+    async def lease(self, key: Key, ttl_s: float, token: bytes) -> bytes | None:
         """As `Driver.lease`."""
-        token: bytes | None = await self._call("lease", self._name(key), ttl_s)
-        return token
+        given: bytes | None = await self._call("lease", self._name(key), ttl_s, token)
+        return given
 
     async def commit(self, key: Key, token: bytes, record: Record, ttl_s: float) -> bool:
         """As `Driver.commit`."""

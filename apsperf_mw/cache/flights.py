@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Lane = tuple[int, "Values"]
 
 
+# Of more leases the oldest are left to end by themselves.
+MOST_OVER = 1024
 NO_FLEET: list[Flight] = []  # of a key that nobody fetches; never changed
 
 
@@ -73,7 +75,7 @@ class Flights:
         self._lock = Lock()
         self._airborne: dict[Key, list[Flight]] = {}
         # Leases of flights that have ended, and whether nobody should wait for their like.
-        self.over: deque[tuple[Lease, Flight, bool]] = deque()
+        self.over: deque[tuple[Lease, Flight, bool]] = deque(maxlen=MOST_OVER)
 
     def __len__(self) -> int:
         return sum(map(len, list(self._airborne.values())))

@@ -239,7 +239,11 @@ class Cache(Intake):
 
     async def _lease_renewal(self, x: Exchange, face: Face) -> None:
         """Leave the renewal to another process, where one is at it."""
-        if is_shared(face) and x.renewal is not None and not await take_lease(face, x.renewal):
+        if (
+            is_shared(face)
+            and x.renewal is not None
+            and not await take_lease(self, face, x.renewal)
+        ):
             self.flights.land(x.renewal, Outcome.FAILED)
             x.renewal = None
 

@@ -81,9 +81,9 @@ class AsyncDriver(ABC):
         """As `Driver.delete_many`."""
         return sum([await self.adelete(key) for key in keys])
 
-    async def alease(self, key: bytes, ttl_s: float) -> bytes | None:
+    async def alease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """As `Driver.lease`."""
-        token = urandom(16)
+        token = token or urandom(16)
         return token if await self.aadd(lease_key(key), token, ttl_s) else None
 
     async def acommit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:

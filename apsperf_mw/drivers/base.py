@@ -131,9 +131,12 @@ class Driver(ABC):
 
     # Leases: one process makes a value, the others wait for it.
 
-    def lease(self, key: bytes, ttl_s: float) -> bytes | None:
-        """A token of the sole right to make this key's value; None while another has it."""
-        token = urandom(16)
+    def lease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
+        """A token of the sole right to make this key's value; None while another has it.
+
+        Who gives one that nobody else has knows what to end where the call fails.
+        """
+        token = token or urandom(16)
         return token if self.add(lease_key(key), token, ttl_s) else None
 
     def commit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:

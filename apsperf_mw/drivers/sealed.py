@@ -131,9 +131,9 @@ class Sealed(Opener, Driver):
         """Forget the keys."""
         return self._inner.delete_many(keys)  # type: ignore[no-any-return]
 
-    def lease(self, key: bytes, ttl_s: float) -> bytes | None:
+    def lease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """As of the driver within: a token is worth nothing without the secret."""
-        return self._inner.lease(key, ttl_s)  # type: ignore[no-any-return]
+        return self._inner.lease(key, ttl_s, token)  # type: ignore[no-any-return]
 
     def commit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:
         """Keep a value under seal, and end the lease."""
@@ -213,9 +213,9 @@ class AsyncSealed(Opener, AsyncDriver):
         """Forget the keys."""
         return await self._inner.adelete_many(keys)  # type: ignore[no-any-return]
 
-    async def alease(self, key: bytes, ttl_s: float) -> bytes | None:
+    async def alease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """As of the driver within."""
-        return await self._inner.alease(key, ttl_s)  # type: ignore[no-any-return]
+        return await self._inner.alease(key, ttl_s, token)  # type: ignore[no-any-return]
 
     async def acommit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:
         """Keep a value under seal, and end the lease."""

@@ -153,6 +153,24 @@ def test_an_unsafe_request_makes_void_what_is_being_made_elsewhere(crew: Crew) -
     until(lambda: slow.do(ask="/page") == [new], "what is new is served", 1.0)
 
 
+@pytest.mark.parametrize("url", ["redis", "tiered"], indirect=True)
+def test_what_a_hung_store_was_asked_for_holds_nobody_up(crew: Crew, server: Server) -> None:
+    workers = crew(2)
+    for worker in workers:
+        worker.do(ask="/page")
+    workers[0].do(purge=["page"])
+    for worker in workers:
+        worker.do(ask="/other")  # now they know, and go straight for the lease of what they have
+    server.freeze()
+    for worker in workers:
+        worker.tell(ask="/page", times=20)
+    assert [len(worker.hear()) for worker in workers] == [20, 20]
+    server.thaw()
+    began = time.perf_counter()
+    until(lambda: len({b for w in workers for b in w.do(ask="/page", times=20)}) == 1, "hits", 4.0)
+    assert time.perf_counter() - began < 4  # the patience of these workers is 20 s
+
+
 def test_a_worker_that_is_killed_does_not_take_the_page_along(crew: Crew) -> None:
     doomed, other = crew(2, 0.3)
     doomed.tell(ask="/page")

@@ -58,21 +58,24 @@ class Awaiting(AsyncDriver):
         """Forget the keys, in one round trip to each server."""
         return sum(await self._acall_many([commands.drop(key) for key in keys]))
 
-    async def alease(self, key: bytes, ttl_s: float) -> bytes | None:
+    async def alease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """A token of the sole right to make this key's value."""
-        token = urandom(16)
-        took = await self._acall(commands.put_new(key, token, ttl_s, commands.LEASE))
+        token = token or urandom(16)
+        with self.calls.amending(commands.release(key, token)):
+            took = await self._acall(commands.put_new(key, token, ttl_s, commands.LEASE))
         return token if commands.was_kept(took) else None
 
     async def acommit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:
         """Keep the value and end the lease, in one step."""
         ttl_s = ttl_s if len(value) <= self._most else 0.0
-        done = await self._acall(commands.commit(key, token, value, ttl_s))
+        with self.calls.amending(commands.release(key, token)):
+            done = await self._acall(commands.commit(key, token, value, ttl_s))
         return bool(done) and commands.px(ttl_s) > 0
 
     async def arelease(self, key: bytes, token: bytes) -> bool:
         """End a lease without a value."""
-        return bool(await self._acall(commands.release(key, token)))
+        with self.calls.amending(commands.release(key, token)):
+            return bool(await self._acall(commands.release(key, token)))
 
     async def avoid(self, key: bytes) -> None:
         """Forget a key and end its lease, in one step."""

@@ -59,21 +59,24 @@ class Blocking(Driver):
         """Forget the keys, in one round trip to each server."""
         return sum(self.calls.call_many([commands.drop(key) for key in keys]))
 
-    def lease(self, key: bytes, ttl_s: float) -> bytes | None:
+    def lease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """A token of the sole right to make this key's value."""
-        token = urandom(16)
-        took = self._call(commands.put_new(key, token, ttl_s, commands.LEASE))
+        token = token or urandom(16)
+        with self.calls.amending(commands.release(key, token)):
+            took = self._call(commands.put_new(key, token, ttl_s, commands.LEASE))
         return token if commands.was_kept(took) else None
 
     def commit(self, key: bytes, token: bytes, value: bytes, ttl_s: float) -> bool:
         """Keep the value and end the lease, in one step."""
         ttl_s = ttl_s if len(value) <= self._most else 0.0
-        done = self._call(commands.commit(key, token, value, ttl_s))
+        with self.calls.amending(commands.release(key, token)):
+            done = self._call(commands.commit(key, token, value, ttl_s))
         return bool(done) and commands.px(ttl_s) > 0
 
     def release(self, key: bytes, token: bytes) -> bool:
         """End a lease without a value."""
-        return bool(self._call(commands.release(key, token)))
+        with self.calls.amending(commands.release(key, token)):
+            return bool(self._call(commands.release(key, token)))
 
     def void(self, key: bytes) -> None:
         """Forget a key and end its lease, in one step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.drivers.redis.commands import Command
@@ -10,7 +11,7 @@ from apsperf_mw.drivers.redis.routes import SHAPES
 from apsperf_mw.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from apsperf_mw.drivers.redis.commands import Reply
     from apsperf_mw.drivers.redis.options import Options
@@ -31,6 +32,15 @@ class Calls:
         self.routes = SHAPES[options.shape](options)
         # Only a cluster has the two keys of a `look` on different nodes.
         self.split = options.shape == "cluster"
+
+    @contextmanager
+    def amending(self, command: Command) -> Iterator[None]:
+        """A call that fails may have been carried out: then do this, as soon as it works."""
+        try:
+            yield
+        except BaseException:
+            self.routes.amend(command)
+            raise
 
     def call(self, command: Command) -> Reply:
         """The reply, for threads."""

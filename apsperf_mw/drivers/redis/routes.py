@@ -6,6 +6,7 @@ while something is down.
 
 from __future__ import annotations
 
+from collections import deque
 from os import getpid
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from apsperf_mw.drivers.redis.options import Options
 
 
+MOST_AMENDS = 1024
+
+
 class Routes:
     """One server at a known address."""
 
@@ -34,6 +38,8 @@ class Routes:
         self._closed = False
         self._lost = False
         self._pulse: Pulse | None = None
+        # What is to be made good where a call failed that may have been carried out all the same.
+        self._amends: deque[Command] = deque(maxlen=MOST_AMENDS)
         self._hire()
         self.servers: dict[Address, Server] = {}
         self._add(options.addresses[0])
@@ -76,6 +82,7 @@ class Routes:
         for server in list(self.servers.values()):
             if server.breaker.probe(monotonic()):
                 server.probe()
+        self._amend()
         if not self.ailing() and self._pulse is not None:
             self._pulse.stop()
 
@@ -87,7 +94,24 @@ class Routes:
 
     def ailing(self) -> bool:
         """Whether anything is down."""
-        return self._lost or any(server.breaker.open for server in self.servers.values())
+        down = any(server.breaker.open for server in self.servers.values())
+        return self._lost or down or bool(self._amends)
+
+    def amend(self, command: Command) -> None:
+        """Have a command carried out behind the calls, as soon as the server answers."""
+        self._amends.append(command)
+        self.watch()
+
+    def _amend(self) -> None:
+        while self._amends:
+            command = self._amends.popleft()
+            try:
+                self.server(command.key).call(command.known())
+            except DriverError:
+                self._amends.appendleft(command)
+                return
+            except Exception:  # noqa: S110 - refused: there is nothing to make good
+                pass
 
     def watch(self) -> None:
         """Have a thread look after what is down, unless there is one."""

@@ -107,9 +107,9 @@ class Awaiting(Copies, AsyncDriver):
         told: Versions = await self._achange((stand_name(space),), self.far.abump, space, names)
         return told
 
-    async def alease(self, key: bytes, ttl_s: float) -> bytes | None:
+    async def alease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """A token of the sole right to make this key's value."""
-        return await self.far.alease(key, ttl_s)
+        return await self.far.alease(key, ttl_s, token)
 
     async def arelease(self, key: bytes, token: bytes) -> bool:
         """End a lease without a value."""

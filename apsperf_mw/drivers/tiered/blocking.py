@@ -111,9 +111,9 @@ class Blocking(Copies, Driver):
         told: Versions = self._change((stand_name(space),), self.far.bump, space, names)
         return told
 
-    def lease(self, key: bytes, ttl_s: float) -> bytes | None:
+    def lease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
         """A token of the sole right to make this key's value."""
-        return self.far.lease(key, ttl_s)
+        return self.far.lease(key, ttl_s, token)
 
     def release(self, key: bytes, token: bytes) -> bool:
         """End a lease without a value."""
