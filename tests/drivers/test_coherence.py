@@ -20,6 +20,8 @@ PROCESSES = 4
 CASES = int(os.environ.get("N") or 0)
 SECONDS = min(60.0, max(4.0, CASES / 100))
 RESTART_EVERY_S = 8.0
+# In a run of seconds the restarts weigh more.
+LEAST_HITS = 0.8 if SECONDS >= 60 else 0.5
 
 
 @pytest.mark.fuzz
@@ -39,7 +41,7 @@ def test_no_process_sees_long_what_another_has_changed(server: Server) -> None:
     assert max(each[0] for each in own) == 0.0
     assert p99 <= 0.05
     assert others[-1] <= 1.0
-    assert hits >= 0.8
+    assert hits >= LEAST_HITS
 
 
 def played(server: Server) -> list[dict[str, Any]]:
