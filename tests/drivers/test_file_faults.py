@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from threading import Timer
@@ -206,9 +207,8 @@ def test_a_file_that_is_gone_is_a_miss(filled: FileDriver, place: Path) -> None:
 
 def test_no_byte_of_a_frame_can_change_unseen(filled: FileDriver, place: Path) -> None:
     """Every byte of a value in the database, and every one of a value's file."""
-    (found,) = sqlite3.connect(place / "cache.db").execute(
-        "SELECT value FROM Cache WHERE tag = ?", (b"small",)
-    )
+    with closing(sqlite3.connect(place / "cache.db")) as database:
+        (found,) = database.execute("SELECT value FROM Cache WHERE tag = ?", (b"small",))
     frame: bytes = found[0]
     for at in range(len(frame)):
         for bit in (1, 0x80):
