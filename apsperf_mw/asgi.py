@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
+from apsperf_mw.cache.conditional import not_modified
 from apsperf_mw.cache.faces import loop_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan
@@ -69,12 +70,12 @@ class ASGIShell(ASGIGate):
         now = x.head_at = x.started if x.result == "hit" else monotonic()
         flags = x.flags & ADAPTED
         if flags & RANGE or x.result != "hit" or x.method != "GET":
-            status, out, body = reply(self.cache, x, entry, now, say=self.say)
+            status, out, body = reply(x, entry, now, say=self.say)
         else:
             until, head = entry.scope_wire
             if now >= until:
                 head = scope_head(entry, now, say=self.say)
-            if flags and self.cache.not_modified(x, entry):
+            if flags and not_modified(x, entry):
                 status, out, body = 304, list(slim(entry, head)), b""
             else:
                 status, out, body = entry.status, list(head), entry.body

@@ -6,6 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.cache.conditional import not_modified
 from apsperf_mw.cache.faces import thread_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan
@@ -70,14 +71,14 @@ class WSGIShell(WSGIGate):
         flags = x.flags & ADAPTED
         if x.result != "hit" or flags & RANGE or x.method != "GET":
             now = x.head_at = monotonic()
-            status, fields, body = reply(self.cache, x, entry, now, say=self.say)
+            status, fields, body = reply(x, entry, now, say=self.say)
             out = list(as_text(tuple(fields)))
         else:
             now = x.head_at = x.started
             until, headers = entry.environ_wire
             if now >= until:
                 headers = environ_head(entry, now, say=self.say)
-            if flags and self.cache.not_modified(x, entry):
+            if flags and not_modified(x, entry):
                 status, out, body = 304, list(slim(entry, headers)), b""
             else:
                 status, out, body = entry.status, list(headers), entry.body

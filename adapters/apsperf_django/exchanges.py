@@ -12,13 +12,12 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
-from apsperf_django.environs import as_served
+from apsperf_django.environs import CONDITIONAL, as_served, put
 from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.policy import Plan, rule_of
-from apsperf_mw.cache.revival import CONDITIONS, in_doubt, questions, revive
-from apsperf_mw.cache.screen import environ_name
+from apsperf_mw.cache.revival import in_doubt, questions, revive
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
 from apsperf_mw.pull import asking_environ, renewing_environ
@@ -84,7 +83,7 @@ class Relay:
         """A Django response from an entry."""
         x, gate = self.x, self.gate
         now = x.head_at = x.started if x.result == "hit" else monotonic()
-        x.status, fields, body = reply(gate.cache, x, entry, now, say=gate.say)
+        x.status, fields, body = reply(x, entry, now, say=gate.say)
         x.sent_bytes = len(body)
         if gate.says_key and x.key is not None:
             fields[-1] = with_key(fields[-1], x.key)
@@ -184,15 +183,13 @@ class Relay:
         if not asked:
             return
         meta, ours = self.request.META, asking_environ(self.request.META, asked)
-        self._asked = {name: meta.get(name) for name in CONDITIONAL_NAMES}
-        for name in CONDITIONAL_NAMES:
-            _set(meta, name, ours.get(name))
+        self._asked = {name: meta.get(name) for name in CONDITIONAL}
+        put(meta, {name: ours.get(name) for name in CONDITIONAL})
         self.request.__dict__.pop("headers", None)  # made once from META
 
     def _asked_no_more(self) -> None:
-        for name, value in self._asked.items():
-            _set(self.request.META, name, value)
         if self._asked:
+            put(self.request.META, self._asked)
             self.request.__dict__.pop("headers", None)
 
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
@@ -277,16 +274,6 @@ class Relay:
         self.gate.hooks.end(self.x)
         if self.gate.cache.flights.over and self._steps:
             step(self.gate.let_go())
-
-
-CONDITIONAL_NAMES = tuple(environ_name(name.decode("ascii")) for name in CONDITIONS)
-
-
-def _set(meta: dict[str, Any], name: str, value: object) -> None:
-    if value is None:
-        meta.pop(name, None)
-    else:
-        meta[name] = value
 
 
 def fields_of(response: HttpResponseBase) -> tuple[Header, ...]:

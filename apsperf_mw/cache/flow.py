@@ -6,12 +6,12 @@ Knows no protocol: both shells drive it, each with its own `Face` of the driver.
 from __future__ import annotations
 
 from functools import partial
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork, date_of
+from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork
 from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import Flight, Lane, Outcome
 from apsperf_mw.cache.intake import Intake
@@ -28,8 +28,6 @@ from apsperf_mw.cache.screen import (
 )
 from apsperf_mw.cache.shelf import faded
 from apsperf_mw.drivers.base import LocalDriver
-from apsperf_mw.http.dates import parse_http_date
-from apsperf_mw.http.etags import if_none_match, not_modified_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -163,18 +161,6 @@ class Cache(Intake):
                 self.flights.overtake(flight)
             alone = self._goes_alone(x) or monotonic() >= deadline
 
-    def not_modified(self, x: Exchange, entry: Entry) -> bool:
-        """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
-        if not x.flags & CONDITIONAL or not 200 <= entry.status < 300:
-            return False
-        tags = x.fields(b"if-none-match")
-        if tags:  # then the date is not looked at
-            return if_none_match(tags, entry.etag)
-        wall_now = time()
-        made_at = made_at_of(entry, wall_now) if entry.last_modified is None else 0.0
-        since = x.fields(b"if-modified-since")
-        return not_modified_since(since, entry.last_modified, made_at, wall_now)
-
     def good(self, key: Key, entry: Entry) -> bool:
         """Whether nothing that names the entry was purged since its request began."""
         return self.tags.spares(key, entry)
@@ -298,12 +284,6 @@ class Cache(Intake):
         if not self._unstorable or x.key is None:
             return False
         return self._unstorable.get((x.key, x.flags & GUARDED), 0.0) > x.started
-
-
-def made_at_of(entry: Entry, wall_now: float) -> float:
-    """When the response was made: its Date, or else when its age was 0 (RFC 9110 §6.6.1)."""
-    date = parse_http_date(date_of(entry) or b"", wall_now)
-    return wall_now - (monotonic() - entry.born) if date is None else date
 
 
 def streams_events(x: Exchange) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apsperf_mw.cache.conditional import not_modified
 from apsperf_mw.cache.entry import NOT_CACHED
 from apsperf_mw.cache.parts import part
 from apsperf_mw.cache.screen import RANGE
@@ -11,13 +12,12 @@ from apsperf_mw.cache.wire import STATUS, scope_head, served_status, without_bod
 
 if TYPE_CHECKING:
     from apsperf_mw.cache.entry import Entry
-    from apsperf_mw.cache.flow import Cache
     from apsperf_mw.exchange import Exchange, Header
 
     Reply = tuple[int, list[Header], bytes]
 
 
-def reply(cache: Cache, x: Exchange, entry: Entry, now: float, *, say: bool) -> Reply:
+def reply(x: Exchange, entry: Entry, now: float, *, say: bool) -> Reply:
     """Status, head and body: a 304, a part, a head alone, or the whole; the fields are anew."""
     if entry is NOT_CACHED:
         return unavailable(x, say=say)
@@ -27,7 +27,7 @@ def reply(cache: Cache, x: Exchange, entry: Entry, now: float, *, say: bool) -> 
     status, body, out = entry.status, entry.body, list(head)
     if say:
         out[-1] = served_status(x, entry, now)
-    if cache.not_modified(x, entry):
+    if not_modified(x, entry):
         return 304, list(without_body(tuple(out))), b""
     if x.flags & RANGE and x.method == "GET":
         cut = part(entry, x, out)

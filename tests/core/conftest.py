@@ -11,7 +11,7 @@ from apsperf_mw import Suite
 from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tests.core.support import App
 
@@ -20,6 +20,7 @@ TIMED = (
     "apsperf_mw.wsgi",
     "apsperf_mw.hooks",
     "apsperf_mw.cache.flow",
+    "apsperf_mw.cache.conditional",
     "apsperf_mw.cache.intake",
     "apsperf_mw.cache.making",
     "apsperf_mw.cache.revival",
@@ -51,8 +52,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def stop_clocks(monkeypatch: pytest.MonkeyPatch, *more: str) -> Clock:
     """Have the timed modules, and more of them, go by one clock."""
+    return one_clock(monkeypatch, (*TIMED, *more))
+
+
+def one_clock(monkeypatch: pytest.MonkeyPatch, modules: Iterable[str]) -> Clock:
+    """Have the modules go by one clock."""
     clock = Clock()
-    for name in (*TIMED, *more):
+    for name in modules:
         module = import_module(name)
         if hasattr(module, "monotonic"):
             monkeypatch.setattr(module, "monotonic", lambda: clock.now)

@@ -26,7 +26,7 @@ from apsperf_mw.runtime.threads import Lock
 from apsperf_mw.testing.forms import request_of_scope, scope_of
 from apsperf_mw.testing.harness import WSGIClient, make_request
 from apsperf_mw.testing.messages import Request, Response
-from tests.core.conftest import Clock
+from tests.core.conftest import Clock, stop_clocks
 from tests.core.support import followers
 
 URLS: tuple[str, ...] = ("/plain", "/varies", "/moody")
@@ -268,18 +268,7 @@ def run(clock: Clock, script: list[tuple[Any, ...]]) -> World:
 @pytest.fixture(scope="module")
 def virtual_clock() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        from importlib import import_module
-
-        from tests.core.conftest import TIMED
-
-        clock = Clock()
-        for name in TIMED:
-            module = import_module(name)
-            if hasattr(module, "monotonic"):
-                patch.setattr(module, "monotonic", lambda: clock.now)
-            if hasattr(module, "time"):
-                patch.setattr(module, "time", lambda: clock.wall)
-        yield clock
+        yield stop_clocks(patch)
 
 
 @given(script=st.lists(happenings, max_size=40))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.drivers.versions import lease_key
-from tests.core.conftest import Clock
+from tests.core.conftest import Clock, one_clock
 from tests.data.support import QUIET, Shared, Shop, suite_with
 from tests.functions.support import Kept, auntil, followers, until
 from tests.functions.test_single_flight import Door, in_threads
@@ -25,14 +24,7 @@ TIMED = ("apsperf_mw.data.verbs", "apsperf_mw.data.making", "apsperf_mw.drivers.
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the data caches go by."""
-    clock = Clock()
-    for name in TIMED:
-        module = import_module(name)
-        if hasattr(module, "monotonic"):
-            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-        if hasattr(module, "time"):
-            monkeypatch.setattr(module, "time", lambda: clock.wall)
-    return clock
+    return one_clock(monkeypatch, TIMED)
 
 
 def test_it_makes_what_is_not_there_and_keeps_it(shop: Shop) -> None:

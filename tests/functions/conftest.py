@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 
-from tests.core.conftest import Clock
+from tests.core.conftest import Clock, one_clock
 from tests.functions.support import World
 
 TIMED = ("apsperf_mw.cache.calls", "apsperf_mw.cache.stores", "apsperf_mw.drivers.memory")
@@ -24,14 +22,7 @@ WORLDS = (
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for name in TIMED:
-        module = import_module(name)
-        if hasattr(module, "monotonic"):
-            monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-        if hasattr(module, "time"):
-            monkeypatch.setattr(module, "time", lambda: clock.wall)
-    return clock
+    return one_clock(monkeypatch, TIMED)
 
 
 @pytest.fixture(params=WORLDS, ids=" on ".join)
