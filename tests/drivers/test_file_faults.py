@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from threading import Timer
 from typing import Any
 
 import pytest
+from diskcache import Cache
 
 from apsperf_mw import DriverError
 from apsperf_mw.drivers.base import LATER
@@ -53,14 +53,18 @@ def alter(place: Path, statement: str, *args: Any) -> None:
 # Poison
 
 
-class Bomb:
-    """Leaves a trace when it is unpickled."""
+def bomb_of(trace: Path) -> bytes:
+    """What makes a directory of whoever unpickles it."""
+    return b"cos\nmkdir\n(V%b\ntR." % os.fsencode(trace)
 
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return (os.mkdir, (str(self.trace),))
+def test_the_poison_is_live(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with Cache(str(tmp_path / "other")) as trusting:
+        trusting.set("key", b"value")
+        alter(tmp_path / "other", "UPDATE Cache SET mode = 4, value = ?", bomb_of(trace))
+        trusting.get("key")
+    assert trace.exists()
 
 
 @pytest.mark.parametrize("mode", [0, 3, 4, 5, -1, None, "four", b"\x04", 1.5])
@@ -69,7 +73,7 @@ def test_no_row_is_unpickled(
     filled: FileDriver, place: Path, tmp_path: Path, mode: Any, name: str
 ) -> None:
     trace = tmp_path / "trace"
-    bomb = pickle.dumps(Bomb(trace))
+    bomb = bomb_of(trace)
     for path in place.glob("*.val"):
         path.write_bytes(bomb)
     row = "UPDATE Cache SET mode = ?, value = ?" if name == "small" else "UPDATE Cache SET mode = ?"
@@ -85,7 +89,7 @@ def test_no_row_is_unpickled(
 
 def test_no_key_is_unpickled(filled: FileDriver, place: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    alter(place, "UPDATE Cache SET key = ? || rowid, raw = 0", pickle.dumps(Bomb(trace)))
+    alter(place, "UPDATE Cache SET key = ? || rowid, raw = 0", bomb_of(trace))
     assert filled.get_many(list(VALUES)) == {}
     filled.stats()
     filled.clear()
