@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from os import urandom
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -166,9 +167,11 @@ class Making:
         """Whether no other process makes the value, as far as it is known."""
         if not self._shared:
             return True
+        token = job.token = urandom(16)  # a call that is cancelled may be carried out: it is ended
         try:
-            job.token = await self._verbs.reach.call("lease", job.name, self._stock.lease_s)
+            job.token = await self._verbs.reach.call("lease", job.name, self._stock.lease_s, token)
         except Exception as fault:
+            job.token = None
             self._note(fault)
             return True
         return job.token is not None

@@ -16,8 +16,8 @@ Join = "Callable[[Callable[[], None]], Any]"
 
 def under_trio() -> bool:
     """Whether trio runs the current task."""
-    trio = sys.modules.get("trio")
-    return trio is not None and trio.lowlevel.in_trio_run()
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)  # another thread may import it
+    return lowlevel is not None and lowlevel.in_trio_run()
 
 
 class Waits:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apsperf_mw.drivers.base import AsyncDriver, Driver
 from apsperf_mw.drivers.versions import lease_key, stand_key, versions_key
-from apsperf_mw.runtime.threads import RLock
+from apsperf_mw.runtime.threads import Lock, RLock
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -106,10 +106,8 @@ class AsyncDictDriver(AsyncDriver):
     inner: ClassVar[type[DictDriver]] = DictDriver
 
     def __init__(self) -> None:
-        import anyio
-
         self.kept = self.inner()
-        self._lock = anyio.Lock()
+        self._lock = Lock()  # of no loop: several may share the driver
         self._owner: Any = None
 
     @property
@@ -172,7 +170,7 @@ class AsyncDictDriver(AsyncDriver):
         self.kept.close()
 
     def aexclusive(self) -> AbstractAsyncContextManager[object]:
-        """Other tasks that call this wait; reentrant."""
+        """Other tasks that call this wait, in whatever loop; reentrant."""
         return _Turn(self)
 
 
@@ -188,7 +186,8 @@ class _Turn:
 
         task = anyio.get_current_task()
         if self._driver._owner != task:
-            await self._driver._lock.acquire()
+            while not self._driver._lock.acquire(blocking=False):
+                await anyio.lowlevel.checkpoint()
             self._driver._owner = task
             self._taken = True
 

@@ -13,7 +13,7 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.drivers.versions import lease_key
 from tests.core.conftest import Clock, one_clock
-from tests.data.support import QUIET, Shared, Shop, suite_with
+from tests.data.support import QUIET, Shared, SharedSuspending, Shop, suite_with
 from tests.functions.support import Kept, auntil, followers, until
 from tests.functions.test_single_flight import Door, in_threads
 
@@ -205,6 +205,27 @@ def test_a_process_that_died_is_waited_for_no_longer_than_patience() -> None:
     driver.add(lease_key(cache.stock.name("a")), b"of nobody", 60)
     assert cache.remember("a", lambda: 1, 60) == 1
     assert cache.get("a") is None  # another has the right to keep it
+
+
+class Answerless(SharedSuspending):
+    """Takes a lease, and its answer does not come."""
+
+    async def alease(self, key: bytes, ttl_s: float, token: bytes = b"") -> bytes | None:
+        await super().alease(key, ttl_s, token)
+        await anyio.sleep_forever()
+        raise AssertionError("it does not end")
+
+
+def test_a_lease_whose_answer_is_not_waited_for_is_given_back() -> None:
+    driver = Answerless()
+    cache = suite_with(driver).cache("theirs")
+
+    async def leave() -> None:
+        with anyio.move_on_after(0.05):
+            await cache.aremember("a", lambda: 1, 60)
+        assert await driver.aget(lease_key(cache.stock.name("a"))) is None
+
+    anyio.run(leave)
 
 
 def remember_in(place: str, results: Any) -> None:
