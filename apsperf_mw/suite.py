@@ -90,7 +90,7 @@ class Suite:
         observers: list[object] = []
         if settings.timing.enabled:
             observers.append(Timing(exporter))
-        if settings.timing.server_timing:
+        if settings.timing.server_timing != "off":
             observers.append(ServerTiming())
         if settings.memory.enabled:
             observers.append(Memory(exporter, settings.memory.interval_s))

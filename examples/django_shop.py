@@ -42,7 +42,7 @@ settings.configure(
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.common.CommonMiddleware",
     ],
-    APSPERF={"timing": {"server_timing": True}},
+    APSPERF={"timing": {"server_timing": "on"}},
     SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
     DATABASES={
         "default": {

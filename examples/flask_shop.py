@@ -19,7 +19,7 @@ from apsperf_flask import APSPerf
 CHINOOK = Path(__file__).resolve().parent / "data" / "chinook.sqlite"
 
 app = Flask(__name__)
-app.config.from_mapping(SECRET_KEY="only for the example", APSPERF_TIMING={"server_timing": True})
+app.config.from_mapping(SECRET_KEY="only for the example", APSPERF_TIMING={"server_timing": "on"})
 app.config.from_prefixed_env()
 perf = APSPerf(app)
 

@@ -146,17 +146,92 @@ ALL = [
     ("sealed.encrypt", "true or false", False, "APSPERF_SEALED__ENCRYPT"),
     ("database.driver", NAME, None, "APSPERF_DATABASE__DRIVER"),
     ("timing.enabled", "true or false", True, "APSPERF_TIMING__ENABLED"),
-    ("timing.server_timing", "true or false", False, "APSPERF_TIMING__SERVER_TIMING"),
+    ("timing.server_timing", "one of off, on, token", "off", "APSPERF_TIMING__SERVER_TIMING"),
+    ("timing.token", "text of 16 to 512 visible characters", "", "APSPERF_TIMING__TOKEN"),
+    ("timing.request_id", "true or false", False, "APSPERF_TIMING__REQUEST_ID"),
     ("memory.enabled", "true or false", True, "APSPERF_MEMORY__ENABLED"),
-    ("memory.interval_s", INTERVAL, 10.0, "APSPERF_MEMORY__INTERVAL_S"),
+    ("memory.interval_s", "number, 0.01 to 86400", 10.0, "APSPERF_MEMORY__INTERVAL_S"),
+    ("memory.request_ratio", "number, 0 to 1", 0.05, "APSPERF_MEMORY__REQUEST_RATIO"),
+    ("memory.leak_watch", "true or false", True, "APSPERF_MEMORY__LEAK_WATCH"),
+    ("memory.soft_limit", "number, 0 to 1", 0.9, "APSPERF_MEMORY__SOFT_LIMIT"),
     ("tracing.enabled", "true or false", True, "APSPERF_TRACING__ENABLED"),
     ("tracing.sample_ratio", "number, 0 to 1", 0.1, "APSPERF_TRACING__SAMPLE_RATIO"),
+    (
+        "tracing.rules",
+        "list of /path=share or /path*=share, a share from 0 to 1",
+        (),
+        "APSPERF_TRACING__RULES",
+    ),
+    ("tracing.errors", "true or false", False, "APSPERF_TRACING__ERRORS"),
+    ("tracing.slow_s", "number, 0 to 86400", 0.0, "APSPERF_TRACING__SLOW_S"),
     ("tracing.trust_remote_parent", "true or false", False, "APSPERF_TRACING__TRUST_REMOTE_PARENT"),
+    (
+        "tracing.trusted_proxies",
+        "list of addresses, or networks as 10.0.0.0/8",
+        (),
+        "APSPERF_TRACING__TRUSTED_PROXIES",
+    ),
+    (
+        "tracing.query_values",
+        "list of names, which may end in *",
+        (),
+        "APSPERF_TRACING__QUERY_VALUES",
+    ),
     ("exporter.kind", "one of auto, none, console, memory, otlp", "auto", "APSPERF_EXPORTER__KIND"),
-    ("exporter.interval_s", INTERVAL, 60.0, "APSPERF_EXPORTER__INTERVAL_S"),
-    ("exporter.max_series", COUNT, 2000, "APSPERF_EXPORTER__MAX_SERIES"),
-    ("exporter.max_spans", COUNT, 2048, "APSPERF_EXPORTER__MAX_SPANS"),
-    ("exporter.flush_timeout_s", SECONDS, 2.0, "APSPERF_EXPORTER__FLUSH_TIMEOUT_S"),
+    ("exporter.interval_s", "number, 0.01 to 86400", 60.0, "APSPERF_EXPORTER__INTERVAL_S"),
+    (
+        "exporter.histograms",
+        "one of explicit, exponential",
+        "explicit",
+        "APSPERF_EXPORTER__HISTOGRAMS",
+    ),
+    ("exporter.max_series", "integer, 1 to 1000000", 2000, "APSPERF_EXPORTER__MAX_SERIES"),
+    ("exporter.max_spans", "integer, 1 to 1000000", 2048, "APSPERF_EXPORTER__MAX_SPANS"),
+    ("exporter.flush_timeout_s", "number, 0 to 86400", 2.0, "APSPERF_EXPORTER__FLUSH_TIMEOUT_S"),
+    ("prometheus.enabled", "true or false", False, "APSPERF_PROMETHEUS__ENABLED"),
+    (
+        "prometheus.path",
+        "path from /, without a slash at its end",
+        "/-/metrics",
+        "APSPERF_PROMETHEUS__PATH",
+    ),
+    ("prometheus.token", "text of 16 to 512 visible characters", "", "APSPERF_PROMETHEUS__TOKEN"),
+    ("prometheus.directory", "path of a directory", "", "APSPERF_PROMETHEUS__DIRECTORY"),
+    ("logging.enabled", "true or false", True, "APSPERF_LOGGING__ENABLED"),
+    (
+        "logging.threshold",
+        "one of debug, info, warning, error",
+        "warning",
+        "APSPERF_LOGGING__THRESHOLD",
+    ),
+    (
+        "logging.channels",
+        "list of performance, database, cache, memory",
+        ("performance", "database", "cache", "memory"),
+        "APSPERF_LOGGING__CHANNELS",
+    ),
+    ("logging.json", "true or false", False, "APSPERF_LOGGING__JSON"),
+    ("logging.slow_request_s", "number, 0 to 86400", 1.0, "APSPERF_LOGGING__SLOW_REQUEST_S"),
+    ("logging.log_slow_queries", "true or false", True, "APSPERF_LOGGING__LOG_SLOW_QUERIES"),
+    ("logging.slow_query_s", "number, 0 to 86400", 0.5, "APSPERF_LOGGING__SLOW_QUERY_S"),
+    ("logging.interval_s", "number, 0.01 to 86400", 60.0, "APSPERF_LOGGING__INTERVAL_S"),
+    ("profiling.enabled", "true or false", False, "APSPERF_PROFILING__ENABLED"),
+    ("profiling.token", "text of 16 to 512 visible characters", "", "APSPERF_PROFILING__TOKEN"),
+    ("profiling.max_s", "number, 0.01 to 86400", 30.0, "APSPERF_PROFILING__MAX_S"),
+    ("profiling.interval_s", "number, 0.0001 to 1", 0.001, "APSPERF_PROFILING__INTERVAL_S"),
+    ("health.enabled", "true or false", False, "APSPERF_HEALTH__ENABLED"),
+    (
+        "health.live_path",
+        "path from /, without a slash at its end",
+        "/-/healthz",
+        "APSPERF_HEALTH__LIVE_PATH",
+    ),
+    (
+        "health.ready_path",
+        "path from /, without a slash at its end",
+        "/-/readyz",
+        "APSPERF_HEALTH__READY_PATH",
+    ),
 ]
 
 
@@ -199,7 +274,7 @@ def test_the_readme_command_replaces_the_block_and_nothing_else(tmp_path: Path) 
 
 @pytest.mark.parametrize("text", ["true", "1", "YES", "On", " true\n"])
 def test_words_for_true(text: str) -> None:
-    assert from_environ(APSPERF_TIMING__SERVER_TIMING=text).timing.server_timing is True
+    assert from_environ(APSPERF_TIMING__REQUEST_ID=text).timing.request_id is True
 
 
 @pytest.mark.parametrize("text", ["false", "0", "No", "OFF"])

@@ -181,6 +181,12 @@ def test_any_code_and_framework_values_are_read_or_refused(
 # Settings with a form of their own.
 FORMS: dict[str, st.SearchStrategy[Any]] = {
     "admin.path": st.sampled_from(["/-/apsperf", "/ops"]),
+    "health.live_path": st.sampled_from(["/-/healthz", "/live"]),
+    "health.ready_path": st.sampled_from(["/-/readyz", "/ready"]),
+    "prometheus.path": st.sampled_from(["/-/metrics", "/metrics"]),
+    "tracing.rules": st.sampled_from([[], ["/health*=0", "/=0.25"]]),
+    "tracing.trusted_proxies": st.sampled_from([[], ["10.0.0.0/8", "::1"]]),
+    "logging.channels": st.sampled_from([[], ["cache", "memory"]]),
     "admin.token": st.sampled_from(["", "0123456789abcdef"]),
     "cache.admission": st.sampled_from(["uses", "package.module:make"]),
     "cache.key": st.sampled_from(["query", "mine"]),

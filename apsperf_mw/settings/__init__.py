@@ -7,23 +7,29 @@ from apsperf_mw.settings.fields import Setting, catalogue, flatten, table
 from apsperf_mw.settings.kinds import TTLSettings
 from apsperf_mw.settings.loading import Sources, load
 from apsperf_mw.settings.masking import mask
-from apsperf_mw.settings.sources import nest
-from apsperf_mw.settings.tree import (
-    AdminSettings,
-    DatabaseSettings,
+from apsperf_mw.settings.observing import (
     ExporterSettings,
+    HealthSettings,
+    LoggingSettings,
     MemorySettings,
-    Settings,
+    ProfilingSettings,
+    PrometheusSettings,
     TimingSettings,
     TracingSettings,
 )
+from apsperf_mw.settings.sources import nest
+from apsperf_mw.settings.tree import AdminSettings, DatabaseSettings, Settings
 
 __all__ = [
     "AdminSettings",
     "CacheSettings",
     "DatabaseSettings",
     "ExporterSettings",
+    "HealthSettings",
+    "LoggingSettings",
     "MemorySettings",
+    "ProfilingSettings",
+    "PrometheusSettings",
     "RouteSettings",
     "Setting",
     "Settings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -15,6 +15,8 @@ Wait = Annotated[float, Meta(ge=0, le=86_400)]
 Seconds = Annotated[float, Meta(ge=0, le=2**31)]
 # A shorter interval would make a sampling thread a busy loop.
 Interval = Annotated[float, Meta(ge=0.01, le=86_400)]
+# Between two samples of a profile.
+Fine = Annotated[float, Meta(ge=0.0001, le=1)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bytes = Annotated[int, Meta(ge=1, le=2**40)]
@@ -57,6 +59,38 @@ Hosts = Annotated[
     Meta(title="list of hosts, with the port unless it is the scheme's", extra={"lower": True}),
 ]
 CookieNames = Annotated[tuple[_Token, ...], Meta(title="list of cookie names")]
+
+
+# Visible ASCII, as a bearer token must be (RFC 6750 §2.1), and long enough not to be guessed.
+Token = Annotated[
+    str,
+    Meta(
+        title="text of 16 to 512 visible characters",
+        pattern=r"\A(?:[!-~]{16,512})?\Z",
+        extra={"secret": True},
+    ),
+]
+
+Path = Annotated[
+    str,
+    Meta(title="path from /, without a slash at its end", pattern=r"\A(?:/[A-Za-z0-9._~-]+)+\Z"),
+]
+Directory = Annotated[str, Meta(title="path of a directory", pattern=r"\A[^\x00]*\Z")]
+
+# A share of traces for the paths that a pattern covers: `*` at its end stands for any rest.
+SampleRules = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A/[^\s=*]*\*?=(?:0|1|0?\.\d+|[01]\.0*)\Z")], ...],
+    Meta(title="list of /path=share or /path*=share, a share from 0 to 1"),
+]
+_NETWORK = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]{2,39}(?:%[A-Za-z0-9]+)?)(?:/[0-9]{1,3})?"
+Networks = Annotated[
+    tuple[Annotated[str, Meta(pattern=rf"\A{_NETWORK}\Z")], ...],
+    Meta(title="list of addresses, or networks as 10.0.0.0/8"),
+]
+Channels = Annotated[
+    tuple[Literal["performance", "database", "cache", "memory"], ...],
+    Meta(title="list of performance, database, cache, memory"),
+]
 
 
 class TTLSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,30 +5,28 @@ The bounds are checked by `load`; a `Struct` made directly is trusted.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from apsperf_mw.settings.cache import CacheSettings
 from apsperf_mw.settings.kinds import (
-    Count,
     DriverName,
     Drivers,
-    Interval,
-    Ratio,
+    Path,
+    Token,
     TTLSettings,
-    Wait,
 )
-
-# Visible ASCII, as a bearer token must be (RFC 6750 §2.1), and long enough not to be guessed.
-Token = Annotated[
-    str,
-    Meta(
-        title="text of 16 to 512 visible characters",
-        pattern=r"\A(?:[!-~]{16,512})?\Z",
-        extra={"secret": True},
-    ),
-]
+from apsperf_mw.settings.observing import (
+    ExporterSettings,
+    HealthSettings,
+    LoggingSettings,
+    MemorySettings,
+    ProfilingSettings,
+    PrometheusSettings,
+    TimingSettings,
+    TracingSettings,
+)
 
 
 class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,12 +36,7 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         bool, Meta(description="Answer purges and questions below `admin.path`; needs a token.")
     ] = False
     path: Annotated[
-        str,
-        Meta(
-            title="path from /, without a slash at its end",
-            pattern=r"\A(?:/[A-Za-z0-9._~-]+)+\Z",
-            description="Where the endpoint is, seen from the app's mount point.",
-        ),
+        Path, Meta(description="Where the endpoint is, seen from the app's mount point.")
     ] = "/-/apsperf"
     token: Annotated[
         Token, Meta(description="Who sends it as `Authorization: Bearer` may do all of this.")
@@ -83,53 +76,6 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
 
 
-class TimingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Request durations."""
-
-    enabled: Annotated[bool, Meta(description="Measure request durations.")] = True
-    server_timing: Annotated[
-        bool, Meta(description="Send a `Server-Timing` header on responses.")
-    ] = False
-
-
-class MemorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sampling of memory and CPU."""
-
-    enabled: Annotated[bool, Meta(description="Sample memory and CPU of the process.")] = True
-    interval_s: Annotated[Interval, Meta(description="Seconds between two samples.")] = 10.0
-
-
-class TracingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Spans."""
-
-    enabled: Annotated[bool, Meta(description="Make one server span of a sampled request.")] = True
-    sample_ratio: Annotated[
-        Ratio, Meta(description="Share of traces sampled when the suite makes the provider.")
-    ] = 0.1
-    trust_remote_parent: Annotated[
-        bool, Meta(description="Follow the sampling decision of the caller's `traceparent`.")
-    ] = False
-
-
-class ExporterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Export of metrics and spans."""
-
-    kind: Annotated[
-        Literal["auto", "none", "console", "memory", "otlp"],
-        Meta(description="Where to export; `auto` follows the user's providers and `OTEL_*`."),
-    ] = "auto"
-    interval_s: Annotated[Interval, Meta(description="Seconds between two exports.")] = 60.0
-    max_series: Annotated[
-        Count, Meta(description="Attribute sets of one instrument at most; the rest overflow.")
-    ] = 2000
-    max_spans: Annotated[
-        Count, Meta(description="Finished spans that wait for export at most.")
-    ] = 2048
-    flush_timeout_s: Annotated[
-        Wait, Meta(description="Seconds that a flush at shutdown takes at most.")
-    ] = 2.0
-
-
 def _memory_driver() -> dict[str, str]:
     return {"memory": "memory://?max_bytes=67108864&max_entries=65536"}
 
@@ -148,3 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: MemorySettings = MemorySettings()
     tracing: TracingSettings = TracingSettings()
     exporter: ExporterSettings = ExporterSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
+    logging: LoggingSettings = LoggingSettings()
+    profiling: ProfilingSettings = ProfilingSettings()
+    health: HealthSettings = HealthSettings()

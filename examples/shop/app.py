@@ -33,5 +33,5 @@ def create_app(*, wrapped: bool = True, secret: str = "", demo: bool = False) ->
     if demo:
         counters.count(app)
     if wrapped:
-        app.state.purge = install(app, timing={"server_timing": True}).purge
+        app.state.purge = install(app, timing={"server_timing": "on"}).purge
     return app

@@ -235,7 +235,7 @@ def test_spans_that_wait_are_bounded(wrap: Any) -> None:
 def test_server_timing_only_when_asked(wrap: Any) -> None:
     own = page(("Cache-Control", "max-age=60"), ("Server-Timing", "db;dur=1"))
     assert wrap(own).ask().lines("server-timing") == ["db;dur=1"]
-    client = wrap(own, timing={"server_timing": True})
+    client = wrap(own, timing={"server_timing": "on"})
     first, second = client.ask(), client.ask()
     assert first.lines("server-timing")[0] == "db;dur=1"
     assert "cache;desc=miss" in first.lines("server-timing")[1]

@@ -187,7 +187,7 @@ def test_server_timing_only_when_asked(wrap: Wrap) -> None:
     own = ("Server-Timing", "db;dur=53")
     client = wrap(lambda _: page(own))
     assert client.ask().lines("server-timing") == ["db;dur=53"]
-    client = wrap(lambda _: page(own), timing={"server_timing": True})
+    client = wrap(lambda _: page(own), timing={"server_timing": "on"})
     lines = client.ask().lines("server-timing")
     assert lines[0] == "db;dur=53"
     assert lines[1].startswith("app;dur=")
@@ -196,7 +196,7 @@ def test_server_timing_only_when_asked(wrap: Wrap) -> None:
 
 
 def test_server_timing_of_a_hit_is_not_the_stored_one(wrap: Wrap) -> None:
-    client = wrap(lambda _: page(*MINUTE), timing={"server_timing": True})
+    client = wrap(lambda _: page(*MINUTE), timing={"server_timing": "on"})
     client.ask()
     (line,) = client.ask().lines("server-timing")
     assert line == "cache;desc=hit"
