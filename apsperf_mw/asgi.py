@@ -15,6 +15,7 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import scope_head, slim, with_key
+from apsperf_mw.observe.timed import Timed
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class ASGIShell(ASGIGate):
                 status, out, body = entry.status, list(head), entry.body
         x.status = status
         x.sent_bytes = len(body)
+        x.chunks = 1
         if self.says_key and x.key is not None:
             out[-1] = with_key(out[-1], x.key)
         if self.hooks.heads:
@@ -119,7 +121,9 @@ class ASGIShell(ASGIGate):
         entered = hooks.enter(x)
         failure: BaseException | None = None
         try:
-            await self.app(scope, receive, push.send)
+            call = self.app(scope, receive, push.send)
+            costs = x.plan.costs
+            await (call if costs is None or costs.cpu_s is None else Timed(call, costs))
         except BaseException as error:
             failure = error
             if not isinstance(error, Exception) or not await push.rescue(error):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.screen import CONDITIONAL, HOST, scan_scope, scope_table
@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
+    from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
 
 
 class ASGIExchange(Exchange, eq=False):
     """An exchange over an ASGI scope."""
+
+    takes_turns: ClassVar[bool] = True
+
+    def facts(self, route: str) -> Facts:
+        """What tells its series from others'."""
+        scheme, version = self.raw.get("scheme", "http"), self.raw.get("http_version", "1.1")
+        return self.method, scheme, route, self.status, version, self.error, self.result
 
     def fields(self, name: bytes) -> Sequence[bytes]:
         """All request field lines of this lower-case name, in order."""

@@ -6,7 +6,7 @@ the form in which the server gave them: nothing is decoded before somebody asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
@@ -22,18 +22,23 @@ if TYPE_CHECKING:
     from apsperf_mw.http.fields import CacheControl
 
 Header = tuple[bytes, bytes]
+# Method, scheme, route, status, version, error and what the cache did, as they came.
+Facts = tuple[str, str, str, int, str, str, str]
 
 
 class Exchange(Struct, eq=False):
     """What is known of one request; `started`, `head_at` and `ended_at` are monotonic seconds.
 
     `result` is what the cache did: hit, miss, stale, revalidated, bypass, collapsed or off.
-    `stale` is what the app is asked about, `renewal` the flight on which a stale entry that was
-    served is fetched anew, `answer` what is being stored, `wants` the request's own directives
-    where they count. `error` is the name of the exception type that the app let through. `span`
-    belongs to the tracing observer. `voids` is whether its success makes void what is stored
-    under its URL.
+    `chunks` are the pieces in which the body went out. `stale` is what the app is asked about,
+    `renewal` the flight on which a stale entry that was served is fetched anew, `answer` what is
+    being stored, `wants` the request's own directives where they count. `error` is the name of
+    the exception type that the app let through. `span` belongs to the observer that traces.
+    `voids` is whether its success makes void what is stored under its URL.
     """
+
+    # Whether its app may be one of several that take turns on one thread.
+    takes_turns: ClassVar[bool] = False
 
     raw: dict[str, Any]
     method: str
@@ -54,6 +59,7 @@ class Exchange(Struct, eq=False):
     head_at: float = 0.0
     ended_at: float = 0.0
     sent_bytes: int = 0
+    chunks: int = 0
     error: str = ""
     span: Any = None
     done: bool = False
@@ -65,6 +71,10 @@ class Exchange(Struct, eq=False):
         return self.plan.route if self.plan is not None else self.template
 
     # What follows is answered by each shell's subclass.
+
+    def facts(self, route: str) -> Facts:
+        """What tells its series from others'."""
+        raise NotImplementedError
 
     def fields(self, name: bytes) -> Sequence[bytes]:
         """All request field lines of this lower-case name, in order."""

@@ -16,21 +16,30 @@ if TYPE_CHECKING:
     from apsperf_mw.faults import Faults
 
     # How to undo what `Hooks.enter` has done.
-    Entered = tuple[Token[Plan | None], list[tuple[Callable[..., None], object]]]
+    Entered = tuple[Token[Plan | None], Any]
+
+
+VERBS = ("start", "enter", "head", "end")
 
 
 class Hooks:
-    """The observers' methods, collected once; a hook that raises is noted, never felt."""
+    """The observers' methods, collected once; a hook that raises is noted, never felt.
 
-    def __init__(self, observers: Iterable[object], faults: Faults) -> None:
+    `others` is whether there are any but the suite's own recorder.
+    """
+
+    def __init__(
+        self, observers: Iterable[object], faults: Faults, recorder: object = None
+    ) -> None:
         seen = tuple(observers)
+        self.others = any(
+            hasattr(each, name) for each in seen if each is not recorder for name in VERBS
+        )
         self.starts = _methods(seen, "start")
         self.heads = _methods(seen, "head")
         self.ends = _methods(seen, "end")
-        self._scopes = tuple(
-            (enter, leave)
-            for enter, leave in zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
-        )
+        scopes = zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
+        self._enter, self._leave = _scope(tuple(scopes))
         self.faults = faults
 
     def start(self, x: Exchange) -> None:
@@ -44,23 +53,17 @@ class Hooks:
     def enter(self, x: Exchange) -> Entered:
         """The app is about to run in this context; the result goes to `leave`."""
         token = current.set(x.plan)
-        scopes: list[tuple[Callable[..., None], object]] = []
-        if self._scopes:
-            try:
-                for enter, leave in self._scopes:
-                    scopes.append((leave, enter(x)))
-            except Exception as fault:
-                self.faults.note("an observer's enter", fault)
-        return token, scopes
+        try:
+            return token, self._enter(x)
+        except Exception as fault:
+            self.faults.note("an observer's enter", fault)
+        return token, None
 
     def leave(self, x: Exchange, entered: Entered) -> None:
         """The app has returned."""
-        token, scopes = entered
         try:
-            while scopes:
-                leave, what = scopes.pop()
-                leave(x, what)
-            current.reset(token)
+            self._leave(x, entered[1])
+            current.reset(entered[0])
         except Exception as fault:
             self.faults.note("an observer's leave", fault)
 
@@ -89,3 +92,28 @@ class Hooks:
 
 def _methods(observers: tuple[object, ...], name: str) -> tuple[Callable[..., Any], ...]:
     return tuple(getattr(observer, name) for observer in observers if hasattr(observer, name))
+
+
+def _scope(
+    scopes: tuple[tuple[Callable[..., Any], Callable[..., Any]], ...],
+) -> tuple[Callable[[Exchange], Any], Callable[[Exchange, Any], None]]:
+    """How to enter all scopes, and to leave them in the other order; one alone is its own way."""
+    if len(scopes) == 1:
+        return scopes[0]
+
+    def enter(x: Exchange) -> list[Any]:
+        entered: list[Any] = []
+        try:
+            for each, leave_each in scopes:
+                entered.append((leave_each, each(x)))
+        except BaseException:
+            leave(x, entered)
+            raise
+        return entered
+
+    def leave(x: Exchange, entered: list[Any] | None) -> None:
+        while entered:
+            leave_last, what = entered.pop()
+            leave_last(x, what)
+
+    return enter, leave

@@ -106,6 +106,7 @@ class Push(Struct, eq=False):
         x = self._x
         try:
             x.sent_bytes += len(body)
+            x.chunks += 1
             if x.answer is None:
                 return None
             shell = self._shell

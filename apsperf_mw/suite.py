@@ -19,8 +19,8 @@ from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
-from apsperf_mw.observe.timing import ServerTiming, Timing
-from apsperf_mw.observe.tracing import Tracing
+from apsperf_mw.observe.recorder import Recorder
+from apsperf_mw.observe.timing import ServerTiming
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
@@ -62,9 +62,12 @@ class Suite:
         self.responses = cache_of(self.settings, self.driver("cache"))
         self.channel = self._make_channel()
         self.door = self._make_door()
-        self.exporter = MetricsExporter(self.settings.exporter, self.faults)
+        self.exporter = MetricsExporter(
+            self.settings.exporter, self.faults, self.settings.tracing.query_values
+        )
+        self.recorder = self._make_recorder()
         self.observers = self._make_observers()
-        self.hooks = Hooks(self.observers, self.faults)
+        self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         observe_driver(self.exporter, self.driver("cache"))
@@ -85,17 +88,20 @@ class Suite:
 
         return Door(self.settings.admin, self.faults)
 
+    def _make_recorder(self) -> Recorder | None:
+        settings = self.settings
+        observes = settings.timing.enabled or settings.tracing.enabled or settings.memory.enabled
+        return Recorder(self.exporter, settings) if observes else None
+
     def _make_observers(self) -> tuple[object, ...]:
         settings, exporter = self.settings, self.exporter
         observers: list[object] = []
-        if settings.timing.enabled:
-            observers.append(Timing(exporter))
+        if self.recorder is not None:
+            observers.append(self.recorder)
         if settings.timing.server_timing != "off":
             observers.append(ServerTiming())
         if settings.memory.enabled:
             observers.append(Memory(exporter, settings.memory.interval_s))
-        if settings.tracing.enabled:
-            observers.append(Tracing(exporter, settings.tracing))
         return tuple(observers)
 
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
@@ -114,28 +120,38 @@ class Suite:
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
         shell: ASGIShell
-        if self.door is None:
+        if self.door is not None:
+            from apsperf_mw.admin.shells import AdminASGIShell
+
+            shell = AdminASGIShell(self, app, describe)
+        elif self.settings.cache.enabled or self.hooks.others:
             from apsperf_mw.asgi import ASGIShell
 
             shell = ASGIShell(self, app, describe)
         else:
-            from apsperf_mw.admin.shells import AdminASGIShell
+            from apsperf_mw.asgi_watch import PassASGIShell, WatchASGIShell
 
-            shell = AdminASGIShell(self, app, describe)
+            kind = PassASGIShell if self.recorder is None else WatchASGIShell
+            shell = kind(self, app, describe)
         self._shells.add(shell)
         return shell
 
     def wsgi(self, app: WSGIApp) -> WSGIShell:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
         shell: WSGIShell
-        if self.door is None:
+        if self.door is not None:
+            from apsperf_mw.admin.shells import AdminWSGIShell
+
+            shell = AdminWSGIShell(self, app)
+        elif self.settings.cache.enabled or self.hooks.others:
             from apsperf_mw.wsgi import WSGIShell
 
             shell = WSGIShell(self, app)
         else:
-            from apsperf_mw.admin.shells import AdminWSGIShell
+            from apsperf_mw.wsgi_watch import PassWSGIShell, WatchWSGIShell
 
-            shell = AdminWSGIShell(self, app)
+            kind = PassWSGIShell if self.recorder is None else WatchWSGIShell
+            shell = kind(self, app)
         self._shells.add(shell)
         return shell
 

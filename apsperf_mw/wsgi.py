@@ -84,6 +84,7 @@ class WSGIShell(WSGIGate):
                 status, out, body = entry.status, list(headers), entry.body
         x.status = status
         x.sent_bytes = len(body)
+        x.chunks = 1
         if self.says_key and x.key is not None:
             out[-1] = (out[-1][0], out[-1][1] + shown(x.key).decode("ascii"))
         if self.hooks.heads:
@@ -190,6 +191,7 @@ class WSGIShell(WSGIGate):
         """
         try:
             x.sent_bytes += len(chunk)
+            x.chunks += 1
             return self.cache.record(x, chunk)
         except Exception as fault:
             self.note(x, "the cache's recording", fault)
@@ -209,6 +211,7 @@ class WSGIShell(WSGIGate):
         """As `record` and `settle`, of a body in one piece."""
         try:
             x.sent_bytes += len(body)
+            x.chunks += 1
             later = self.cache.take(x, body, self.face)
         except Exception as fault:
             self.note(x, "the cache's store", fault)

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
+    from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
 
 
 class WSGIExchange(Exchange, eq=False):
     """An exchange over a WSGI environ."""
+
+    def facts(self, route: str) -> Facts:
+        """What tells its series from others'."""
+        raw = self.raw
+        scheme, version = raw["wsgi.url_scheme"], raw.get("SERVER_PROTOCOL", "HTTP/1.1")[5:]
+        return self.method, scheme, route, self.status, version, self.error, self.result
 
     def fields(self, name: bytes) -> Sequence[bytes]:
         """The request field of this lower-case name; the server has joined its lines."""

@@ -229,7 +229,8 @@ class Plan(Struct, eq=False):
 
     `route` is the template. `private` keeps the response out of the cache whatever its fields
     say; an adapter sets it where the framework saw a session in use. `late` is called once more
-    when the body has ended, to look again.
+    when the body has ended, to look again. `costs` and `trace` are the observers': what the
+    request has cost so far, and the ids of a trace that is not sampled.
     """
 
     route: str = ""
@@ -237,6 +238,8 @@ class Plan(Struct, eq=False):
     tags: tuple[str, ...] = ()
     private: bool = False
     late: Callable[[], object] | None = None
+    costs: Any = None
+    trace: tuple[int, int] | None = None
 
     def add(self, tags: Iterable[str]) -> None:
         """Have the response carry these tags too; `SettingError` for one that cannot be."""

@@ -47,6 +47,9 @@ DETOURS: dict[int, str] = {
 }
 DETOUR = BODY | PRECONDITION | CREDENTIAL | FORWARDED | MALFORMED
 
+# What brings the caller's trace context.
+TRACING = ("traceparent", "b3", "x-b3-traceid", "baggage")
+
 FIELDS: dict[str, int] = {
     "host": HOST,
     "cookie": COOKIE,
@@ -60,8 +63,7 @@ FIELDS: dict[str, int] = {
     "if-range": RANGE,
     "content-length": LENGTH,
     "transfer-encoding": BODY,
-    "traceparent": TRACED,
-}
+} | dict.fromkeys(TRACING, TRACED)
 
 # Fields by which a client may tell an app another URL, host or method than the key shows.
 FORWARDING = (

@@ -19,6 +19,7 @@ EXPORTERS = {
     "otlp_proto_grpc": "otlp grpc",
     "console": "console",
 }
+SAMPLERS = {"always_on": 1.0, "always_off": 0.0}
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 
 
@@ -56,6 +57,29 @@ def transport(environ: Mapping[str, str], signal: Signal) -> str:
                 raise SettingError(f"{name}: {protocol!r} given; accepted: {', '.join(PROTOCOLS)}")
             return PROTOCOLS[protocol]
     return "http"
+
+
+def sampler_ratio(environ: Mapping[str, str]) -> float | None:
+    """The share of traces that `OTEL_TRACES_SAMPLER` asks for; None where it is not set."""
+    name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if not name:
+        return None
+    kind = name.removeprefix("parentbased_")
+    if kind in SAMPLERS:
+        return SAMPLERS[kind]
+    if kind != "traceidratio":
+        accepted = ", ".join([*SAMPLERS, "traceidratio"])
+        raise SettingError(
+            f"OTEL_TRACES_SAMPLER: {name!r} given; accepted: {accepted}, each with parentbased_"
+        )
+    given = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or "1"
+    try:
+        ratio = float(given)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise SettingError(f"OTEL_TRACES_SAMPLER_ARG: {given!r} given; accepted: 0 to 1")
+    return ratio
 
 
 def metric_interval_s(environ: Mapping[str, str]) -> float | None:

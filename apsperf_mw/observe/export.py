@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections import deque
+from collections import Counter, deque
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from msgspec import Struct
@@ -15,8 +15,8 @@ from msgspec import Struct
 from apsperf_mw.observe.ledger import Ledger
 from apsperf_mw.observe.losses import DROPPED, FAILURES, Losses
 from apsperf_mw.observe.outputs import Outputs
-from apsperf_mw.observe.points import Observed
-from apsperf_mw.observe.series import Requests
+from apsperf_mw.observe.points import ACTIVE, Observed
+from apsperf_mw.observe.series import OTHER, SCHEMES, Requests, bounded_method
 from apsperf_mw.runtime.threads import Gate, Lock, Pulse
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.faults import Faults
     from apsperf_mw.observe.points import Kind, Point
+    from apsperf_mw.observe.record import Finished
     from apsperf_mw.observe.ring import Ring
     from apsperf_mw.observe.user_spans import UserTracer
     from apsperf_mw.settings import ExporterSettings
@@ -53,23 +54,29 @@ class Asked(Struct, eq=False):
 class MetricsExporter:
     """Counts and keeps on the request's thread, exports on its own.
 
-    Starts nothing and looks at no provider before the first request. `tracer` is set where the
+    Starts nothing and looks at no provider before the first request. `live` has the requests that
+    are under way. `tracer` is set where the
     user's tracer makes the spans, `spans` where the suite keeps them itself; with neither nothing
     is traced. `memory` keeps what was exported where `exporter.kind` is `memory`. In a forked
     child all of it starts anew, without what the parent has counted.
     """
 
-    def __init__(self, settings: ExporterSettings, faults: Faults) -> None:
+    def __init__(
+        self, settings: ExporterSettings, faults: Faults, shown: Iterable[str] = ()
+    ) -> None:
         self.started = False
         self.tracer: UserTracer | None = None
         self.spans: Ring | None = None
         self.requests = Requests(settings.max_series)
+        self.live: dict[int, Any] = {}
+        self.faults = faults
         self._settings = settings
-        self._faults = faults
+        self._watchers: list[Callable[[list[Finished]], None]] = []
         self._pulse = Pulse(self)
         self.ledger = Ledger(self._pulse.wake)
         self._losses = Losses()
-        self._outputs = Outputs(settings, faults, self._losses)
+        self._shown = frozenset(shown)
+        self._outputs = Outputs(settings, faults, self._losses, self._shown)
         self.memory = self._outputs.memory
         self._lock = Lock()
         self._observed: list[Observed] = []
@@ -79,6 +86,7 @@ class MetricsExporter:
         self._at_exit: Callable[[], None] | None = None
         self._closed = False
         self._held = False
+        self.observe(*ACTIVE, "updown", partial(under_way, self.live))
         self.observe(*DROPPED, "counter", self._losses.dropped)
         self.observe(*FAILURES, "counter", self._losses.failed)
 
@@ -91,7 +99,7 @@ class MetricsExporter:
         values: Callable[[], Iterable[Point]],
     ) -> None:
         """Export what `values` gives whenever it is asked; before the first request only."""
-        faults = self._faults
+        faults = self.faults
 
         def guarded() -> list[Point]:
             try:
@@ -101,6 +109,10 @@ class MetricsExporter:
                 return []
 
         self._observed.append(Observed(name, unit, description, kind, guarded))
+
+    def watch(self, look: Callable[[list[Finished]], None]) -> None:
+        """Have `look` shown finished requests, batch by batch, in the exporter's thread."""
+        self._watchers.append(look)
 
     def every(self, interval_s: float, run: Callable[[], None]) -> None:
         """Have `run` called in the exporter's thread, at its start and at this interval."""
@@ -169,6 +181,8 @@ class MetricsExporter:
     def _begin(self) -> None:
         outputs = self._outputs
         outputs.connect(self.ledger, self.requests, self._observed)
+        if self._watchers and self.ledger.count is not None:
+            self.ledger.count = partial(_count, self.ledger.count, self._watchers, outputs)
         self.tracer, self.spans = outputs.tracer, outputs.spans
         if self._at_exit is None:
             # Exit hooks run last in, first out: before those of providers that are set by now.
@@ -200,7 +214,8 @@ class MetricsExporter:
         self.ledger.forget(self._pulse.wake)
         self.requests.clear()
         self._losses.clear()
-        self._outputs = Outputs(self._settings, self._faults, self._losses)
+        self.live.clear()
+        self._outputs = Outputs(self._settings, self.faults, self._losses, self._shown)
         self.memory = self._outputs.memory
         for job in self._jobs:
             job.due = 0.0
@@ -220,6 +235,29 @@ class MetricsExporter:
             send = partial(outputs.send_metrics, self.ledger, self.requests, self._observed)
             went_out &= outputs.attempt("the export of metrics", send)
         return went_out
+
+
+def under_way(live: dict[int, Any]) -> list[Point]:
+    """The requests that have begun and not ended."""
+    counts = Counter(
+        (bounded_method(x.method), x.scheme if x.scheme in SCHEMES else OTHER)
+        for x in list(live.values())
+    )
+    return [
+        (count, {"http.request.method": method, "url.scheme": scheme})
+        for (method, scheme), count in counts.items()
+    ]
+
+
+def _count(
+    count: Callable[[list[Finished]], None],
+    watchers: list[Callable[[list[Finished]], None]],
+    outputs: Outputs,
+    batch: list[Finished],
+) -> None:
+    count(batch)
+    for look in watchers:
+        outputs.attempt("a watcher of requests", partial(look, batch))
 
 
 def _weakly(method: WeakMethod[Callable[[], None]]) -> Callable[[], None]:

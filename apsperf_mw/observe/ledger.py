@@ -10,7 +10,7 @@ from apsperf_mw.runtime.threads import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apsperf_mw.observe.series import Finished
+    from apsperf_mw.observe.record import Behind, Finished
 
 # Past this many the thread is woken; past the second bound, for it may hang in an export, each
 # request counts some itself, so that memory stays bounded.
@@ -22,6 +22,8 @@ SLICE = 64
 class Ledger:
     """Appending is all that a request pays; a thread counts later.
 
+    What goes on behind a response, `add_behind`, is dropped where too much of it waits.
+
     Nothing is lost between threads: a deque's append and popleft are atomic. `lock` is held
     while requests are counted.
     """
@@ -29,28 +31,37 @@ class Ledger:
     def __init__(self, crowded: Callable[[], None]) -> None:
         self.lock = Lock()
         self.crowded = crowded
-        self._pending: deque[Finished] = deque()
-        self._append = self._pending.append
+        self.pending: deque[Finished] = deque()
+        self._behind: deque[Behind] = deque(maxlen=FULL)
+        self.add_behind = self._behind.append
         self.count: Callable[[list[Finished]], None] | None = None
+        self.count_behind: Callable[[list[Behind]], None] | None = None
 
     def add(self, request: Finished) -> None:
         """Note one finished request."""
-        self._append(request)
-        if len(self._pending) > CROWDED:
-            self.crowded()
-            if len(self._pending) > FULL:
-                self.drain(SLICE)
+        self.pending.append(request)
+        if len(self.pending) > CROWDED:
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Past `CROWDED`: have some counted."""
+        self.crowded()
+        if len(self.pending) > FULL:
+            self.drain(SLICE)
 
     def drain(self, most: int | None = None, *, wait: bool = False) -> None:
         """Count what is pending; if another thread does it already, let it, or wait for it."""
         if self.count is None or not self.lock.acquire(blocking=wait):
             return
         try:
-            pending = len(self._pending)
-            take = self._pending.popleft
+            pending = len(self.pending)
+            take = self.pending.popleft
             batch = [take() for _ in range(pending if most is None else min(most, pending))]
             if batch:
                 self.count(batch)
+            if self._behind and self.count_behind is not None:
+                take_behind = self._behind.popleft
+                self.count_behind([take_behind() for _ in range(len(self._behind))])
         finally:
             self.lock.release()
 
@@ -58,4 +69,5 @@ class Ledger:
         """Drop what is pending: in a forked child it belongs to the parent."""
         self.lock = Lock()
         self.crowded = crowded
-        self._pending.clear()
+        self.pending.clear()
+        self._behind.clear()

@@ -31,15 +31,9 @@ class Memory:
 
     def __init__(self, exporter: MetricsExporter, interval_s: float) -> None:
         self.samples = samples = Samples()
-        self._exporter = exporter
         exporter.every(interval_s, samples.take)
         for name, unit, description, kind, values in samples.instruments():
             exporter.observe(name, unit, description, kind, values)
-
-    def start(self, _: object) -> None:
-        """Have the sampling begin with the first request."""
-        if not self._exporter.started:
-            self._exporter.start()
 
 
 class Samples:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.ledger import Ledger
     from apsperf_mw.observe.losses import Losses
     from apsperf_mw.observe.points import Observed
+    from apsperf_mw.observe.ring import Record
     from apsperf_mw.observe.series import Requests
-    from apsperf_mw.observe.spans import FinishedSpan
+    from apsperf_mw.observe.spans import Shown
     from apsperf_mw.observe.user_meters import UserMeters
     from apsperf_mw.observe.user_spans import UserTracer
 
@@ -33,7 +34,9 @@ BATCH = 512
 class Outputs:
     """Chosen at the first request by `connect`; `open` and all after it run in one thread."""
 
-    def __init__(self, settings: ExporterSettings, faults: Faults, losses: Losses) -> None:
+    def __init__(
+        self, settings: ExporterSettings, faults: Faults, losses: Losses, shown: Shown
+    ) -> None:
         self.tracer: UserTracer | None = None
         self.meters: UserMeters | None = None
         self.spans: Ring | None = None
@@ -42,6 +45,7 @@ class Outputs:
         self._settings = settings
         self._faults = faults
         self._losses = losses
+        self._shown = shown
         self._choice = Choice.nowhere()
         self._metric_outlet: Outlet | None = None
         self._span_outlet: Outlet | None = None
@@ -54,7 +58,8 @@ class Outputs:
         self.attempt("the choice of exporters", self._choose)
         self.attempt("the use of the meter provider", partial(self._meter, ledger, observed))
         self.attempt("the use of the tracer provider", self._trace)
-        ledger.count = requests.count if self.meters is None else self.meters.count
+        counted: Requests | UserMeters = requests if self.meters is None else self.meters
+        ledger.count, ledger.count_behind = counted.count, counted.count_behind
         if self._choice.spans.names:
             self.spans = Ring(self._settings.max_spans, ledger.crowded, self._losses)
 
@@ -138,7 +143,7 @@ class Outputs:
         if provider is not None:
             from apsperf_mw.observe.user_spans import UserTracer
 
-            self.tracer = UserTracer(provider)
+            self.tracer = UserTracer(provider, self._shown)
 
     def _outlet(self, signal: Any, names: Sequence[str]) -> Outlet | None:
         if not names:
@@ -147,11 +152,10 @@ class Outputs:
         outlet.open(self.memory)
         return outlet
 
-    def _send_batch(self, outlet: Outlet, batch: Sequence[FinishedSpan]) -> bool:
-        from apsperf_mw.observe.readable import readable
+    def _send_batch(self, outlet: Outlet, batch: Sequence[Record]) -> bool:
+        from apsperf_mw.observe.readable import Readable
 
-        resource, scope = self._identity()
-        return outlet.export([readable(span, resource, scope) for span in batch])
+        return outlet.export(Readable(*self._identity(), self._shown)(batch))
 
     def _identity(self) -> tuple[Any, Any]:
         """Who exports; made once, in the thread, for it takes milliseconds."""

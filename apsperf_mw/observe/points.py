@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
-
-from apsperf_mw.observe.series import DURATION_BOUNDS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,13 +21,34 @@ if TYPE_CHECKING:
 
 Kind = Literal["counter", "updown", "gauge"]
 
+Named = tuple[str, str, str]
+
 DURATION = ("http.server.request.duration", "s", "Duration of HTTP server requests.")
-FIRST_BYTE = (
-    "apsperf.server.first_byte.duration",
-    "s",
-    "Time until the first byte of HTTP server responses.",
-)
 RESULTS = ("apsperf.cache.requests", "{request}", "Requests by what the cache did.")
+ACTIVE = ("http.server.active_requests", "{request}", "HTTP server requests under way.")
+# The histograms of requests, by the name of their table.
+HISTOGRAMS: dict[str, Named] = {
+    "durations": DURATION,
+    "first_bytes": (
+        "apsperf.server.first_byte.duration",
+        "s",
+        "Time until the first byte of HTTP server responses.",
+    ),
+    "received": ("http.server.request.body.size", "By", "Size of HTTP server request bodies."),
+    "sent": ("http.server.response.body.size", "By", "Size of HTTP server response bodies."),
+    "app": ("apsperf.server.app.duration", "s", "Time that requests spend in the app."),
+    "fills": ("apsperf.cache.fill.duration", "s", "Time in which the app makes what was missed."),
+    "streams": (
+        "apsperf.server.stream.duration",
+        "s",
+        "Time from the first to the last byte of responses in several pieces.",
+    ),
+    "behind": (
+        "apsperf.server.background.duration",
+        "s",
+        "Time that the app goes on after the last byte of a response.",
+    ),
+}
 
 
 class Observed(Struct, eq=False):
@@ -52,8 +72,10 @@ def metrics_data(
     from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
 
     metrics = [
-        histogram(DURATION, requests.durations.all(), times_ns),
-        histogram(FIRST_BYTE, requests.first_bytes.all(), times_ns),
+        *(
+            histogram(named, getattr(requests, table).all(), times_ns)
+            for table, named in HISTOGRAMS.items()
+        ),
         *(number(one, times_ns) for one in (results(requests), *observed)),
     ]
     metrics = [metric for metric in metrics if metric.data.data_points]
@@ -70,7 +92,7 @@ def results(requests: Requests) -> Observed:
 
 
 def histogram(
-    named: tuple[str, str, str], series: Iterable[Series[Histogram]], times_ns: tuple[int, int]
+    named: Named, series: Iterable[Series[Histogram]], times_ns: tuple[int, int]
 ) -> Metric:
     """A histogram with one point for each series."""
     from opentelemetry.sdk.metrics.export import AggregationTemporality, Metric
@@ -108,7 +130,21 @@ def _histogram_point(series: Series[Histogram], times_ns: tuple[int, int]) -> An
         value.count,
         value.total,
         list(value.buckets),
-        DURATION_BOUNDS_S,
+        value.bounds,
         value.lowest,
         value.highest,
+        exemplars(value, times_ns[1]),
     )
+
+
+def exemplars(value: Histogram, now_ns: int) -> Sequence[Any]:
+    """The traces that stand for the buckets."""
+    if not value.exemplars:
+        return ()
+    from opentelemetry.sdk.metrics import Exemplar
+
+    offset_ns = now_ns - int(monotonic() * 1e9)
+    return [
+        Exemplar({}, each.value, int(each.at * 1e9) + offset_ns, each.span_id, each.trace_id)
+        for each in list(value.exemplars.values())
+    ]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from apsperf_mw.observe.ambient import span_context
 from apsperf_mw.observe.series import error_type
-from apsperf_mw.observe.spans import first_attributes, last_attributes, span_name
+from apsperf_mw.observe.spans import SpanRecord, first_attributes, last_attributes, span_name
 
 if TYPE_CHECKING:
-    from apsperf_mw.observe.spans import FinishedSpan
+    from collections.abc import Iterable
+
+    from apsperf_mw.observe.series import Attributes
+    from apsperf_mw.observe.spans import ChildRecord, OwnSpan, Shown
 
 FINE = Status(StatusCode.UNSET)
 FAILED = Status(StatusCode.ERROR)
+KINDS = {"client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 
 
 class HashedResource(Resource):
@@ -43,24 +48,84 @@ def identity(version: str) -> tuple[Resource, InstrumentationScope]:
     return HashedResource(resource), InstrumentationScope("apsperf_mw", version)
 
 
-def readable(
-    finished: FinishedSpan, resource: Resource, scope: InstrumentationScope
-) -> ReadableSpan:
-    """The span as exporters take it."""
-    span, answered = finished.span, finished.answered
-    parent = span_context(span, span.parent_id, remote=True) if span.parent_id else None
-    failed = error_type(answered.status, answered.error)
-    attributes = first_attributes(finished.asked)
-    attributes.update(last_attributes(answered))
-    return ReadableSpan(
-        span_name(finished.asked.method, answered.route),
-        context=span_context(span, span.span_id),
-        parent=parent,
-        resource=resource,
-        attributes=attributes,
-        kind=SpanKind.SERVER,
-        status=FAILED if failed else FINE,
-        start_time=finished.start_ns,
-        end_time=finished.end_ns,
-        instrumentation_scope=scope,
-    )
+class Readable:
+    """Makes of our records what exporters take."""
+
+    def __init__(self, resource: Resource, scope: InstrumentationScope, shown: Shown) -> None:
+        self._resource = resource
+        self._scope = scope
+        self._shown = shown
+
+    def __call__(self, records: Iterable[SpanRecord | ChildRecord]) -> list[ReadableSpan]:
+        """The records as spans."""
+        # Where the wall clock is when the monotonic one says 0: it is asked anew each time.
+        offset_ns = time_ns() - int(monotonic() * 1e9)
+        return [
+            self._server(each, offset_ns)
+            if isinstance(each, SpanRecord)
+            else self._child(each, offset_ns)
+            for each in records
+        ]
+
+    def _server(self, record: SpanRecord, offset_ns: int) -> ReadableSpan:
+        raw = record.raw
+        attributes = first_attributes(record.asked, raw, self._shown)
+        attributes.update(last_attributes(raw, record.sent_bytes))
+        failed = bool(error_type(raw[3], raw[5]))
+        times_s = record.started, record.ended
+        return self._span(
+            record.span,
+            span_name(raw[0], raw[2]),
+            SpanKind.SERVER,
+            attributes,
+            times_s,
+            offset_ns,
+            failed=failed,
+        )
+
+    def _child(self, record: ChildRecord, offset_ns: int) -> ReadableSpan:
+        return self._span(
+            record.span,
+            record.name,
+            KINDS[record.kind],
+            record.attributes,
+            (record.started, record.ended),
+            offset_ns,
+            failed=bool(record.error),
+        )
+
+    def _span(
+        self,
+        span: OwnSpan,
+        name: str,
+        kind: SpanKind,
+        attributes: Attributes,
+        times_s: tuple[float, float],
+        offset_ns: int,
+        *,
+        failed: bool,
+    ) -> ReadableSpan:
+        parent = None
+        if span.parent_id:
+            parent = span_context(span, span.parent_id, remote=kind is SpanKind.SERVER)
+        start_ns, end_ns = (int(each * 1e9) + offset_ns for each in times_s)
+        return ReadableSpan(
+            name,
+            context=span_context(span, span.span_id),
+            parent=parent,
+            resource=self._resource,
+            attributes=attributes,
+            links=links(span),
+            kind=kind,
+            status=FAILED if failed else FINE,
+            start_time=start_ns,
+            end_time=end_ns,
+            instrumentation_scope=self._scope,
+        )
+
+
+def links(span: OwnSpan) -> tuple[Link, ...]:
+    """The caller that is not trusted, as a link."""
+    if span.link is None:
+        return ()
+    return (Link(SpanContext(*span.link, is_remote=True)),)

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-Raw = tuple[str, str, str, int, str, str, str]
+if TYPE_CHECKING:
+    from apsperf_mw.exchange import Facts
 
 
-class Costs(Struct, eq=False):
+# A route, and the seconds that its app went on after the last byte.
+Behind = tuple[str, float]
+
+
+class Costs(Struct, eq=False, gc=False):
     """What one run of the app has cost, in seconds unless a name says otherwise.
 
-    `app_s` is the wall time in the app, `cpu_s` the CPU time of the thread meanwhile, `queue_s`
-    the wait for the event loop or a worker thread, `cache_s` the wait for the cache's store,
-    `database_s` the time in `queries` statements, of which `shapes` counts those of each
-    fingerprint. `growth_bytes` is how much the process grew, where it was measured.
+    `app_s` is the wall time in the app so far, `cpu_s` the CPU time of the thread meanwhile or None
+    where it was not measured, `queue_s` the wait before the request came to us, `cache_s` the
+    time in the cache before the app ran, `database_s` the time in `queries` statements, of which
+    `shapes` counts those of each fingerprint. `growth_bytes` is how much the process grew, where
+    it was measured. While the app runs, `entered_at` says since when.
     """
 
-    app_s: float = 0.0
-    cpu_s: float = 0.0
-    queue_s: float = 0.0
     cache_s: float = 0.0
+    entered_at: float = 0.0
+    cpu_s: float | None = None
+    app_s: float = 0.0
+    queue_s: float = 0.0
     database_s: float = 0.0
     queries: int = 0
     shapes: dict[str, int] | None = None
     growth_bytes: int | None = None
+    entered_cpu: float = 0.0
 
 
-class Finished(NamedTuple):
+class Finished(Struct, eq=False, gc=False):
     """One request that is over.
 
-    `raw` are its facts as they came: method, scheme, route, status, version, error and what the
-    cache did. `key` is a hash of what the cache would keep it under, 0 where it would not or did.
-    `trace_id` is 0 where it is not sampled, and `costs` None where the app did not run.
+    `ended_at` is on the monotonic clock. `chunks` are the pieces in which the body went out. `key`
+    is a hash of what the cache would keep it under, 0 where it would not or did. `trace_id` is 0
+    where it is not sampled. `app_s` is the time in the app, and 0 where it did not run; `costs`
+    has more where more is known.
     """
 
-    raw: Raw
+    raw: Facts
     duration_s: float
     first_byte_s: float
+    ended_at: float = 0.0
+    app_s: float = 0.0
     sent_bytes: int = 0
     received_bytes: int = 0
+    chunks: int = 1
     costs: Costs | None = None
     key: int = 0
     trace_id: int = 0

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.observe.losses import Losses
-    from apsperf_mw.observe.spans import FinishedSpan
+    from apsperf_mw.observe.spans import ChildRecord, SpanRecord
+
+    Record = SpanRecord | ChildRecord
 
 
 class Ring:
@@ -22,13 +24,13 @@ class Ring:
         self._most = most
         self._half = most // 2
         self._crowded = crowded
-        self._waiting: deque[FinishedSpan] = deque()
+        self._waiting: deque[Record] = deque()
         self._losses = losses
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def keep(self, span: FinishedSpan) -> None:
+    def keep(self, span: Record) -> None:
         """Keep a span, or drop it."""
         waiting = len(self._waiting)
         if waiting >= self._most:
@@ -38,7 +40,7 @@ class Ring:
         if waiting >= self._half:
             self._crowded()
 
-    def take(self, most: int) -> list[FinishedSpan]:
+    def take(self, most: int) -> list[Record]:
         """The oldest spans; only one thread takes."""
         take = self._waiting.popleft
         return [take() for _ in range(min(most, len(self._waiting)))]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import partial
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from apsperf_mw.observe.record import Behind, Finished
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from apsperf_mw.exchange import Facts as Raw
 
 # Advised bounds of http.server.request.duration, in seconds (OpenTelemetry semantic conventions).
 # fmt: off
@@ -27,6 +31,9 @@ VERSIONS = {"1.0": "1.0", "1.1": "1.1", "2": "2", "2.0": "2", "3": "3", "3.0": "
 OTHER = "_OTHER"
 OVERFLOW: dict[str, str | int | bool] = {"otel.metric.overflow": True}
 
+# Bytes of bodies: from a short answer to a large download.
+BODY_BOUNDS_BYTES = tuple(float(4**power) for power in range(3, 15))
+
 Attributes = dict[str, "str | int | bool"]
 T = TypeVar("T")
 
@@ -43,22 +50,31 @@ class Facts(NamedTuple):
     result: str
 
 
-Raw = tuple[str, str, str, int, str, str, str]
-# One request that is over: its facts as they came, and the seconds until its last and first byte.
-Finished = tuple[Raw, float, float]
+class Exemplar(Struct, gc=False, eq=False):
+    """A value with the trace that it comes from; `at` is in monotonic seconds."""
+
+    value: float
+    trace_id: int
+    span_id: int
+    at: float
 
 
 class Histogram:
-    """Counts by bucket; a value on a bound belongs to the bucket below it."""
+    """Counts by bucket; a value on a bound belongs to the bucket below it.
 
-    __slots__ = ("buckets", "count", "highest", "lowest", "total")
+    `exemplars` has the latest of each bucket that has one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("bounds", "buckets", "count", "exemplars", "highest", "lowest", "total")
+
+    def __init__(self, bounds: tuple[float, ...] = DURATION_BOUNDS_S) -> None:
+        self.bounds = bounds
         self.count = 0
         self.total = 0.0
         self.lowest = float("inf")
         self.highest = float("-inf")
-        self.buckets = [0] * (len(DURATION_BOUNDS_S) + 1)
+        self.buckets = [0] * (len(bounds) + 1)
+        self.exemplars: dict[int, Exemplar] = {}
 
     def add(self, values: list[float]) -> None:
         """Count a batch, which is sorted on the way: most of the work is done once for all."""
@@ -68,13 +84,17 @@ class Histogram:
         self.lowest = min(self.lowest, values[0])
         self.highest = max(self.highest, values[-1])
         below = 0
-        for bucket, bound in enumerate(DURATION_BOUNDS_S):
+        for bucket, bound in enumerate(self.bounds):
             reached = bisect_right(values, bound, below)
             self.buckets[bucket] += reached - below
             if reached == len(values):
                 return
             below = reached
         self.buckets[-1] += len(values) - below
+
+    def show(self, exemplar: Exemplar) -> None:
+        """Keep a value's trace for its bucket."""
+        self.exemplars[bisect_left(self.bounds, exemplar.value)] = exemplar
 
 
 class Series(Struct, Generic[T], eq=False):
@@ -111,42 +131,90 @@ class Table(Generic[T]):
         self._series.clear()
 
 
+Group = list[Finished]
+
+
 class Requests:
     """All series that come from finished requests. The ledger calls it under its lock."""
 
     def __init__(self, max_series: int) -> None:
-        self.durations: Table[Histogram] = Table(max_series, Histogram)
-        self.first_bytes: Table[Histogram] = Table(max_series, Histogram)
+        def table(bounds: tuple[float, ...]) -> Table[Histogram]:
+            return Table(max_series, partial(Histogram, bounds))
+
+        self.durations = table(DURATION_BOUNDS_S)
+        self.first_bytes = table(DURATION_BOUNDS_S)
+        self.received = table(BODY_BOUNDS_BYTES)
+        self.sent = table(BODY_BOUNDS_BYTES)
+        self.app = table(DURATION_BOUNDS_S)
+        self.fills = table(DURATION_BOUNDS_S)
+        self.streams = table(DURATION_BOUNDS_S)
+        self.behind = table(DURATION_BOUNDS_S)
         self.results: Table[list[int]] = Table(max_series, lambda: [0])
 
     def count(self, batch: list[Finished]) -> None:
         """Count a batch of requests."""
-        for facts, durations, first_bytes in grouped(batch):
-            attributes = partial(request_attributes, facts)
-            self.durations.at(facts[:-1], attributes).value.add(durations)
-            if facts.status:
-                self.first_bytes.at(facts[:-1], attributes).value.add(first_bytes)
-            did = self.results.at((facts.result, facts.route), partial(result_attributes, facts))
-            did.value[0] += len(durations)
+        for facts, group in grouped(batch):
+            self._count_http(facts, group)
+            self._count_ours(facts, group)
+
+    def count_behind(self, batch: list[Behind]) -> None:
+        """Count what went on after responses were out."""
+        for route, behind_s in batch:
+            series = self.behind.at(route, partial(route_attributes, route))
+            series.value.add([behind_s])
+
+    def _count_http(self, facts: Facts, group: Group) -> None:
+        """What the conventions know; a request without a response has no first byte."""
+        key, attributes = facts[:-1], partial(request_attributes, facts)
+        durations = self.durations.at(key, attributes).value
+        durations.add([each.duration_s for each in group])
+        for each in group:
+            if each.trace_id:
+                durations.show(
+                    Exemplar(each.duration_s, each.trace_id, each.span_id, each.ended_at)
+                )
+        if facts.status:
+            sent = [float(each.sent_bytes) for each in group]
+            self.sent.at(key, attributes).value.add(sent)
+            first = [each.first_byte_s for each in group]
+            self.first_bytes.at(key, attributes).value.add(first)
+        if received := [float(each.received_bytes) for each in group if each.received_bytes]:
+            self.received.at(key, attributes).value.add(received)
+
+    def _count_ours(self, facts: Facts, group: Group) -> None:
+        """What the conventions do not know, by the route alone."""
+        route = facts.route
+        key = facts.result, route
+        self.results.at(key, partial(result_attributes, facts)).value[0] += len(group)
+        attributes = partial(route_attributes, route)
+        if app := [each.app_s for each in group if each.app_s]:
+            if facts.result == "miss":
+                self.fills.at(route, attributes).value.add(list(app))
+            self.app.at(route, attributes).value.add(app)
+        if streams := [each.duration_s - each.first_byte_s for each in group if each.chunks > 1]:
+            self.streams.at(route, attributes).value.add(streams)
+
+    def tables(self) -> Iterable[Table[Any]]:
+        """Every table."""
+        return [each for each in vars(self).values() if isinstance(each, Table)]
 
     def clear(self) -> None:
         """Begin anew."""
-        self.durations.clear()
-        self.first_bytes.clear()
-        self.results.clear()
+        for table in self.tables():
+            table.clear()
 
 
-def grouped(batch: list[Finished]) -> Iterable[tuple[Facts, list[float], list[float]]]:
-    """The batch by bounded facts, with the durations and the times to first byte of each."""
-    groups: dict[Facts, tuple[Facts, list[float], list[float]]] = {}
-    known: dict[Raw, tuple[Facts, list[float], list[float]]] = {}
-    for raw, duration_s, first_byte_s in batch:
+def grouped(batch: list[Finished]) -> Iterable[tuple[Facts, Group]]:
+    """The batch by bounded facts."""
+    groups: dict[Facts, tuple[Facts, Group]] = {}
+    known: dict[Raw, Group] = {}
+    for each in batch:
+        raw = each.raw
         group = known.get(raw)
         if group is None:
             facts = bounded(raw)
-            group = known[raw] = groups.setdefault(facts, (facts, [], []))
-        group[1].append(duration_s)
-        group[2].append(first_byte_s)
+            group = known[raw] = groups.setdefault(facts, (facts, []))[1]
+        group.append(each)
     return groups.values()
 
 
@@ -193,6 +261,11 @@ def result_attributes(request: Facts) -> Attributes:
     if request.route:
         attributes["http.route"] = request.route
     return attributes
+
+
+def route_attributes(route: str) -> Attributes:
+    """The attributes of what is told by route alone."""
+    return {"http.route": route} if route else {}
 
 
 def error_type(status: int, error: str) -> str:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from apsperf_mw.observe.ids import span_id, trace_id
 from apsperf_mw.observe.series import METHODS, VERSIONS, bounded_method, error_type
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.exchange import Facts as Raw
     from apsperf_mw.observe.series import Attributes
+
+    # Names of query parameters whose values may be told.
+    Shown = AbstractSet[str]
+
+NONE: Shown = frozenset()
 
 # Characters or bytes of one attribute at most; what waits for export holds no more.
 MOST_PATH = 1024
@@ -28,10 +37,11 @@ _AUTHORITY = re.compile(
 _PORTS = {"http": 80, "https": 443}
 
 
-class OwnSpan(Struct, eq=False):
+class OwnSpan(Struct, eq=False, gc=False):
     """The identity of a span that the suite makes itself; `parent_id` is 0 for a root.
 
-    Ids of 0 are not drawn yet: of a span that is not sampled they may never be asked for.
+    `link` is the trace and span of a caller that is not trusted, `around` the context that a
+    trusted one sent.
     """
 
     trace_id: int
@@ -39,76 +49,83 @@ class OwnSpan(Struct, eq=False):
     parent_id: int
     state: str
     sampled: bool
+    link: tuple[int, int] | None = None
+    around: Any = None
+
+
+def root(low: int) -> OwnSpan:
+    """A sampled trace; its id ends in the bits that decided, so that others decide alike."""
+    return OwnSpan(trace_id(low), span_id(), 0, "", True)
 
 
 class Asked(Struct, gc=False, eq=False):
-    """What a span says of a request, as scalars of bounded size."""
+    """What a span says of a request, as scalars of bounded size.
 
-    method: str
-    scheme: str
+    Host is believed, as the conventions want it; forwarding headers are the server's to judge.
+    """
+
     path: str
     query: bytes
-    version: str
+    host: bytes
     server: str
     port: int
     client: str
     agent: bytes
 
 
-class Answered(Struct, gc=False, eq=False):
-    """What a span says of a response."""
-
-    route: str
-    status: int
-    error: str
-    result: str
-    sent_bytes: int
-
-
-class FinishedSpan(Struct, gc=False, eq=False):
-    """A span that waits for export; it holds scalars only."""
+class SpanRecord(Struct, eq=False, gc=False):
+    """A span that waits for export; `started` and `ended` are monotonic seconds."""
 
     span: OwnSpan
     asked: Asked
-    answered: Answered
-    start_ns: int
-    end_ns: int
+    raw: Raw
+    sent_bytes: int
+    started: float
+    ended: float
+
+
+class ChildRecord(Struct, eq=False, gc=False):
+    """A span within a request that waits for export; its id is that of `span`."""
+
+    span: OwnSpan
+    name: str
+    kind: str
+    attributes: Attributes
+    started: float
+    ended: float
+    error: str = ""
 
 
 def asked(x: Exchange) -> Asked:
     """What is known of the request."""
+    hosts = x.fields(b"host")
     agents = x.fields(b"user-agent")
-    server, port = authority(x)
+    server, port = x.server
     return Asked(
-        x.method[:MOST_TEXT],
-        x.scheme[:MOST_TEXT],
         x.path[:MOST_PATH],
         x.query[:MOST_QUERY],
-        x.http_version,
-        server,
-        port,
+        hosts[0][:MOST_TEXT] if len(hosts) == 1 else b"",
+        server[:MOST_TEXT],
+        port or 0,
         x.client[:MOST_TEXT],
         agents[0][:MOST_TEXT] if agents else b"",
     )
 
 
-def answered(x: Exchange) -> Answered:
-    """What is known of the response."""
-    return Answered(x.route, x.status, x.error, x.result, x.sent_bytes)
+def client_bytes(x: Exchange) -> int:
+    """The length that the client has given its body, or 0."""
+    lines = x.fields(b"content-length")
+    digits = lines[0] if len(lines) == 1 else b""
+    return int(digits) if digits.isdigit() and len(digits) < 16 else 0
 
 
-def authority(x: Exchange) -> tuple[str, int]:
-    """The host and port that the client asked for, else those that the server listens on.
-
-    Host is believed, as the conventions want it; forwarding headers are the server's to judge.
-    """
-    hosts = x.fields(b"host")
-    match = _AUTHORITY.fullmatch(hosts[0]) if len(hosts) == 1 else None
+def authority(asked: Asked, scheme: str) -> tuple[str, int]:
+    """The host and port that the client asked for, else those that the server listens on."""
+    match = _AUTHORITY.fullmatch(asked.host)
     if match is None:
-        host, port = x.server
-        return host[:MOST_TEXT], port or 0
+        return asked.server, asked.port
     literal, name, digits = match.groups()
-    port = int(digits) if digits else _PORTS.get(x.scheme, 0)
+    port = int(digits) if digits else _PORTS.get(scheme, 0)
     return (literal or name).decode("ascii"), port if port < 65536 else 0
 
 
@@ -118,24 +135,25 @@ def span_name(method: str, route: str) -> str:
     return f"{method} {route}" if route else method
 
 
-def first_attributes(asked: Asked) -> Attributes:
+def first_attributes(asked: Asked, raw: Raw, shown: Shown = NONE) -> Attributes:
     """What is known when the span begins, and what samplers decide by."""
-    method = bounded_method(asked.method)
+    method, scheme, version = bounded_method(raw[0]), raw[1][:MOST_TEXT], raw[4]
     attributes: Attributes = {
         "http.request.method": method,
-        "url.scheme": clean(asked.scheme),
+        "url.scheme": clean(scheme),
         "url.path": clean(asked.path),
     }
-    if method != asked.method:
-        attributes["http.request.method_original"] = clean(asked.method)
+    if method != raw[0]:
+        attributes["http.request.method_original"] = clean(raw[0][:MOST_TEXT])
     if asked.query:
-        attributes["url.query"] = redacted(asked.query)
-    if version := VERSIONS.get(asked.version):
-        attributes["network.protocol.version"] = version
-    if asked.server:
-        attributes["server.address"] = clean(asked.server)
-    if asked.port:
-        attributes["server.port"] = asked.port
+        attributes["url.query"] = redacted(asked.query, shown)
+    if known := VERSIONS.get(version):
+        attributes["network.protocol.version"] = known
+    server, port = authority(asked, scheme)
+    if server:
+        attributes["server.address"] = clean(server)
+    if port:
+        attributes["server.port"] = port
     if asked.client:
         attributes["client.address"] = attributes["network.peer.address"] = clean(asked.client)
     if asked.agent:
@@ -143,31 +161,33 @@ def first_attributes(asked: Asked) -> Attributes:
     return attributes
 
 
-def last_attributes(answered: Answered) -> Attributes:
+def last_attributes(raw: Raw, sent_bytes: int) -> Attributes:
     """What is known when the request is over."""
-    hit = answered.result in {"hit", "collapsed"}
-    attributes: Attributes = {"apsperf.cache.result": answered.result, "cache.hit": hit}
-    if hit and answered.sent_bytes:
-        attributes["cache.item_size"] = answered.sent_bytes
-    if answered.status:
-        attributes["http.response.status_code"] = answered.status
-    if answered.route:
-        attributes["http.route"] = answered.route
-    if error := error_type(answered.status, answered.error):
-        attributes["error.type"] = error
+    _, _, route, status, _, error, result = raw
+    hit = result in {"hit", "collapsed"}
+    attributes: Attributes = {"apsperf.cache.result": result, "cache.hit": hit}
+    if hit and sent_bytes:
+        attributes["cache.item_size"] = sent_bytes
+    if status:
+        attributes["http.response.status_code"] = status
+    if route:
+        attributes["http.route"] = route
+    if kind := error_type(status, error):
+        attributes["error.type"] = kind
     return attributes
 
 
-def redacted(query: bytes) -> str:
-    """The query with the names of its parameters, and without anything that may be a value."""
+def redacted(query: bytes, shown: Shown = NONE) -> str:
+    """The query with the names of its parameters, and the values of those alone that are shown."""
     pairs = query.decode("latin-1").split("&", MOST_QUERY_NAMES)[:MOST_QUERY_NAMES]
-    return "&".join(map(_redacted_pair, pairs))[:MOST_PATH]
+    return "&".join([_redacted_pair(pair, shown) for pair in pairs])[:MOST_PATH]
 
 
-def _redacted_pair(pair: str) -> str:
-    name, equals, _ = pair.partition("=")
+def _redacted_pair(pair: str, shown: Shown) -> str:
+    name, equals, value = pair.partition("=")
     if equals and _NAME.fullmatch(name):
-        return f"{name}={REDACTED}"
+        told = name in shown and value.isascii() and value.isprintable()
+        return f"{name}={value if told else REDACTED}"
     return REDACTED if pair else ""
 
 

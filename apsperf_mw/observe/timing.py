@@ -1,4 +1,4 @@
-"""Request durations: until the first byte, and until the last."""
+"""What the client is told of a response's time."""
 
 from __future__ import annotations
 
@@ -6,24 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange, Header
-    from apsperf_mw.observe.export import MetricsExporter
-
-
-class Timing:
-    """Hands each finished request to the exporter."""
-
-    def __init__(self, exporter: MetricsExporter) -> None:
-        self._exporter = exporter
-        self._add = exporter.ledger.add
-
-    def end(self, x: Exchange) -> None:
-        """The last byte is out, so the clock stops; background work is not in it."""
-        exporter = self._exporter
-        if not exporter.started and not exporter.start():
-            return
-        facts = (x.method, x.scheme, x.route, x.status, x.http_version, x.error, x.result)
-        started = x.started
-        self._add((facts, x.ended_at - started, x.head_at - started))
 
 
 class ServerTiming:

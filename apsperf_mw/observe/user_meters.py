@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from apsperf_mw.__about__ import __version__
-from apsperf_mw.observe.points import DURATION, FIRST_BYTE, RESULTS
+from apsperf_mw.observe.points import HISTOGRAMS, RESULTS
 from apsperf_mw.observe.series import (
+    BODY_BOUNDS_BYTES,
     DURATION_BOUNDS_S,
     Table,
     grouped,
     request_attributes,
     result_attributes,
+    route_attributes,
 )
 from apsperf_mw.runtime.threads import Lock
 
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.ledger import Ledger
     from apsperf_mw.observe.points import Observed, Point
-    from apsperf_mw.observe.series import Finished
+    from apsperf_mw.observe.record import Behind, Finished
+    from apsperf_mw.observe.series import Facts
 
 SCOPE = "apsperf_mw"
 # What is told of the process is the same whichever suite tells it; the rest adds up.
 PROCESS = "process."
+# The histograms that have no attribute but the route.
+BY_ROUTE = frozenset({"app", "fills", "streams", "behind"})
 
 
 class UserMeters:
@@ -45,21 +50,28 @@ class UserMeters:
         self.observed = {one.name: one for one in observed}
         self._series: Table[None] = Table(most, lambda: None)
         self._results: Table[None] = Table(most, lambda: None)
+        self._routes: Table[None] = Table(most, lambda: None)
         self._instruments = instruments_of(provider)
         self._instruments.join(self)
 
     def count(self, batch: list[Finished]) -> None:
         """Record a batch of requests."""
-        to = self._instruments
-        for facts, durations, first_bytes in grouped(batch):
-            attributes = self._series.at(facts[:-1], partial(request_attributes, facts)).attributes
-            for duration_s in durations:
-                to.durations.record(duration_s, attributes)
-            for first_byte_s in first_bytes if facts.status else ():
-                to.first_bytes.record(first_byte_s, attributes)
+        for facts, group in grouped(batch):
+            told = self._series.at(facts[:-1], partial(request_attributes, facts)).attributes
+            route = self._routes.at(facts.route, partial(route_attributes, facts.route)).attributes
+            to = self._instruments.histograms
+            for each in group:
+                for name, value in values(facts, each):
+                    to[name].record(value, route if name in BY_ROUTE else told)
             key = (facts.result, facts.route)
             did = self._results.at(key, partial(result_attributes, facts))
-            to.results.add(len(durations), did.attributes)
+            self._instruments.results.add(len(group), did.attributes)
+
+    def count_behind(self, batch: list[Behind]) -> None:
+        """Record what went on after responses were out."""
+        record = self._instruments.histograms["behind"].record
+        for route, behind_s in batch:
+            record(behind_s, self._routes.at(route, partial(route_attributes, route)).attributes)
 
     def leave(self) -> None:
         """Tell nothing more."""
@@ -78,9 +90,15 @@ class Instruments:
         self._suites: tuple[ref[UserMeters], ...] = ()
         self._names: set[str] = set()
         self._meter = meter = provider.get_meter(SCOPE, __version__)
-        advised: Any = {"explicit_bucket_boundaries_advisory": DURATION_BOUNDS_S}
-        self.durations = meter.create_histogram(*DURATION, **advised)
-        self.first_bytes = meter.create_histogram(*FIRST_BYTE, **advised)
+        self.histograms = {
+            table: meter.create_histogram(
+                *named,
+                explicit_bucket_boundaries_advisory=(
+                    BODY_BOUNDS_BYTES if named[1] == "By" else DURATION_BOUNDS_S
+                ),
+            )
+            for table, named in HISTOGRAMS.items()
+        }
         self.results = meter.create_counter(*RESULTS)
 
     def join(self, meters: UserMeters) -> None:
@@ -136,3 +154,19 @@ def instruments_of(provider: MeterProvider) -> Instruments:
         if found is None:
             found = _of_provider[provider] = Instruments(provider)
         return found
+
+
+def values(facts: Facts, each: Finished) -> Iterator[tuple[str, float]]:
+    """What one request adds to which histogram."""
+    yield "durations", each.duration_s
+    if facts.status:
+        yield "first_bytes", each.first_byte_s
+        yield "sent", each.sent_bytes
+    if each.received_bytes:
+        yield "received", each.received_bytes
+    if each.app_s:
+        yield "app", each.app_s
+        if facts.result == "miss":
+            yield "fills", each.app_s
+    if each.chunks > 1:
+        yield "streams", each.duration_s - each.first_byte_s

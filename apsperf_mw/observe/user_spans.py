@@ -8,9 +8,10 @@ from __future__ import annotations
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
-from opentelemetry import propagate
-from opentelemetry.context import attach, get_current
+from opentelemetry.context import get_current
 from opentelemetry.trace import (
+    Link,
+    SpanContext,
     SpanKind,
     Status,
     StatusCode,
@@ -19,22 +20,18 @@ from opentelemetry.trace import (
 )
 
 from apsperf_mw.__about__ import __version__
+from apsperf_mw.cache.screen import TRACED
+from apsperf_mw.observe.carried import extracted
+from apsperf_mw.observe.context import parse_traceparent
 from apsperf_mw.observe.series import error_type
-from apsperf_mw.observe.spans import (
-    answered,
-    asked,
-    first_attributes,
-    last_attributes,
-    span_name,
-)
+from apsperf_mw.observe.spans import asked, first_attributes, last_attributes, span_name
 
 if TYPE_CHECKING:
-    from contextvars import Token
-
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, TracerProvider
 
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.observe.spans import Shown
 
 SCOPE = "apsperf_mw"
 
@@ -42,35 +39,36 @@ SCOPE = "apsperf_mw"
 class UserTracer:
     """Makes spans with the user's tracer."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, shown: Shown) -> None:
         self._tracer = provider.get_tracer(SCOPE, __version__)
-        fields = propagate.get_global_textmap().fields
-        self._fields = tuple((name, name.lower().encode("latin-1")) for name in fields)
+        self._shown = shown
 
-    def begin(self, x: Exchange) -> UserSpan | None:
-        """Start a span under the caller's, as the user's propagators read it.
+    def begin(self, x: Exchange, *, trusts: bool) -> UserSpan | None:
+        """Start a span under a trusted caller's, as the user's propagators read it.
 
-        None where another instrumentation outside has begun the request's span already.
+        Another's is linked to. None where another instrumentation outside has begun the request's
+        span already.
         """
         if getattr(get_current_span(), "kind", None) is SpanKind.SERVER:
             return None
-        around = self._extract(x)
+        around = extracted(x, get_current()) if trusts and x.flags & TRACED else get_current()
         span = self._tracer.start_span(
             span_name(x.method, x.route),
             context=around,
             kind=SpanKind.SERVER,
-            attributes=first_attributes(asked(x)),
+            attributes=first_attributes(asked(x), x.facts(x.route), self._shown),
+            links=None if trusts else _links(x),
             start_time=time_ns() - int((monotonic() - x.started) * 1e9),
         )
         return UserSpan(span, around)
 
-    def _extract(self, x: Exchange) -> Context | None:
-        carrier = {
-            name: [line.decode("latin-1") for line in lines]
-            for name, field in self._fields
-            if (lines := x.fields(field))
-        }
-        return propagate.extract(carrier, get_current()) if carrier else None
+
+def _links(x: Exchange) -> list[Link] | None:
+    lines = x.fields(b"traceparent") if x.flags & TRACED else ()
+    remote = parse_traceparent(lines[0]) if len(lines) == 1 else None
+    if remote is None:
+        return None
+    return [Link(SpanContext(remote.trace_id, remote.span_id, is_remote=True))]
 
 
 class UserSpan:
@@ -82,16 +80,19 @@ class UserSpan:
         self._span = span
         self._around = around
 
-    def enter(self) -> Token[Context]:
-        """Put the span into the current context, with the caller's baggage."""
-        return attach(set_span_in_context(self._span, self._around))
+    @property
+    def context(self) -> Context:
+        """The span in the current context, with the caller's baggage."""
+        return set_span_in_context(self._span, self._around)
 
-    def finish(self, x: Exchange) -> None:
-        """End the span at the instant when the request ended."""
+    def finish(self, x: Exchange) -> tuple[int, int]:
+        """End the span at the instant when the request ended; its ids where it is sampled."""
         span = self._span
         if span.is_recording():
             span.update_name(span_name(x.method, x.route))
-            span.set_attributes(last_attributes(answered(x)))
+            span.set_attributes(last_attributes(x.facts(x.route), x.sent_bytes))
             if error_type(x.status, x.error):
                 span.set_status(Status(StatusCode.ERROR))
         span.end(time_ns() - int((monotonic() - x.ended_at) * 1e9))
+        context = span.get_span_context()
+        return (context.trace_id, context.span_id) if context.trace_flags.sampled else (0, 0)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apsperf_mw.cache.policy import Plan
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apsperf_mw.cache.policy import Plan
     from apsperf_mw.exchange import Header
 
 _PARAMETER = re.compile(r';\s*([a-z-]+)(?:=("(?:[^"\\]|\\.)*"|[^;,\s]*))?')
@@ -46,6 +46,10 @@ class Gate:
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
+
+
+# What a plan says of its route; the rest is of one request.
+SAID = ("route", "rule", "tags", "private", "late")
 
 
 class Request(Struct, frozen=True):
@@ -82,7 +86,7 @@ class Response(Struct):
     def fill(self, plan: Plan) -> None:
         """Say of the route what `self.plan` says."""
         if self.plan is not None:
-            for name in Plan.__struct_fields__:
+            for name in SAID:
                 setattr(plan, name, getattr(self.plan, name))
 
 

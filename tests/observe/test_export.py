@@ -143,7 +143,7 @@ def test_after_close_the_apps_go_on_bare(wrap: Wrap, started: list[threading.Thr
     for _ in range(3):
         assert client.ask().status == 200
     assert not started
-    assert not client.suite.exporter.ledger._pending
+    assert not client.suite.exporter.ledger.pending
     assert client.suite.faults.counts.total() == 0
 
 

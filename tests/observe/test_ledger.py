@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import TYPE_CHECKING
 
 from apsperf_mw.observe.ledger import CROWDED, FULL, Ledger
-
-if TYPE_CHECKING:
-    from apsperf_mw.observe.series import Finished
+from apsperf_mw.observe.record import Finished
 
 FACTS = ("GET", "http", "/", 200, "1.1", "", "hit")
 
@@ -22,7 +19,7 @@ def test_ten_threads_lose_nothing() -> None:
 
     def work() -> None:
         for n in range(3000):
-            ledger.add((FACTS, float(next(serial)), 0.0))
+            ledger.add(Finished(FACTS, float(next(serial)), 0.0))
             if n % 100 == 0:
                 ledger.drain()
 
@@ -30,16 +27,16 @@ def test_ten_threads_lose_nothing() -> None:
         for done in [threads.submit(work) for _ in range(10)]:
             done.result()
     ledger.drain(wait=True)
-    assert sorted(each[1] for each in counted) == list(range(30_000))
+    assert sorted(each.duration_s for each in counted) == list(range(30_000))
 
 
 def test_a_crowded_ledger_calls_for_its_thread() -> None:
     calls: list[None] = []
     ledger = Ledger(lambda: calls.append(None))
     for _ in range(CROWDED):
-        ledger.add((FACTS, 0.1, 0.1))
+        ledger.add(Finished(FACTS, 0.1, 0.1))
     assert not calls
-    ledger.add((FACTS, 0.1, 0.1))
+    ledger.add(Finished(FACTS, 0.1, 0.1))
     assert calls
 
 
@@ -48,7 +45,7 @@ def test_requests_count_some_themselves_where_the_thread_hangs() -> None:
     ledger = Ledger(lambda: None)
     ledger.count = counted.extend
     for _ in range(3 * FULL):
-        ledger.add((FACTS, 0.1, 0.1))
+        ledger.add(Finished(FACTS, 0.1, 0.1))
     assert len(counted) >= 2 * FULL
     ledger.drain()
     assert len(counted) == 3 * FULL
@@ -58,7 +55,7 @@ def test_a_drain_leaves_it_to_one_that_is_under_way() -> None:
     counted: list[Finished] = []
     ledger = Ledger(lambda: None)
     ledger.count = counted.extend
-    ledger.add((FACTS, 0.1, 0.1))
+    ledger.add(Finished(FACTS, 0.1, 0.1))
     with ledger.lock:
         ledger.drain()
         assert not counted

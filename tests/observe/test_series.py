@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apsperf_mw.exchange import Facts
+from apsperf_mw.observe.record import Finished
 from apsperf_mw.observe.series import (
     DURATION_BOUNDS_S,
     OVERFLOW,
     Histogram,
-    Raw,
     Requests,
     error_type,
 )
@@ -26,7 +27,7 @@ def raw(
     version: str = "1.1",
     error: str = "",
     result: str = "miss",
-) -> Raw:
+) -> Facts:
     return (method, scheme, route, status, version, error, result)
 
 
@@ -64,9 +65,9 @@ def test_what_clients_make_up_adds_no_series() -> None:
     for n in range(5000):
         requests.count(
             [
-                (raw(method=f"M{n}"), 0.1, 0.1),
-                (raw(scheme=f"s{n}"), 0.1, 0.1),
-                (raw(version=f"{n}.7"), 0.1, 0.1),
+                Finished(raw(method=f"M{n}"), 0.1, 0.1),
+                Finished(raw(scheme=f"s{n}"), 0.1, 0.1),
+                Finished(raw(version=f"{n}.7"), 0.1, 0.1),
             ]
         )
     series = requests.durations.all()
@@ -82,7 +83,7 @@ def test_what_clients_make_up_adds_no_series() -> None:
 def test_past_the_cap_the_rest_share_the_overflow(most: int) -> None:
     requests = Requests(most)
     for n in range(50):
-        requests.count([(raw(route=f"/{n}"), 0.1, 0.1)])
+        requests.count([Finished(raw(route=f"/{n}"), 0.1, 0.1)])
     for table in (requests.durations, requests.first_bytes):
         series = table.all()
         assert len(series) == most
@@ -95,15 +96,15 @@ def test_past_the_cap_the_rest_share_the_overflow(most: int) -> None:
 
 def test_a_series_that_exists_still_counts_past_the_cap() -> None:
     requests = Requests(2)
-    requests.count([(raw(route="/a"), 0.1, 0.1)])
-    requests.count([(raw(route="/b"), 0.1, 0.1)])
-    requests.count([(raw(route="/a"), 0.1, 0.1)])
+    requests.count([Finished(raw(route="/a"), 0.1, 0.1)])
+    requests.count([Finished(raw(route="/b"), 0.1, 0.1)])
+    requests.count([Finished(raw(route="/a"), 0.1, 0.1)])
     assert [each.value.count for each in requests.durations.all()] == [2, 1]
 
 
 def test_a_request_without_a_response_has_no_first_byte() -> None:
     requests = Requests(10)
-    requests.count([(raw(status=0, error="ValueError"), 0.1, -5.0)])
+    requests.count([Finished(raw(status=0, error="ValueError"), 0.1, -5.0)])
     assert requests.first_bytes.all() == []
     (series,) = requests.durations.all()
     assert series.attributes["error.type"] == "ValueError"
@@ -121,7 +122,7 @@ def test_error_types(status: int, error: str, told: str) -> None:
 
 def test_versions_are_told_in_one_way() -> None:
     requests = Requests(10)
-    requests.count([(raw(version="2"), 0.1, 0.1), (raw(version="2.0"), 0.1, 0.1)])
+    requests.count([Finished(raw(version="2"), 0.1, 0.1), Finished(raw(version="2.0"), 0.1, 0.1)])
     (series,) = requests.durations.all()
     assert series.attributes["network.protocol.version"] == "2"
     assert series.value.count == 2

@@ -20,6 +20,8 @@ BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 
+TRUSTING = {"sample_ratio": 1.0, "trust_remote_parent": True}
+
 Wrap = "Callable[..., Client]"
 
 
@@ -162,7 +164,7 @@ def test_one_server_span_for_a_request_whatever_it_is(wrap: Any) -> None:
 
 
 def test_a_callers_trace_goes_on(wrap: Any) -> None:
-    client = wrap(page(route="/x"))
+    client = wrap(page(route="/x"), tracing=TRUSTING)
     client.ask(headers={"traceparent": PARENT, "tracestate": "vendor=1"})
     [span] = spans(client)
     assert span.name == "GET /x"
@@ -200,7 +202,7 @@ def test_requests_sent_by_the_app_carry_the_trace(wrap: Any) -> None:
         propagate.inject(carriers[-1])
         return Response(200, (), [b"page"])
 
-    client = wrap(app)
+    client = wrap(app, tracing=TRUSTING)
     client.ask(headers={"traceparent": PARENT})
     [span] = spans(client)
     sent = carriers[0]["traceparent"].split("-")

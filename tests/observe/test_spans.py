@@ -151,17 +151,17 @@ def test_a_redacted_query_is_short_and_printable(query: bytes) -> None:
 def test_the_server_is_the_one_that_was_asked_for(
     host: bytes, scheme: str, told: tuple[str, int]
 ) -> None:
-    assert authority(exchange(headers=[(b"host", host)], scheme=scheme)) == told
+    assert authority(asked(exchange(headers=[(b"host", host)])), scheme) == told
 
 
 @pytest.mark.parametrize("headers", [[], [(b"host", b"a.test"), (b"host", b"b.test")]])
 def test_without_one_host_the_server_is_the_one_that_listens(headers: list[Any]) -> None:
-    assert authority(exchange(headers=headers)) == ("10.0.0.1", 8000)
-    assert authority(exchange(headers=headers, server=None)) == ("", 0)
-    assert authority(exchange(headers=headers, server=("/run/app.sock", None))) == (
-        "/run/app.sock",
-        0,
-    )
+    def told(**server: Any) -> tuple[str, int]:
+        return authority(asked(exchange(headers=headers, **server)), "http")
+
+    assert told() == ("10.0.0.1", 8000)
+    assert told(server=None) == ("", 0)
+    assert told(server=("/run/app.sock", None)) == ("/run/app.sock", 0)
 
 
 def test_what_waits_for_export_is_small() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_root(wrap: Wrap) -> None:
 
 def test_the_callers_trace_goes_on(wrap: Wrap) -> None:
     inside = Inside()
-    client = wrap(inside)
+    client = wrap(inside, tracing={"trust_remote_parent": True})
     headers = {"traceparent": traceparent(), "tracestate": "rojo=1,congo=2"}
     client.ask("/", headers)
     (span,) = exported(client)
@@ -132,20 +133,57 @@ def test_nothing_is_left_in_the_context(wrap: Wrap) -> None:
 
 def test_a_trace_that_is_not_sampled_is_told_so_to_others(wrap: Wrap) -> None:
     inside = Inside()
+    client = wrap(inside, tracing={"sample_ratio": 1.0, "trust_remote_parent": True})
+    client.ask("/", {"traceparent": traceparent("00"), "tracestate": "a=1"})
+    assert exported(client) == []
+    assert inside.carriers[0]["traceparent"].startswith(f"00-{TRACE}-")
+    assert inside.carriers[0]["traceparent"].endswith("-00")
+    assert inside.carriers[0]["tracestate"] == "a=1"
+    assert f"{inside.contexts[0].span_id:016x}" != PARENT
+
+
+def test_a_trace_of_our_own_that_is_not_sampled_is_told_so_too(wrap: Wrap) -> None:
+    inside = Inside()
     client = wrap(inside, tracing={"sample_ratio": 0.0})
     client.ask()
     client.ask("/", {"traceparent": traceparent(), "tracestate": "a=1"})
     assert exported(client) == []
-    fresh, continued = inside.contexts
-    assert fresh.is_valid
-    assert not fresh.trace_flags.sampled
-    assert inside.carriers[0]["traceparent"] == (
-        f"00-{fresh.trace_id:032x}-{fresh.span_id:016x}-00"
-    )
-    assert inside.carriers[1]["traceparent"].startswith(f"00-{TRACE}-")
-    assert inside.carriers[1]["traceparent"].endswith("-00")
-    assert inside.carriers[1]["tracestate"] == "a=1"
-    assert f"{continued.span_id:016x}" != PARENT
+    for context, carrier in zip(inside.contexts, inside.carriers, strict=True):
+        assert context.is_valid
+        assert not context.trace_flags.sampled
+        assert f"{context.trace_id:032x}" != TRACE
+        assert carrier == {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-00"}
+    assert inside.contexts[0].trace_id != inside.contexts[1].trace_id
+
+
+def test_the_span_of_a_caller_who_is_not_trusted_is_linked_to(wrap: Wrap) -> None:
+    client = wrap(plain)
+    client.ask("/", {"traceparent": traceparent(), "tracestate": "a=1"})
+    (span,) = exported(client)
+    assert span.parent is None
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" != TRACE
+    assert not span.context.trace_state
+    (link,) = span.links
+    assert f"{link.context.trace_id:032x}" == TRACE
+    assert f"{link.context.span_id:016x}" == PARENT
+    assert link.context.is_remote
+
+
+@pytest.mark.parametrize(
+    ("networks", "trusted"),
+    [
+        (["192.0.2.0/24"], True),
+        (["10.0.0.0/8", "192.0.2.1"], True),
+        (["10.0.0.0/8"], False),
+        (["::/0"], False),
+    ],
+)
+def test_a_proxy_that_is_named_is_trusted(wrap: Wrap, networks: list[str], trusted: bool) -> None:
+    client = wrap(plain, tracing={"sample_ratio": 1.0, "trusted_proxies": networks})
+    client.ask("/", {"traceparent": traceparent()})
+    (span,) = exported(client)
+    assert (span.parent is not None) == trusted
 
 
 @pytest.mark.parametrize(
@@ -188,13 +226,39 @@ def test_the_share_of_traces_goes_by_their_ids(wrap: Wrap) -> None:
         assert below == context.trace_flags.sampled == (context.trace_id in kept)
 
 
-def test_a_trace_of_the_caller_is_sampled_by_its_id(wrap: Wrap) -> None:
-    client = wrap(plain, tracing={"sample_ratio": 0.5})
-    client.ask("/", {"traceparent": traceparent("00", "1" * 16 + "0" * 15 + "1")})
-    client.ask("/", {"traceparent": traceparent("01", "1" * 16 + "f" * 16)})
+@pytest.mark.parametrize(
+    ("path", "spans"),
+    [("/health", 0), ("/health/deep", 0), ("/one", 1), ("/one/more", 0), ("/", 0)],
+)
+def test_paths_have_shares_of_their_own(wrap: Wrap, path: str, spans: int) -> None:
+    rules = ["/health*=0", "/one=1.0", "/*=0"]
+    client = wrap(plain, tracing={"sample_ratio": 1.0, "rules": rules})
+    client.ask(path)
+    assert len(exported(client)) == spans
+
+
+def test_failures_and_slow_requests_are_kept_where_they_are_asked_for(wrap: Wrap) -> None:
+    def app(request: Request) -> Response:
+        if request.target == "/slow":
+            sleep(0.06)
+        return page(status=500 if request.target == "/broken" else 200)
+
+    inside = {"sample_ratio": 0.0, "errors": True, "slow_s": 0.05}
+    client = wrap(app, tracing=inside)
+    for path in ("/", "/slow", "/broken"):
+        client.ask(path)
+    told = [(span.attributes or {})["url.path"] for span in exported(client)]
+    assert told == ["/slow", "/broken"]
+
+
+def test_a_span_that_is_kept_late_is_the_one_that_others_were_told_of(wrap: Wrap) -> None:
+    inside = Inside()
+    client = wrap(inside, tracing={"sample_ratio": 0.0, "slow_s": 1e-9})
+    client.ask()
     (span,) = exported(client)
     assert span.context is not None
-    assert f"{span.context.trace_id:032x}" == "1" * 16 + "0" * 15 + "1"
+    assert span.context.span_id == inside.contexts[0].span_id
+    assert span.context.trace_id == inside.contexts[0].trace_id
 
 
 @pytest.mark.parametrize(

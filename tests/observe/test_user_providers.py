@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Wrap = Callable[..., Client]
 
 AUTO = {"kind": "auto"}
+TRUSTING = {"sample_ratio": 0.0, "trust_remote_parent": True}
 DURATION = "http.server.request.duration"
 
 
@@ -43,7 +44,7 @@ def collected(reader: InMemoryMetricReader) -> dict[str, list[Any]]:
 
 
 def test_spans_are_made_by_the_users_tracer(wrap: Wrap, program: Program) -> None:
-    client = wrap(plain, exporter=AUTO)
+    client = wrap(plain, exporter=AUTO, tracing=TRUSTING)
     kept = program.trace()  # after the suite was made, before its first request
     client.ask("/items/5?token=s3cret", {"traceparent": traceparent(), "tracestate": "a=1"})
     (span,) = kept.get_finished_spans()
@@ -89,7 +90,7 @@ def test_baggage_reaches_the_app_and_what_it_sends(wrap: Wrap, program: Program)
         propagate.inject(carrier)
         return page()
 
-    wrap(app, exporter=AUTO).ask("/", {"baggage": "user=7"})
+    wrap(app, exporter=AUTO, tracing=TRUSTING).ask("/", {"baggage": "user=7"})
     assert seen == ["7"]
     assert carrier["baggage"] == "user=7"
     assert "traceparent" in carrier
@@ -111,9 +112,21 @@ def test_the_users_sampler_decides(
     wrap: Wrap, program: Program, sampler: Any, flags: str | None, spans: int
 ) -> None:
     kept = program.trace(sampler)
-    client = wrap(plain, exporter=AUTO, tracing={"sample_ratio": 0.0})
+    client = wrap(plain, exporter=AUTO, tracing=TRUSTING)
     client.ask("/", {"traceparent": traceparent(flags)} if flags else {})
     assert len(kept.get_finished_spans()) == spans
+
+
+def test_a_span_of_the_users_tracer_links_to_who_is_not_trusted(
+    wrap: Wrap, program: Program
+) -> None:
+    kept = program.trace()
+    client = wrap(plain, exporter=AUTO)
+    client.ask("/", {"traceparent": traceparent("00"), "baggage": "user=7"})
+    (span,) = kept.get_finished_spans()
+    assert span.parent is None
+    (link,) = span.links
+    assert f"{link.context.trace_id:032x}" == TRACE
 
 
 @pytest.mark.parametrize("error", [KeyError("s3cret"), None])

@@ -1,0 +1,159 @@
+"""The ASGI shells of a suite whose cache is off: one that observes, one that does nothing."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.asgi import ASGIShell
+from apsperf_mw.asgi_gate import ASGIExchange
+from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.cache.screen import TRACING
+from apsperf_mw.observe.timed import Timed
+from apsperf_mw.observe.watcher import Watcher
+from apsperf_mw.push import FILE_MESSAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from apsperf_mw.asgi import ASGIApp, Describe, Message, Receive, Scope, Send
+    from apsperf_mw.exchange import Facts
+    from apsperf_mw.suite import Suite
+
+TRACES = frozenset(name.encode("ascii") for name in TRACING)
+
+
+class PassASGIShell(ASGIShell):
+    """Passes everything on: there is nothing to do for a request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._pass_on(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class WatchASGIShell(ASGIShell):
+    """Has the suite's own recorder see requests, and leaves them and their responses as they are.
+
+    What `Recorder` does for any shell is written out here in as few calls as it takes.
+    """
+
+    def __init__(self, suite: Suite, app: ASGIApp, describe: Describe | None = None) -> None:
+        super().__init__(suite, app, describe)
+        assert suite.recorder is not None
+        self.recorder = Watcher(suite.recorder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._pass_on(scope, receive, send)
+            return
+        recorder = self.recorder
+        x = Seen(
+            "", None, (), False, None, None, None, scope["method"], monotonic(), scope, send, self
+        )
+        token = recorder.open(x)
+        planned = current.set(x)
+        try:
+            if x.costs is None:
+                await self.app(scope, receive, x.send)
+            else:
+                await Timed(self.app(scope, receive, x.send), x.costs)
+        except BaseException as error:
+            x.error = type(error).__qualname__
+            raise
+        finally:
+            current.reset(planned)
+            recorder.close(x, token)
+            x.scope = None
+
+    def look_on(self, x: Seen) -> None:
+        """The app's head is here: its route is known."""
+        try:
+            if self._describe is not None:
+                self._describe(x.scope, x)
+        except Exception as fault:
+            self.hooks.faults.note("the reading of a response", fault)
+
+
+class Seen(Plan, eq=False):
+    """One request of a suite without a cache: its plan, and what its app has sent.
+
+    It is found in the scope, and lets go of it in the end.
+    """
+
+    method: str = ""
+    started: float = 0.0
+    scope: Any = None
+    out: Any = None
+    shell: Any = None
+    span: Any = None
+    asked: Any = None
+    status: int = 0
+    head_at: float = 0.0
+    ended_at: float = 0.0
+    sent_bytes: int = 0
+    chunks: int = 0
+    error: str = ""
+    trailers: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """The URL scheme, lower case."""
+        return (self.scope or {}).get("scheme", "http")  # type: ignore[no-any-return]
+
+    def facts(self) -> Facts:
+        """What tells its series from others'."""
+        scope = self.scope
+        scheme, version = scope.get("scheme", "http"), scope.get("http_version", "1.1")
+        return self.method, scheme, self.route, self.status, version, self.error, "off"
+
+    def traced(self) -> bool:
+        """Whether the caller has sent trace context."""
+        for name, _ in self.scope["headers"]:  # noqa: SIM110 - `any` costs three times more
+            if name in TRACES:
+                return True
+        return False
+
+    def exchange(self) -> ASGIExchange:
+        """As the rest of the suite knows a request."""
+        x = ASGIExchange(self.scope, self.method, self.started)
+        x.plan, x.span, x.result = self, self.span, "off"
+        x.status, x.error, x.sent_bytes = self.status, self.error, self.sent_bytes
+        x.head_at, x.ended_at = self.head_at, self.ended_at
+        return x
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Take one message from the app."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            self.chunks += 1
+            self.sent_bytes += len(message.get("body") or b"")
+            if message.get("more_body") or self.trailers:
+                return self.out(message)  # type: ignore[no-any-return]
+            return self._last(message)
+        if kind == "http.response.start":
+            self.head_at = monotonic()
+            self.status = message.get("status", 0)
+            if "trailers" in message:
+                self.trailers = bool(message["trailers"])
+            if self.shell._describe is not None:
+                self.shell.look_on(self)
+        elif ends(kind, message):
+            return self._last(message)
+        return self.out(message)  # type: ignore[no-any-return]
+
+    async def _last(self, message: Message) -> None:
+        await self.out(message)
+        if not self.ended_at:
+            self.ended_at = monotonic()
+            self.shell.recorder.record(self)
+
+
+def ends(kind: str, message: Message) -> bool:
+    """Whether a message that is no part of a body in bytes ends the response."""
+    if kind in FILE_MESSAGES:
+        return not message.get("more_body")
+    return kind == "http.response.trailers" and not message.get("more_trailers")

@@ -1,0 +1,188 @@
+"""The suite's own observer: it counts each request, and makes the spans of sampled ones."""
+
+from __future__ import annotations
+
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.screen import TRACED
+from apsperf_mw.observe.ids import random_bits, span_id, trace_id
+from apsperf_mw.observe.ledger import CROWDED
+from apsperf_mw.observe.record import Costs, Finished
+from apsperf_mw.observe.sampling import Sampling
+from apsperf_mw.observe.series import error_type
+from apsperf_mw.observe.spans import OwnSpan, SpanRecord, asked, client_bytes, root
+
+if TYPE_CHECKING:
+    from apsperf_mw.exchange import Exchange
+    from apsperf_mw.exchange import Facts as Raw
+    from apsperf_mw.observe.export import MetricsExporter
+    from apsperf_mw.observe.spans import Asked
+    from apsperf_mw.settings import Settings
+
+# One request in so many has its CPU time taken: two looks at that clock cost a microsecond.
+CPU_EVERY = 16
+# What goes on for less than this after the last byte is the app's way out.
+BEHIND_S = 0.001
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# What the cache did where the app has not run for this request.
+SERVED = frozenset({"hit", "collapsed", "stale"})
+
+
+class Recorder:
+    """Keeps of a request what a thread counts later; next to nothing is worked out on its way.
+
+    Where the user has a tracer it makes the spans.
+    """
+
+    def __init__(self, exporter: MetricsExporter, settings: Settings) -> None:
+        self.exporter = exporter
+        self.times = settings.timing.enabled
+        self.traces = tracing = settings.tracing.enabled
+        self.sampling = sampling = Sampling(settings.tracing, exporter.faults)
+        self.bound = sampling.bound
+        self.ruled = bool(sampling.rules)
+        self.ambience: Any = None
+        self._errors = tracing and settings.tracing.errors
+        self._slow_s = settings.tracing.slow_s if tracing else 0.0
+        self.tail = self._errors or self._slow_s > 0
+        self._live: dict[int, Any] = exporter.live
+        self._pending = exporter.ledger.pending
+        self._until_cpu = 0
+
+    def start(self, x: Exchange) -> None:
+        """The request has come; sampling is decided before any other work."""
+        exporter = self.exporter
+        if not exporter.started and not exporter.start():
+            return
+        self._live[id(x)] = x
+        if self.traces:
+            self.sample(x)
+
+    def sample(self, x: Exchange) -> None:
+        """Begin the span of a request that is sampled."""
+        exporter = self.exporter
+        if exporter.spans is not None:
+            if x.flags & TRACED:
+                x.span = self.sampling.continued(x)
+                return
+            low = random_bits(64)
+            if low < (self.sampling.bound_of(x.path) if self.ruled else self.bound):
+                x.span = root(low)
+        elif exporter.tracer is not None:
+            x.span = exporter.tracer.begin(x, trusts=self.sampling.trusts(x))
+
+    def enter(self, x: Exchange) -> object:
+        """Let spans made inside the app, and requests that it sends, know theirs."""
+        plan = x.plan
+        if plan is None:
+            return None
+        now = monotonic()
+        costs = plan.costs
+        if costs is None:
+            costs = plan.costs = Costs(now - x.started, now)
+            self._until_cpu -= 1
+            if self._until_cpu < 0:
+                self._until_cpu = CPU_EVERY
+                costs.cpu_s = 0.0
+        else:
+            costs.entered_at = now
+        if costs.cpu_s is not None and not x.takes_turns:
+            costs.entered_cpu = thread_time()
+        return self.surround(x.span) if self.traces else None
+
+    def surround(self, span: Any) -> object:
+        """Put a span, or the one that stands for all that are not sampled, into the context."""
+        if span is None and self.exporter.spans is None:
+            return None
+        ambience = self.ambience or self.surroundings()
+        if span is None or type(span) is OwnSpan:
+            return ambience.enter(span)
+        return ambience.attach(span.context)
+
+    def leave(self, x: Exchange, token: Any) -> None:
+        """The app has returned: its time stops, and its span is forgotten."""
+        if token is not None:
+            self.ambience.leave(token)
+        plan = x.plan
+        if plan is None or plan.costs is None:
+            return
+        costs = plan.costs
+        if costs.entered_at:
+            costs.app_s += monotonic() - costs.entered_at
+            costs.entered_at = 0.0
+        elif x.done and (behind_s := monotonic() - x.ended_at) > BEHIND_S:
+            self.exporter.ledger.add_behind((x.route, behind_s))
+        if costs.entered_cpu:
+            costs.cpu_s += thread_time() - costs.entered_cpu
+            costs.entered_cpu = 0.0
+
+    def end(self, x: Exchange) -> None:
+        """The last byte is out, so the clock stops; what is done after it is counted apart."""
+        self._live.pop(id(x), None)
+        plan = x.plan
+        costs = None
+        route = x.template
+        if plan is not None:
+            route, costs = plan.route, plan.costs
+            if costs is not None and costs.entered_at:
+                costs.app_s += x.ended_at - costs.entered_at
+                costs.entered_at = 0.0
+        raw = x.facts(route)
+        spanned = x.span is not None or self.tail
+        trace, own = self.end_span(x, raw, None) if spanned else (0, 0)
+        if self.times and self.exporter.started:
+            started, key = x.started, x.key
+            pending = self._pending
+            pending.append(
+                Finished(
+                    raw,
+                    x.ended_at - started,
+                    x.head_at - started,
+                    x.ended_at,
+                    0.0 if costs is None else costs.app_s,
+                    x.sent_bytes,
+                    0 if x.method in BODILESS else client_bytes(x),
+                    x.chunks,
+                    costs,
+                    0 if key is None or x.voids or x.result in SERVED else hash(key),
+                    trace,
+                    own,
+                )
+            )
+            if len(pending) > CROWDED:
+                self.exporter.ledger.relieve()
+
+    def end_span(self, x: Exchange, raw: Raw, known: Asked | None) -> tuple[int, int]:
+        """Have the span exported, if it is sampled or wanted for its end; its ids, or zeros."""
+        span: Any = x.span
+        if span is not None and type(span) is not OwnSpan:
+            return span.finish(x)  # type: ignore[no-any-return]
+        if (span is None or not span.sampled) and not (self.tail and self._wants(x)):
+            return 0, 0
+        span = span or self._late(x)
+        span.sampled = True
+        ring = self.exporter.spans
+        if ring is not None:
+            ring.keep(SpanRecord(span, known or asked(x), raw, x.sent_bytes, x.started, x.ended_at))
+        return span.trace_id, span.span_id
+
+    def surroundings(self) -> Any:
+        """Where spans are put; made with the first of them, for it loads OpenTelemetry's API."""
+        from apsperf_mw.observe.ambient import Ambience
+
+        self.ambience = Ambience(self.bound)
+        return self.ambience
+
+    def _wants(self, x: Exchange) -> bool:
+        """Whether a span that was not sampled is kept for what became of its request."""
+        if self.exporter.spans is None:
+            return False
+        failed = self._errors and bool(error_type(x.status, x.error))
+        return failed or 0 < self._slow_s < x.ended_at - x.started
+
+    def _late(self, x: Exchange) -> OwnSpan:
+        """The span of a request that was not sampled when it came, as others may know it."""
+        plan = x.plan
+        trace, own = (plan and plan.trace) or (trace_id(random_bits(64)), span_id())
+        return OwnSpan(trace, own, 0, "", True)

@@ -1,0 +1,160 @@
+"""What the recorder does for the shells of a suite whose cache is off, in few calls."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apsperf_mw.cache.screen import TRACED
+from apsperf_mw.observe.ids import random_bits
+from apsperf_mw.observe.ledger import CROWDED
+from apsperf_mw.observe.record import Costs, Finished
+from apsperf_mw.observe.recorder import BEHIND_S, BODILESS, CPU_EVERY
+from apsperf_mw.observe.spans import OwnSpan, asked, client_bytes, root
+
+if TYPE_CHECKING:
+    from apsperf_mw.exchange import Exchange, Facts
+    from apsperf_mw.observe.recorder import Recorder
+    from apsperf_mw.observe.spans import Asked
+
+
+class Seen(Protocol):
+    """A request as these shells keep it: its plan, and what its app has sent."""
+
+    route: str
+    costs: Any
+    method: str
+    started: float
+    span: Any
+    asked: Asked | None
+    status: int
+    head_at: float
+    ended_at: float
+    sent_bytes: int
+    chunks: int
+    error: str
+
+    def facts(self) -> Facts:
+        """What tells its series from others'."""
+        ...
+
+    def traced(self) -> bool:
+        """Whether the caller has sent trace context."""
+        ...
+
+    def exchange(self) -> Exchange:
+        """As the rest of the suite knows a request."""
+        ...
+
+
+class Watcher:
+    """Opens, records and closes requests; nothing that goes wrong here reaches the app."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._exporter = exporter = recorder.exporter
+        self._ledger = exporter.ledger
+        self._live: dict[int, Any] = exporter.live
+        self._pending = exporter.ledger.pending
+        self._times, self._traces = recorder.times, recorder.traces
+        self._bound, self._ruled, self._tail = recorder.bound, recorder.ruled, recorder.tail
+        self._until_cpu = 0
+
+    def open(self, x: Seen) -> object:
+        """The request has come and its app is about to run; the result goes to `close`."""
+        try:
+            exporter = self._exporter
+            if not exporter.started and not exporter.start():
+                return None
+            self._live[id(x)] = x
+            self._until_cpu -= 1
+            if self._until_cpu < 0:
+                self._until_cpu = CPU_EVERY
+                x.costs = Costs(cpu_s=0.0)
+            if not self._traces:
+                return None
+            if exporter.spans is None or self._ruled or x.traced():
+                return self._open_slowly(x)
+            low = random_bits(64)
+            if low < self._bound:
+                x.span = root(low)
+                x.asked = asked(x.exchange())
+            recorder = self._recorder
+            return (recorder.ambience or recorder.surroundings()).enter(x.span)
+        except Exception as fault:
+            self._exporter.faults.note("the observation of a request", fault)
+        return None
+
+    def record(self, x: Seen) -> None:
+        """The last byte is out, so the clock stops; what is done after it is counted apart."""
+        try:
+            self._live.pop(id(x), None)
+            raw = x.facts()
+            trace = own = 0
+            if x.span is not None or self._tail:
+                trace, own = self._recorder.end_span(self._ended(x), raw, x.asked)
+            if self._times and self._exporter.started:
+                started, ended = x.started, x.ended_at
+                pending = self._pending
+                pending.append(
+                    Finished(
+                        raw,
+                        ended - started,
+                        x.head_at - started,
+                        ended,
+                        ended - started,
+                        x.sent_bytes,
+                        0 if x.method in BODILESS else client_bytes(x.exchange()),
+                        x.chunks,
+                        x.costs,
+                        0,
+                        trace,
+                        own,
+                    )
+                )
+                if len(pending) > CROWDED:
+                    self._ledger.relieve()
+        except Exception as fault:
+            self._exporter.faults.note("the observation of a request", fault)
+
+    def close(self, x: Seen, token: Any) -> None:
+        """The app has returned: its span is forgotten."""
+        try:
+            if token is not None:
+                self._recorder.ambience.leave(token)
+            if not x.ended_at:
+                x.ended_at = monotonic()
+                self.record(x)
+            elif (behind_s := monotonic() - x.ended_at) > BEHIND_S:
+                self._ledger.add_behind((x.route, behind_s))
+        except Exception as fault:
+            self._exporter.faults.note("the observation of a request", fault)
+
+    def leave(self, token: Any) -> None:
+        """The span is forgotten."""
+        try:
+            self._recorder.ambience.leave(token)
+        except Exception as fault:
+            self._exporter.faults.note("the observation of a request", fault)
+
+    def hand_over(self, x: Seen, whole: Exchange) -> None:
+        """Leave the rest to the recorder, which knows the request by its exchange."""
+        if self._live.pop(id(x), None) is not None:
+            self._live[id(whole)] = whole
+        if x.costs is None:
+            x.costs = Costs(app_s=monotonic() - x.started)
+
+    def _open_slowly(self, x: Seen) -> object:
+        """As `Recorder.start` and `Recorder.enter`, for what is not the common case."""
+        whole = x.exchange()
+        whole.flags = TRACED if x.traced() else 0
+        self._recorder.sample(whole)
+        x.span = span = whole.span
+        if type(span) is OwnSpan:
+            x.asked = asked(whole)
+        return self._recorder.surround(span)
+
+    def _ended(self, x: Seen) -> Exchange:
+        whole = x.exchange()
+        whole.done = True
+        return whole

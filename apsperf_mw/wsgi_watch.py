@@ -1,0 +1,150 @@
+"""The WSGI shells of a suite whose cache is off: one that observes, one that does nothing."""
+
+from __future__ import annotations
+
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.cache.screen import TRACING, environ_name
+from apsperf_mw.observe.watcher import Watcher
+from apsperf_mw.pull import Pull
+from apsperf_mw.wsgi import WSGIShell
+from apsperf_mw.wsgi_gate import WSGIExchange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apsperf_mw.exchange import Facts
+    from apsperf_mw.suite import Suite
+    from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIApp
+
+TRACES = frozenset(map(environ_name, TRACING))
+PIECES = frozenset({list, tuple})
+
+
+class PassWSGIShell(WSGIShell):
+    """Passes everything on: there is nothing to do for a request."""
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        return self.app(environ, start_response)
+
+
+class WatchWSGIShell(WSGIShell):
+    """Has the suite's own recorder see requests, and leaves them and their responses as they are.
+
+    What `Recorder` does for any shell is written out here in as few calls as it takes.
+    """
+
+    def __init__(self, suite: Suite, app: WSGIApp) -> None:
+        super().__init__(suite, app)
+        assert suite.recorder is not None
+        self.recorder = Watcher(suite.recorder)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        recorder = self.recorder
+        method = environ.get("REQUEST_METHOD", "")
+        x = environ["apsperf.plan"] = Seen(
+            "", None, (), False, None, None, None, method, monotonic(), environ, start_response
+        )
+        token = recorder.open(x)
+        planned = current.set(x)
+        if x.costs is not None:
+            x.costs.entered_cpu = thread_time()
+        try:
+            body = self.app(environ, x)
+        except BaseException as error:
+            x.error = type(error).__qualname__
+            x.ended_at = monotonic()
+            recorder.record(x)
+            raise
+        finally:
+            current.reset(planned)
+            if x.costs is not None:
+                x.costs.cpu_s += thread_time() - x.costs.entered_cpu
+                x.costs.entered_cpu = 0.0
+            if token is not None:
+                recorder.leave(token)
+        if type(body) not in PIECES:
+            return self._pulled(x, body, environ)
+        for chunk in body:
+            x.chunks += 1
+            x.sent_bytes += len(chunk)
+        x.ended_at = monotonic()
+        recorder.record(x)
+        return body
+
+    def _pulled(self, x: Seen, body: Iterable[bytes], environ: Environ) -> Iterable[bytes]:
+        """A body that is pulled; it goes on as any shell's does."""
+        x.whole = whole = x.exchange()
+        self.recorder.hand_over(x, whole)
+        wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(wrapper, type) and isinstance(body, wrapper):
+            return self._file(whole, body)
+        return Pull(self, whole, x, body)  # type: ignore[arg-type]
+
+
+class Seen(Plan, eq=False):
+    """One request of a suite without a cache: its plan, and the `start_response` of its app."""
+
+    method: str = ""
+    started: float = 0.0
+    environ: Any = None
+    start: Any = None
+    span: Any = None
+    asked: Any = None
+    status: int = 0
+    head_at: float = 0.0
+    ended_at: float = 0.0
+    sent_bytes: int = 0
+    chunks: int = 0
+    error: str = ""
+    whole: Any = None
+    instead: bytes | None = None
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
+        """Pass the head on."""
+        self.head_at = monotonic()
+        code = status[:3]
+        self.status = int(code) if code.isdecimal() else 0
+        if self.whole is not None:
+            self.whole.status, self.whole.head_at = self.status, self.head_at
+        start = self.start
+        write = start(status, headers) if exc_info is None else start(status, headers, exc_info)
+
+        def record_and_write(chunk: bytes) -> object:
+            self.chunks += 1
+            self.sent_bytes += len(chunk)
+            return write(chunk)
+
+        return record_and_write
+
+    @property
+    def scheme(self) -> str:
+        """The URL scheme, lower case."""
+        return self.environ["wsgi.url_scheme"]  # type: ignore[no-any-return]
+
+    def facts(self) -> Facts:
+        """What tells its series from others'."""
+        environ = self.environ
+        scheme = environ["wsgi.url_scheme"]
+        version = environ.get("SERVER_PROTOCOL", "HTTP/1.1")[5:]
+        return self.method, scheme, self.route, self.status, version, self.error, "off"
+
+    def traced(self) -> bool:
+        """Whether the caller has sent trace context."""
+        return not TRACES.isdisjoint(self.environ)
+
+    def exchange(self) -> WSGIExchange:
+        """As the rest of the suite knows a request."""
+        x = WSGIExchange(self.environ, self.method, self.started)
+        x.plan, x.span, x.result = self, self.span, "off"
+        x.status, x.error, x.sent_bytes = self.status, self.error, self.sent_bytes
+        x.head_at, x.ended_at, x.chunks = self.head_at, self.ended_at, self.chunks
+        return x
+
+    def rescues(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Nothing stands in for a failure."""
+        return False
