@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
 
+MOST_NAMES = 512
 TRACES = frozenset(name.encode("ascii") for name in TRACING)
 
 
@@ -44,6 +45,7 @@ class WatchASGIShell(ASGIShell):
         super().__init__(suite, app, describe)
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
+        self.names = Names(self.ours)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -54,6 +56,10 @@ class WatchASGIShell(ASGIShell):
         x = Seen(
             "", None, (), False, None, None, None, scope["method"], monotonic(), scope, send, self
         )
+        state = scope.get("state")
+        if state is None:
+            state = scope["state"] = {}
+        state["apsperf"] = x
         token = recorder.open(x)
         planned = current.set(x)
         try:
@@ -76,6 +82,27 @@ class WatchASGIShell(ASGIShell):
                 self._describe(x.scope, x)
         except Exception as fault:
             self.hooks.faults.note("the reading of a response", fault)
+
+
+class Names(dict[bytes, bool]):
+    """What is known of the names of response fields: whether they are said to us alone.
+
+    One that is not known yet is asked about; past so many all are forgotten.
+    """
+
+    def __init__(self, ours: frozenset[bytes]) -> None:
+        super().__init__()
+        self._ours = ours
+
+    def bare(self, message: Message) -> Message:
+        """The head without what is said to us alone; its names are known from now on."""
+        headers = list(message.get("headers") or ())
+        if len(self) > MOST_NAMES:
+            self.clear()
+        for name, _ in headers:
+            self[name] = name.lower() in self._ours
+        kept = [field for field in headers if not self[field[0]]]
+        return {**message, "headers": kept}
 
 
 class Seen(Plan, eq=False):
@@ -135,15 +162,25 @@ class Seen(Plan, eq=False):
                 return self.out(message)  # type: ignore[no-any-return]
             return self._last(message)
         if kind == "http.response.start":
-            self.head_at = monotonic()
-            self.status = message.get("status", 0)
-            if "trailers" in message:
-                self.trailers = bool(message["trailers"])
-            if self.shell._describe is not None:
-                self.shell.look_on(self)
+            message = self._begin(message)
         elif ends(kind, message):
             return self._last(message)
         return self.out(message)  # type: ignore[no-any-return]
+
+    def _begin(self, message: Message) -> Message:
+        """The head, without what is said to us alone."""
+        self.head_at = monotonic()
+        self.status = message.get("status", 0)
+        if "trailers" in message:
+            self.trailers = bool(message["trailers"])
+        shell = self.shell
+        if shell._describe is not None:
+            shell.look_on(self)
+        names = shell.names
+        for name, _ in message.get("headers") or ():
+            if names.get(name, True):
+                return names.bare(message)  # type: ignore[no-any-return]
+        return message
 
     async def _last(self, message: Message) -> None:
         await self.out(message)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIApp
 
 TRACES = frozenset(map(environ_name, TRACING))
+MOST_NAMES = 512
 PIECES = frozenset({list, tuple})
 
 
@@ -41,13 +42,25 @@ class WatchWSGIShell(WSGIShell):
         super().__init__(suite, app)
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
+        self.names = Names(self.ours)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         recorder = self.recorder
         method = environ.get("REQUEST_METHOD", "")
         x = environ["apsperf.plan"] = Seen(
-            "", None, (), False, None, None, None, method, monotonic(), environ, start_response
+            "",
+            None,
+            (),
+            False,
+            None,
+            None,
+            None,
+            method,
+            monotonic(),
+            environ,
+            start_response,
+            self,
         )
         token = recorder.open(x)
         planned = current.set(x)
@@ -86,6 +99,26 @@ class WatchWSGIShell(WSGIShell):
         return Pull(self, whole, x, body)  # type: ignore[arg-type]
 
 
+class Names(dict[str, bool]):
+    """What is known of the names of response fields: whether they are said to us alone.
+
+    One that is not known yet is asked about; past so many all are forgotten.
+    """
+
+    def __init__(self, ours: frozenset[bytes]) -> None:
+        super().__init__()
+        self._ours = frozenset(name.decode("latin-1") for name in ours)
+
+    def bare(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The head without what is said to us alone; its names are known from now on."""
+        headers = list(headers)
+        if len(self) > MOST_NAMES:
+            self.clear()
+        for name, _ in headers:
+            self[name] = name.lower() in self._ours
+        return [field for field in headers if not self[field[0]]]
+
+
 class Seen(Plan, eq=False):
     """One request of a suite without a cache: its plan, and the `start_response` of its app."""
 
@@ -93,6 +126,7 @@ class Seen(Plan, eq=False):
     started: float = 0.0
     environ: Any = None
     start: Any = None
+    shell: Any = None
     span: Any = None
     asked: Any = None
     status: int = 0
@@ -111,6 +145,11 @@ class Seen(Plan, eq=False):
         self.status = int(code) if code.isdecimal() else 0
         if self.whole is not None:
             self.whole.status, self.whole.head_at = self.status, self.head_at
+        names = self.shell.names
+        for name, _ in headers:
+            if names.get(name, True):
+                headers = names.bare(headers)
+                break
         start = self.start
         write = start(status, headers) if exc_info is None else start(status, headers, exc_info)
 

@@ -148,14 +148,14 @@ class Outputs:
     def _outlet(self, signal: Any, names: Sequence[str]) -> Outlet | None:
         if not names:
             return None
-        outlet = Outlet(signal, names, self._faults, self._losses)
+        outlet = Outlet(signal, names, self._faults, self._losses, self._shown)
         outlet.open(self.memory)
         return outlet
 
     def _send_batch(self, outlet: Outlet, batch: Sequence[Record]) -> bool:
         from apsperf_mw.observe.readable import Readable
 
-        return outlet.export(Readable(*self._identity(), self._shown)(batch))
+        return outlet.export_spans(batch, Readable(*self._identity(), self._shown))
 
     def _identity(self) -> tuple[Any, Any]:
         """Who exports; made once, in the thread, for it takes milliseconds."""
