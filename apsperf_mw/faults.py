@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Tell = Callable[[str, int, BaseException], None]
 
 LOG_INTERVAL_S = 60.0
 
 
 class Faults:
-    """Counts faults by where they happened; each place logs at most once per interval."""
+    """Counts faults by where they happened; each place logs at most once per interval.
 
-    def __init__(self, log_interval_s: float = LOG_INTERVAL_S) -> None:
+    Those of the cache are handed to `tell` in place of the log.
+    """
+
+    def __init__(self, log_interval_s: float = LOG_INTERVAL_S, tell: Tell | None = None) -> None:
         self.counts: Counter[str] = Counter()
+        self._tell = tell
         self._log_interval_s = log_interval_s
         self._quiet_until: dict[str, float] = {}
 
@@ -23,6 +33,9 @@ class Faults:
         if now < self._quiet_until.get(place, 0.0):
             return
         self._quiet_until[place] = now + self._log_interval_s
+        if self._tell is not None and "cache" in place:
+            self._tell(place, self.counts[place], fault)
+            return
         import logging  # most programs have it by then, and those that do not need it load less
 
         logging.getLogger("apsperf").error(

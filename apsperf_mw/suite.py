@@ -16,6 +16,7 @@ from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
+from apsperf_mw.observe.channels import Channels
 from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
@@ -56,7 +57,8 @@ class Suite:
         **code: Any,
     ) -> None:
         self.settings = load(code, framework)[0] if settings is None else settings
-        self.faults = Faults()
+        self.channels = Channels(self.settings.logging)
+        self.faults = Faults(tell=self.channels.cache_fault)
         self.routes = Routes(self.settings.cache.routes)
         self.registry = Registry(self.settings.drivers, self.settings.sealed)
         self.responses = cache_of(self.settings, self.driver("cache"))
@@ -65,6 +67,8 @@ class Suite:
         self.exporter = MetricsExporter(
             self.settings.exporter, self.faults, self.settings.tracing.query_values
         )
+        if self.settings.logging.enabled:
+            self.exporter.watch(self.channels.watch)
         self.recorder = self._make_recorder()
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)

@@ -109,8 +109,6 @@ class Encoder:
             parts.append(self._text("network.peer.address", asked.client))
         if raw[6] in {"hit", "collapsed"} and record.sent_bytes:
             parts.append(attribute("cache.item_size", record.sent_bytes))
-        if span.link is not None:
-            parts.append(link(span.link))
         parts.append(REMOTE if span.parent_id else LOCAL)
         return b"".join(parts)
 
@@ -170,13 +168,13 @@ def ids(trace_id: int, span_id: int) -> bytes:
 
 
 def identity(span: OwnSpan) -> bytes:
-    """The span's ids, the caller's state, and its parent."""
+    """The span's ids, the caller's state, its parent, and whom it links to."""
     out = ids(span.trace_id, span.span_id)
     if span.state:
         out += field(b"\x1a", span.state.encode("latin-1", "replace"))
     if span.parent_id:
         out += b"\x22\x08" + span.parent_id.to_bytes(8, "big")
-    return out
+    return out if span.link is None else out + link(span.link)
 
 
 def times(record: Record, offset_ns: int) -> bytes:
