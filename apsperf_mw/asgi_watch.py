@@ -63,7 +63,7 @@ class WatchASGIShell(ASGIShell):
         token = recorder.open(x)
         planned = current.set(x)
         try:
-            if x.costs is None:
+            if x.costs is None or x.costs.cpu_s is None:
                 await self.app(scope, receive, x.send)
             else:
                 await Timed(self.app(scope, receive, x.send), x.costs)

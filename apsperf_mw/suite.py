@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from apsperf_mw.cache.codec import Codec
 from apsperf_mw.cache.faces import loop_face, thread_face
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
+    from apsperf_mw.observe.allocations import Site
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
@@ -69,6 +70,7 @@ class Suite:
         )
         if self.settings.logging.enabled:
             self.exporter.watch(self.channels.watch)
+        self.memory: Memory | None = None
         self.recorder = self._make_recorder()
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
@@ -105,7 +107,8 @@ class Suite:
         if settings.timing.server_timing != "off":
             observers.append(ServerTiming())
         if settings.memory.enabled:
-            observers.append(Memory(exporter, settings.memory.interval_s))
+            shed = partial(_shed, ref(self.registry))
+            self.memory = Memory(exporter, settings.memory, self.channels, shed)
         return tuple(observers)
 
     def driver(self, layer: Literal["cache", "database"]) -> Driver | AsyncDriver:
@@ -234,6 +237,22 @@ class Suite:
 
         return Caches(self.settings, self.registry, self.faults)
 
+    def memory_report(self) -> dict[str, object]:
+        """The memory of this process now, also what it has to itself; takes milliseconds."""
+        from apsperf_mw.observe.memory import look
+
+        return look(self.memory)
+
+    def allocations(self, seconds: float = 10.0, top: int = 20) -> list[Site]:
+        """The lines of code that allocate most and do not free, watched for so many seconds.
+
+        Slows this process down meanwhile, which is a minute at most; blocks. `APSPerfError` where
+        another call is under way.
+        """
+        from apsperf_mw.observe.allocations import allocations
+
+        return allocations(seconds, top)
+
     def flush(self, timeout_s: float | None = None) -> bool:
         """Export what has been recorded; whether all of it went out in time.
 
@@ -316,3 +335,8 @@ class Suite:
         plan = current.get()
         if plan is not None:
             plan.add(tags)
+
+
+def _shed(registry: ref[Registry], share: float) -> int:
+    known = registry()
+    return 0 if known is None else known.shed(share)

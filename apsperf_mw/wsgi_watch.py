@@ -64,8 +64,9 @@ class WatchWSGIShell(WSGIShell):
         )
         token = recorder.open(x)
         planned = current.set(x)
-        if x.costs is not None:
-            x.costs.entered_cpu = thread_time()
+        costs = x.costs
+        if costs is not None and costs.cpu_s is not None:
+            costs.entered_cpu = thread_time()
         try:
             body = self.app(environ, x)
         except BaseException as error:
@@ -75,9 +76,9 @@ class WatchWSGIShell(WSGIShell):
             raise
         finally:
             current.reset(planned)
-            if x.costs is not None:
-                x.costs.cpu_s += thread_time() - x.costs.entered_cpu
-                x.costs.entered_cpu = 0.0
+            if costs is not None and costs.cpu_s is not None:
+                costs.cpu_s += thread_time() - costs.entered_cpu
+                costs.entered_cpu = 0.0
             if token is not None:
                 recorder.leave(token)
         if type(body) not in PIECES:

@@ -111,6 +111,11 @@ class MemoryDriver(LocalDriver):
                 if not prefix or (isinstance(key, bytes) and key.startswith(prefix)):
                     self._cache.remove(key)
 
+    def shed(self, share: float) -> int:
+        """Give up this share of what is kept, the least worth first; the bytes that it held."""
+        with self._lock:
+            return self._cache.shed(share, monotonic())
+
     def exclusive(self) -> AbstractContextManager[object]:
         """Other threads do not write meanwhile; reentrant."""
         return self._lock

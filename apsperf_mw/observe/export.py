@@ -71,6 +71,8 @@ class MetricsExporter:
         self.live: dict[int, Any] = {}
         self.faults = faults
         self._settings = settings
+        self._starts: list[Callable[[MetricsExporter], Callable[[], object]]] = []
+        self._stops: list[Callable[[], object]] = []
         self._watchers: list[Callable[[list[Finished]], None]] = []
         self._pulse = Pulse(self)
         self.ledger = Ledger(self._pulse.wake)
@@ -109,6 +111,10 @@ class MetricsExporter:
                 return []
 
         self._observed.append(Observed(name, unit, description, kind, guarded))
+
+    def on_start(self, start: Callable[[MetricsExporter], Callable[[], object]]) -> None:
+        """Have `start` called at the first request; what it gives is called at the end."""
+        self._starts.append(start)
 
     def watch(self, look: Callable[[list[Finished]], None]) -> None:
         """Have `look` shown finished requests, batch by batch, in the exporter's thread."""
@@ -149,6 +155,8 @@ class MetricsExporter:
         self.flush(self._settings.flush_timeout_s if timeout_s is None else timeout_s)
         self._closed = True
         self.started = False
+        while self._stops:
+            self._stops.pop()()
         self.tracer = self.spans = None
         self._pulse.stop()
         if self._outputs.meters is not None:
@@ -193,6 +201,8 @@ class MetricsExporter:
                     after_in_parent=_weakly(WeakMethod(self._go_on)),
                     after_in_child=_weakly(WeakMethod(self._begin_anew)),
                 )
+        if not self._stops:
+            self._stops.extend(start(self) for start in self._starts)
         self._next_export = monotonic() + outputs.interval_s
         self._pulse.start(min(TICK_S, outputs.interval_s, *(job.interval_s for job in self._jobs)))
 

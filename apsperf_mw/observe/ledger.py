@@ -10,7 +10,7 @@ from apsperf_mw.runtime.threads import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apsperf_mw.observe.record import Behind, Finished
+    from apsperf_mw.observe.record import Finished, Measured
 
 # Past this many the thread is woken; past the second bound, for it may hang in an export, each
 # request counts some itself, so that memory stays bounded.
@@ -22,7 +22,7 @@ SLICE = 64
 class Ledger:
     """Appending is all that a request pays; a thread counts later.
 
-    What goes on behind a response, `add_behind`, is dropped where too much of it waits.
+    What is measured beside requests is dropped where too much of it waits.
 
     Nothing is lost between threads: a deque's append and popleft are atomic. `lock` is held
     while requests are counted.
@@ -32,10 +32,10 @@ class Ledger:
         self.lock = Lock()
         self.crowded = crowded
         self.pending: deque[Finished] = deque()
-        self._behind: deque[Behind] = deque(maxlen=FULL)
-        self.add_behind = self._behind.append
+        self._measured: deque[Measured] = deque(maxlen=FULL)
+        self.measure: Callable[[Measured], None] = self._measured.append
         self.count: Callable[[list[Finished]], None] | None = None
-        self.count_behind: Callable[[list[Behind]], None] | None = None
+        self.count_measured: Callable[[list[Measured]], None] | None = None
 
     def add(self, request: Finished) -> None:
         """Note one finished request."""
@@ -59,9 +59,9 @@ class Ledger:
             batch = [take() for _ in range(pending if most is None else min(most, pending))]
             if batch:
                 self.count(batch)
-            if self._behind and self.count_behind is not None:
-                take_behind = self._behind.popleft
-                self.count_behind([take_behind() for _ in range(len(self._behind))])
+            if self._measured and self.count_measured is not None:
+                take_measured = self._measured.popleft
+                self.count_measured([take_measured() for _ in range(len(self._measured))])
         finally:
             self.lock.release()
 
@@ -70,4 +70,4 @@ class Ledger:
         self.lock = Lock()
         self.crowded = crowded
         self.pending.clear()
-        self._behind.clear()
+        self._measured.clear()

@@ -59,7 +59,7 @@ class Outputs:
         self.attempt("the use of the meter provider", partial(self._meter, ledger, observed))
         self.attempt("the use of the tracer provider", self._trace)
         counted: Requests | UserMeters = requests if self.meters is None else self.meters
-        ledger.count, ledger.count_behind = counted.count, counted.count_behind
+        ledger.count, ledger.count_measured = counted.count, counted.count_measured
         if self._choice.spans.names:
             self.spans = Ring(self._settings.max_spans, ledger.crowded, self._losses)
 

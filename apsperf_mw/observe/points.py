@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from apsperf_mw.observe.series import MEASURES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -43,11 +45,6 @@ HISTOGRAMS: dict[str, Named] = {
         "s",
         "Time from the first to the last byte of responses in several pieces.",
     ),
-    "behind": (
-        "apsperf.server.background.duration",
-        "s",
-        "Time that the app goes on after the last byte of a response.",
-    ),
 }
 
 
@@ -75,6 +72,10 @@ def metrics_data(
         *(
             histogram(named, getattr(requests, table).all(), times_ns)
             for table, named in HISTOGRAMS.items()
+        ),
+        *(
+            histogram((name, kind.unit, kind.description), requests.measured[name].all(), times_ns)
+            for name, kind in MEASURES.items()
         ),
         *(number(one, times_ns) for one in (results(requests), *observed)),
     ]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Facts
 
 
-# A route, and the seconds that its app went on after the last byte.
-Behind = tuple[str, float]
+# A value of the histogram of this name, and its attributes.
+Measured = tuple[str, float, tuple[tuple[str, "str | int | bool"], ...]]
 
 
 class Costs(Struct, eq=False, gc=False):
@@ -21,7 +21,8 @@ class Costs(Struct, eq=False, gc=False):
     where it was not measured, `queue_s` the wait before the request came to us, `cache_s` the
     time in the cache before the app ran, `database_s` the time in `queries` statements, of which
     `shapes` counts those of each fingerprint. `growth_bytes` is how much the process grew, where
-    it was measured. While the app runs, `entered_at` says since when.
+    it was measured. While the app runs, `entered_at` says since when, and
+    `grown_from` from how many bytes.
     """
 
     cache_s: float = 0.0
@@ -34,6 +35,7 @@ class Costs(Struct, eq=False, gc=False):
     shapes: dict[str, int] | None = None
     growth_bytes: int | None = None
     entered_cpu: float = 0.0
+    grown_from: int = 0
 
 
 class Finished(Struct, eq=False, gc=False):

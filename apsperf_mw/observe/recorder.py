@@ -10,13 +10,15 @@ from apsperf_mw.observe.ids import random_bits, span_id, trace_id
 from apsperf_mw.observe.ledger import CROWDED
 from apsperf_mw.observe.record import Costs, Finished
 from apsperf_mw.observe.sampling import Sampling
-from apsperf_mw.observe.series import error_type
+from apsperf_mw.observe.series import BEHIND, error_type
 from apsperf_mw.observe.spans import OwnSpan, SpanRecord, asked, client_bytes, root
+from apsperf_mw.observe.statm import statm
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.exchange import Facts as Raw
     from apsperf_mw.observe.export import MetricsExporter
+    from apsperf_mw.observe.record import Measured
     from apsperf_mw.observe.spans import Asked
     from apsperf_mw.settings import Settings
 
@@ -27,6 +29,16 @@ BEHIND_S = 0.001
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # What the cache did where the app has not run for this request.
 SERVED = frozenset({"hit", "collapsed", "stale"})
+
+
+def drawn(every: int) -> int:
+    """How many requests to let pass, at random so that no pattern of them goes unseen."""
+    return random_bits(16) * 2 * every >> 16
+
+
+def behind(route: str, behind_s: float) -> Measured:
+    """What an app has done after the last byte, as a measurement."""
+    return BEHIND, behind_s, (("http.route", route),) if route else ()
 
 
 class Recorder:
@@ -49,6 +61,10 @@ class Recorder:
         self._live: dict[int, Any] = exporter.live
         self._pending = exporter.ledger.pending
         self._until_cpu = 0
+        memory = settings.memory
+        share = memory.request_ratio if memory.enabled and memory.leak_watch else 0.0
+        self.growth_every = round(1 / share) if share else 0
+        self._until_growth = self.growth_every
 
     def start(self, x: Exchange) -> None:
         """The request has come; sampling is decided before any other work."""
@@ -85,6 +101,11 @@ class Recorder:
             if self._until_cpu < 0:
                 self._until_cpu = CPU_EVERY
                 costs.cpu_s = 0.0
+            if self.growth_every:
+                self._until_growth -= 1
+                if self._until_growth < 0:
+                    self._until_growth = drawn(self.growth_every)
+                    costs.grown_from = statm.rss_bytes()
         else:
             costs.entered_at = now
         if costs.cpu_s is not None and not x.takes_turns:
@@ -112,7 +133,7 @@ class Recorder:
             costs.app_s += monotonic() - costs.entered_at
             costs.entered_at = 0.0
         elif x.done and (behind_s := monotonic() - x.ended_at) > BEHIND_S:
-            self.exporter.ledger.add_behind((x.route, behind_s))
+            self.exporter.ledger.measure(behind(x.route, behind_s))
         if costs.entered_cpu:
             costs.cpu_s += thread_time() - costs.entered_cpu
             costs.entered_cpu = 0.0
@@ -125,9 +146,13 @@ class Recorder:
         route = x.template
         if plan is not None:
             route, costs = plan.route, plan.costs
-            if costs is not None and costs.entered_at:
-                costs.app_s += x.ended_at - costs.entered_at
-                costs.entered_at = 0.0
+            if costs is not None:
+                if costs.entered_at:
+                    costs.app_s += x.ended_at - costs.entered_at
+                    costs.entered_at = 0.0
+                if costs.grown_from:
+                    costs.growth_bytes = statm.rss_bytes() - costs.grown_from
+                    costs.grown_from = 0
         raw = x.facts(route)
         spanned = x.span is not None or self.tail
         trace, own = self.end_span(x, raw, None) if spanned else (0, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
-from apsperf_mw.observe.record import Behind, Finished
+from apsperf_mw.observe.record import Finished, Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -131,6 +131,39 @@ class Table(Generic[T]):
         self._series.clear()
 
 
+class Measure(NamedTuple):
+    """A histogram of values that are measured beside requests."""
+
+    unit: str
+    description: str
+    bounds: tuple[float, ...]
+
+
+# Pauses and waits are short, or something is wrong.
+# fmt: off
+WAIT_BOUNDS_S = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
+)
+# fmt: on
+# Advised bounds of db.client.operation.duration (OpenTelemetry semantic conventions).
+QUERY_BOUNDS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+BEHIND = "apsperf.server.background.duration"
+GC_PAUSE = "apsperf.gc.pause"
+LOOP_LAG = "apsperf.eventloop.lag"
+POOL_WAIT = "apsperf.threadpool.wait"
+SOCKET = "apsperf.websocket.duration"
+QUERY = "db.client.operation.duration"
+MEASURES = {
+    BEHIND: Measure(
+        "s", "Time that the app goes on after the last byte of a response.", DURATION_BOUNDS_S
+    ),
+    GC_PAUSE: Measure("s", "Pauses of the garbage collector.", WAIT_BOUNDS_S),
+    LOOP_LAG: Measure("s", "How late the event loop runs what is due.", WAIT_BOUNDS_S),
+    POOL_WAIT: Measure("s", "Wait for a worker thread of the event loop.", WAIT_BOUNDS_S),
+    SOCKET: Measure("s", "Duration of WebSocket connections.", DURATION_BOUNDS_S),
+    QUERY: Measure("s", "Duration of database client operations.", QUERY_BOUNDS_S),
+}
+
 Group = list[Finished]
 
 
@@ -148,8 +181,8 @@ class Requests:
         self.app = table(DURATION_BOUNDS_S)
         self.fills = table(DURATION_BOUNDS_S)
         self.streams = table(DURATION_BOUNDS_S)
-        self.behind = table(DURATION_BOUNDS_S)
         self.results: Table[list[int]] = Table(max_series, lambda: [0])
+        self.measured = {name: table(kind.bounds) for name, kind in MEASURES.items()}
 
     def count(self, batch: list[Finished]) -> None:
         """Count a batch of requests."""
@@ -157,11 +190,11 @@ class Requests:
             self._count_http(facts, group)
             self._count_ours(facts, group)
 
-    def count_behind(self, batch: list[Behind]) -> None:
-        """Count what went on after responses were out."""
-        for route, behind_s in batch:
-            series = self.behind.at(route, partial(route_attributes, route))
-            series.value.add([behind_s])
+    def count_measured(self, batch: list[Measured]) -> None:
+        """Count what was measured beside requests."""
+        for name, value, attributes in batch:
+            series = self.measured[name].at(attributes, partial(dict, attributes))
+            series.value.add([value])
 
     def _count_http(self, facts: Facts, group: Group) -> None:
         """What the conventions know; a request without a response has no first byte."""
@@ -196,7 +229,8 @@ class Requests:
 
     def tables(self) -> Iterable[Table[Any]]:
         """Every table."""
-        return [each for each in vars(self).values() if isinstance(each, Table)]
+        own = [each for each in vars(self).values() if isinstance(each, Table)]
+        return [*own, *self.measured.values()]
 
     def clear(self) -> None:
         """Begin anew."""

@@ -11,6 +11,7 @@ from apsperf_mw.observe.points import HISTOGRAMS, RESULTS
 from apsperf_mw.observe.series import (
     BODY_BOUNDS_BYTES,
     DURATION_BOUNDS_S,
+    MEASURES,
     Table,
     grouped,
     request_attributes,
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.ledger import Ledger
     from apsperf_mw.observe.points import Observed, Point
-    from apsperf_mw.observe.record import Behind, Finished
+    from apsperf_mw.observe.record import Finished, Measured
     from apsperf_mw.observe.series import Facts
 
 SCOPE = "apsperf_mw"
 # What is told of the process is the same whichever suite tells it; the rest adds up.
 PROCESS = "process."
 # The histograms that have no attribute but the route.
-BY_ROUTE = frozenset({"app", "fills", "streams", "behind"})
+BY_ROUTE = frozenset({"app", "fills", "streams"})
 
 
 class UserMeters:
@@ -67,11 +68,10 @@ class UserMeters:
             did = self._results.at(key, partial(result_attributes, facts))
             self._instruments.results.add(len(group), did.attributes)
 
-    def count_behind(self, batch: list[Behind]) -> None:
-        """Record what went on after responses were out."""
-        record = self._instruments.histograms["behind"].record
-        for route, behind_s in batch:
-            record(behind_s, self._routes.at(route, partial(route_attributes, route)).attributes)
+    def count_measured(self, batch: list[Measured]) -> None:
+        """Record what was measured beside requests."""
+        for name, value, attributes in batch:
+            self._instruments.histograms[name].record(value, dict(attributes))
 
     def leave(self) -> None:
         """Tell nothing more."""
@@ -98,6 +98,11 @@ class Instruments:
                 ),
             )
             for table, named in HISTOGRAMS.items()
+        } | {
+            name: meter.create_histogram(
+                name, kind.unit, kind.description, explicit_bucket_boundaries_advisory=kind.bounds
+            )
+            for name, kind in MEASURES.items()
         }
         self.results = meter.create_counter(*RESULTS)
 

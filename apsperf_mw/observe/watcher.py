@@ -9,13 +9,18 @@ from apsperf_mw.cache.screen import TRACED
 from apsperf_mw.observe.ids import random_bits
 from apsperf_mw.observe.ledger import CROWDED
 from apsperf_mw.observe.record import Costs, Finished
-from apsperf_mw.observe.recorder import BEHIND_S, BODILESS, CPU_EVERY
+from apsperf_mw.observe.recorder import BEHIND_S, BODILESS, CPU_EVERY, behind, drawn
 from apsperf_mw.observe.spans import OwnSpan, asked, client_bytes, root
+from apsperf_mw.observe.statm import statm
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange, Facts
     from apsperf_mw.observe.recorder import Recorder
     from apsperf_mw.observe.spans import Asked
+
+
+# Requests until something that is off.
+NEVER = 1 << 60
 
 
 class Seen(Protocol):
@@ -58,7 +63,8 @@ class Watcher:
         self._pending = exporter.ledger.pending
         self._times, self._traces = recorder.times, recorder.traces
         self._bound, self._ruled, self._tail = recorder.bound, recorder.ruled, recorder.tail
-        self._until_cpu = 0
+        self._until_measured = self._passing = self._until_cpu = 0
+        self._growth_every = self._until_growth = recorder.growth_every or NEVER
 
     def open(self, x: Seen) -> object:
         """The request has come and its app is about to run; the result goes to `close`."""
@@ -67,10 +73,9 @@ class Watcher:
             if not exporter.started and not exporter.start():
                 return None
             self._live[id(x)] = x
-            self._until_cpu -= 1
-            if self._until_cpu < 0:
-                self._until_cpu = CPU_EVERY
-                x.costs = Costs(cpu_s=0.0)
+            self._until_measured -= 1
+            if self._until_measured < 0:
+                self._measure(x)
             if not self._traces:
                 return None
             if exporter.spans is None or self._ruled or x.traced():
@@ -90,6 +95,8 @@ class Watcher:
         try:
             self._live.pop(id(x), None)
             raw = x.facts()
+            if x.costs is not None and x.costs.grown_from:
+                x.costs.growth_bytes = statm.rss_bytes() - x.costs.grown_from
             trace = own = 0
             if x.span is not None or self._tail:
                 trace, own = self._recorder.end_span(self._ended(x), raw, x.asked)
@@ -126,7 +133,7 @@ class Watcher:
                 x.ended_at = monotonic()
                 self.record(x)
             elif (behind_s := monotonic() - x.ended_at) > BEHIND_S:
-                self._ledger.add_behind((x.route, behind_s))
+                self._ledger.measure(behind(x.route, behind_s))
         except Exception as fault:
             self._exporter.faults.note("the observation of a request", fault)
 
@@ -143,6 +150,23 @@ class Watcher:
             self._live[id(whole)] = whole
         if x.costs is None:
             x.costs = Costs(app_s=monotonic() - x.started)
+
+    def _measure(self, x: Seen) -> None:
+        """Have the CPU time of a request taken, or the growth of the process, or both.
+
+        Whichever is next in turn says how many requests pass until then.
+        """
+        passed = self._passing + 1
+        self._until_cpu -= passed
+        self._until_growth -= passed
+        if self._until_cpu < 0:
+            self._until_cpu = CPU_EVERY
+            x.costs = Costs(cpu_s=0.0)
+        if self._until_growth < 0:
+            self._until_growth = drawn(self._growth_every)
+            x.costs = x.costs or Costs()
+            x.costs.grown_from = statm.rss_bytes()
+        self._until_measured = self._passing = max(min(self._until_cpu, self._until_growth), 0)
 
     def _open_slowly(self, x: Seen) -> object:
         """As `Recorder.start` and `Recorder.enter`, for what is not the common case."""

@@ -223,7 +223,10 @@ def test_suites_that_share_a_provider_add_up(
         assert client.suite.flush(PATIENCE_S)
     rss = collected(reader)["process.memory.usage"]
     assert len(rss) == 1
-    latest = clients[0].suite.observers[1].samples.latest  # type: ignore[attr-defined]
+    memory = clients[0].suite.memory
+    assert memory is not None
+    latest = memory.samples.latest
+    assert latest is not None
     assert rss[0].value < 2 * latest.rss_bytes
 
 

@@ -96,6 +96,13 @@ class Eviction(Cache):  # type: ignore[type-arg]
         self.tidy()
         return True
 
+    def shed(self, share: float, now: float) -> int:
+        """Evict this share of the bytes, as for something new; how many that were."""
+        before = self.size_bytes
+        while self.slots and self.size_bytes > before * (1 - share):
+            self._evict(now)
+        return before - self.size_bytes
+
     def hits(self) -> int:
         """How often anything was read; goes through all entries."""
         return self._past_hits + sum([slot.hits for slot in list(self.slots.values())])
