@@ -21,6 +21,7 @@ from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.recorder import Recorder
+from apsperf_mw.observe.tallies import Tallies
 from apsperf_mw.observe.timing import ServerTiming
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.runtime.step import step
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.allocations import Site
+    from apsperf_mw.observe.report import Report as BottleneckReport
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
@@ -70,6 +72,10 @@ class Suite:
         )
         if self.settings.logging.enabled:
             self.exporter.watch(self.channels.watch)
+        self.tallies = Tallies()
+        if self.settings.timing.enabled:
+            self.exporter.watch(self.tallies.add)
+            self.exporter.in_child(self.tallies.clear)
         self.memory: Memory | None = None
         self.recorder = self._make_recorder()
         self.observers = self._make_observers()
@@ -236,6 +242,14 @@ class Suite:
         from apsperf_mw.data.cache import Caches
 
         return Caches(self.settings, self.registry, self.faults)
+
+    def report(self) -> BottleneckReport:
+        """Where the time goes, route by route, in this process; `print` it, or `as_dict` it."""
+        from apsperf_mw.observe.report import report
+
+        self.exporter.ledger.drain(wait=True)
+        with self.exporter.ledger.lock:
+            return report(self.tallies, None if self.memory is None else self.memory.leaks)
 
     def memory_report(self) -> dict[str, object]:
         """The memory of this process now, also what it has to itself; takes milliseconds."""

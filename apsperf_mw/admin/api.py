@@ -28,6 +28,7 @@ MOST_BODY_BYTES = 65_536
 METHODS = {
     "purge": "POST",
     "stats": "GET",
+    "report": "GET",
     "explain": "GET",
     "health": "GET",
     "drivers": "GET",
@@ -116,6 +117,8 @@ async def _answer(house: House, request: Request) -> Reply:
             return said(200, **explanation.as_dict())
         case "stats":
             return said(200, **stats(house.suite))
+        case "report":
+            return said(200, pid=os.getpid(), **house.suite.report().as_dict())
         case "drivers":
             told = await drivers(house.suite, house.reach)
             return said(200, drivers=told, pid=os.getpid())

@@ -73,6 +73,7 @@ class MetricsExporter:
         self._settings = settings
         self._starts: list[Callable[[MetricsExporter], Callable[[], object]]] = []
         self._stops: list[Callable[[], object]] = []
+        self._in_child: list[Callable[[], object]] = []
         self._watchers: list[Callable[[list[Finished]], None]] = []
         self._pulse = Pulse(self)
         self.ledger = Ledger(self._pulse.wake)
@@ -111,6 +112,10 @@ class MetricsExporter:
                 return []
 
         self._observed.append(Observed(name, unit, description, kind, guarded))
+
+    def in_child(self, begin: Callable[[], object]) -> None:
+        """Have `begin` called in a forked child, where all is counted anew."""
+        self._in_child.append(begin)
 
     def on_start(self, start: Callable[[MetricsExporter], Callable[[], object]]) -> None:
         """Have `start` called at the first request; what it gives is called at the end."""
@@ -229,6 +234,8 @@ class MetricsExporter:
         self.memory = self._outputs.memory
         for job in self._jobs:
             job.due = 0.0
+        for begin in self._in_child:
+            begin()
 
     def _sample(self) -> None:
         now = monotonic()

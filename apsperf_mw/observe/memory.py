@@ -66,6 +66,7 @@ class Memory:
             exporter.every(1.0, self.pressure.look)
         if settings.leak_watch and settings.request_ratio:
             exporter.watch(self.watch)
+        exporter.in_child(self.leaks.clear)
         exporter.on_start(pauses)
 
     def watch(self, batch: list[Finished]) -> None:

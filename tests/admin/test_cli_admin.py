@@ -222,3 +222,18 @@ def test_the_token_is_masked_where_settings_are_printed(monkeypatch: pytest.Monk
         said = invoke("config", *args).stdout
         assert TOKEN not in said
         assert "***" in said
+
+
+def test_a_report_of_a_running_app(server: str) -> None:
+    for _ in range(3):
+        urlopen(server + "/").read()
+    told = printed("report", "--server", server, "--token", TOKEN)
+    assert told["requests"] >= 3
+    assert told["rows"][0]["verdict"] == f"only {told['requests']} requests so far"
+    text = invoke("report", "--server", server, "--token", TOKEN).stdout
+    assert text.startswith(f"process {told['pid']}: ")
+    assert "p95" in text
+
+
+def test_a_report_needs_a_server(place: Path) -> None:
+    assert "--server" in failed("report")
