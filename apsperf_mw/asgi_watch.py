@@ -96,7 +96,7 @@ class Names(dict[bytes, bool]):
 
     def bare(self, message: Message) -> Message:
         """The head without what is said to us alone; its names are known from now on."""
-        headers = list(message.get("headers") or ())
+        headers: list[Any] = list(message.get("headers") or ())
         if len(self) > MOST_NAMES:
             self.clear()
         for name, _ in headers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from weakref import WeakSet, ref
 
 from apsperf_mw.cache.codec import Codec
@@ -23,12 +23,13 @@ from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.recorder import Recorder
 from apsperf_mw.observe.tallies import Tallies
 from apsperf_mw.observe.timing import ServerTiming
+from apsperf_mw.ops.health import Health
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Unpack
 
     from apsperf_mw.admin.door import Door
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.report import Report as BottleneckReport
+    from apsperf_mw.ops.fronts import Fronts
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
@@ -81,6 +83,8 @@ class Suite:
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
+        self.health = Health(self.faults)
+        self.fronts = self._make_fronts()
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         observe_driver(self.exporter, self.driver("cache"))
 
@@ -99,6 +103,14 @@ class Suite:
         from apsperf_mw.admin.door import Door
 
         return Door(self.settings.admin, self.faults)
+
+    def _make_fronts(self) -> Fronts | None:
+        """What is answered before the app; None where nothing is."""
+        if not (self.settings.health.enabled or self.settings.prometheus.enabled):
+            return None
+        from apsperf_mw.ops.fronts import Fronts
+
+        return Fronts(self)
 
     def _make_recorder(self) -> Recorder | None:
         settings = self.settings
@@ -132,6 +144,15 @@ class Suite:
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
+        shell = self._asgi_shell(app, describe)
+        self._shells.add(shell)
+        if self.fronts is None:
+            return shell
+        from apsperf_mw.ops.shells import FrontedASGI
+
+        return cast("ASGIShell", FrontedASGI(shell, self.fronts))
+
+    def _asgi_shell(self, app: ASGIApp, describe: Describe | None) -> ASGIShell:
         shell: ASGIShell
         if self.door is not None:
             from apsperf_mw.admin.shells import AdminASGIShell
@@ -146,11 +167,19 @@ class Suite:
 
             kind = PassASGIShell if self.recorder is None else WatchASGIShell
             shell = kind(self, app, describe)
-        self._shells.add(shell)
         return shell
 
     def wsgi(self, app: WSGIApp) -> WSGIShell:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
+        shell = self._wsgi_shell(app)
+        self._shells.add(shell)
+        if self.fronts is None:
+            return shell
+        from apsperf_mw.ops.shells import FrontedWSGI
+
+        return cast("WSGIShell", FrontedWSGI(shell, self.fronts))
+
+    def _wsgi_shell(self, app: WSGIApp) -> WSGIShell:
         shell: WSGIShell
         if self.door is not None:
             from apsperf_mw.admin.shells import AdminWSGIShell
@@ -165,7 +194,6 @@ class Suite:
 
             kind = PassWSGIShell if self.recorder is None else WatchWSGIShell
             shell = kind(self, app)
-        self._shells.add(shell)
         return shell
 
     def warm(
@@ -242,6 +270,17 @@ class Suite:
         from apsperf_mw.data.cache import Caches
 
         return Caches(self.settings, self.registry, self.faults)
+
+    def drain(self) -> None:
+        """Say at `health.ready_path` from now on that this process takes no more requests."""
+        self.health.drain()
+
+    def readiness(self, name: str, check: Callable[[], object]) -> None:
+        """Have `health.ready_path` ask this too: False, or an exception, says not ready.
+
+        It is asked at each probe, in a worker thread under ASGI, and must be quick.
+        """
+        self.health.check(name, check)
 
     def report(self) -> BottleneckReport:
         """Where the time goes, route by route, in this process; `print` it, or `as_dict` it."""

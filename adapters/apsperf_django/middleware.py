@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpResponse
 
 from apsperf_django import get_suite
 from apsperf_django.exchanges import Gates
+from apsperf_mw.ops.fronts import Asked
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from apsperf_django.admin import Admin
     from apsperf_django.exchanges import Relay
+    from apsperf_mw.ops.fronts import Fronts
 
 
 class SuiteMiddleware:
@@ -40,15 +43,23 @@ class SuiteMiddleware:
             serve = self._serve_async if self._is_async else self._serve
             self._admin = Admin(suite, self._gates, serve)
         self._background = suite.background
+        self._fronts = suite.fronts
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve a request: a response, or its awaitable where the chain is async."""
+        if self._fronts is not None and request.path_info in self._fronts.paths:
+            answered = before_all(self._fronts, request)
+            if answered is not None:
+                return self._ready_made(answered) if self._is_async else answered
         if self._admin is not None and self._admin.concerns(request):
             answer = self._admin.answer(request)
             return answer if self._is_async else step(answer)
         return self._serve_async(request) if self._is_async else self._serve(request)
+
+    async def _ready_made(self, response: HttpResponse) -> HttpResponse:
+        return response
 
     def _serve(self, request: HttpRequest) -> HttpResponseBase:
         relay = self._gates.relay(request)
@@ -126,6 +137,22 @@ class SuiteMiddleware:
 
         if not self._background.spawn_task(run, relay.abandon):
             relay.abandon()
+
+
+def before_all(fronts: Fronts, request: HttpRequest) -> HttpResponse | None:
+    """What is answered before the project; None where the project is to answer."""
+    fronts.begin()
+    meta = request.META
+    asked = Asked(request.method or "", lambda name: meta.get(f"HTTP_{name.upper()}", ""))
+    given = fronts.answer(request.path_info, asked)
+    if given is None:
+        return None
+    body = b"" if request.method == "HEAD" else given.body
+    return HttpResponse(
+        body,
+        status=given.status,
+        headers={name.decode("ascii"): value.decode("ascii") for name, value in given.headers},
+    )
 
 
 def drain(response: Any) -> None:

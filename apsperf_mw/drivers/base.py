@@ -232,6 +232,10 @@ class LocalDriver(Driver):
     def drop(self, key: Hashable) -> bool:
         """Forget a key; whether there was one."""
 
+    def shed(self, share: float) -> int:  # noqa: ARG002
+        """Give up this share of what is kept, where memory is short; the bytes that it held."""
+        return 0
+
     @abstractmethod
     def stats(self) -> dict[str, int]:
         """`entries`, `size_bytes` and `evictions`; more where there is more to tell."""

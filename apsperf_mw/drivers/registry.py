@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.errors import DriverError, UnknownDriver
 from apsperf_mw.runtime.threads import Lock
 from apsperf_mw.settings.masking import shown
@@ -85,7 +86,7 @@ class Registry:
         with self._lock:
             made = list(self._made.values())
         near = [getattr(getattr(driver, "near", None), "memory", driver) for driver in made]
-        return sum(each.shed(share) for each in near if hasattr(each, "shed"))
+        return sum(each.shed(share) for each in near if isinstance(each, LocalDriver))
 
     def close(self) -> None:
         """Close every driver that has a blocking face; each is made anew when next asked for."""

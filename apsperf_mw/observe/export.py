@@ -22,6 +22,8 @@ from apsperf_mw.runtime.threads import Gate, Lock, Pulse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from opentelemetry.sdk.metrics.export import MetricsData
+
     from apsperf_mw.faults import Faults
     from apsperf_mw.observe.points import Kind, Point
     from apsperf_mw.observe.record import Finished
@@ -74,6 +76,8 @@ class MetricsExporter:
         self._starts: list[Callable[[MetricsExporter], Callable[[], object]]] = []
         self._stops: list[Callable[[], object]] = []
         self._in_child: list[Callable[[], object]] = []
+        self._ends: list[Callable[[], object]] = []
+        self._keeps = False
         self._watchers: list[Callable[[list[Finished]], None]] = []
         self._pulse = Pulse(self)
         self.ledger = Ledger(self._pulse.wake)
@@ -121,6 +125,19 @@ class MetricsExporter:
         """Have `start` called at the first request; what it gives is called at the end."""
         self._starts.append(start)
 
+    def keep(self) -> None:
+        """Count here too where the user's meters are told: somebody collects from us."""
+        self._keeps = True
+
+    def at_end(self, run: Callable[[], object]) -> None:
+        """Have `run` called once more at the end, when all is counted."""
+        self._ends.append(run)
+
+    def collect(self) -> MetricsData:
+        """Everything counted so far, as OpenTelemetry has it; any thread may ask."""
+        self.ledger.drain(wait=True)
+        return self._outputs.collect(self.ledger, self.requests, self._observed)
+
     def watch(self, look: Callable[[list[Finished]], None]) -> None:
         """Have `look` shown finished requests, batch by batch, in the exporter's thread."""
         self._watchers.append(look)
@@ -158,6 +175,9 @@ class MetricsExporter:
         An export that hangs ends by its own time-out, or with the process.
         """
         self.flush(self._settings.flush_timeout_s if timeout_s is None else timeout_s)
+        if self.started:
+            for run in self._ends:
+                self._outputs.attempt("the end", run)
         self._closed = True
         self.started = False
         while self._stops:
@@ -193,7 +213,7 @@ class MetricsExporter:
 
     def _begin(self) -> None:
         outputs = self._outputs
-        outputs.connect(self.ledger, self.requests, self._observed)
+        outputs.connect(self.ledger, self.requests, self._observed, keep=self._keeps)
         if self._watchers and self.ledger.count is not None:
             self.ledger.count = partial(_count, self.ledger.count, self._watchers, outputs)
         self.tracer, self.spans = outputs.tracer, outputs.spans

@@ -17,6 +17,8 @@ from apsperf_mw.settings import ExporterSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk.metrics.export import MetricsData
+
     from apsperf_mw.faults import Faults
     from apsperf_mw.observe.ledger import Ledger
     from apsperf_mw.observe.losses import Losses
@@ -53,13 +55,21 @@ class Outputs:
         self._named: tuple[Any, Any] | None = None
         self._started_ns = time_ns()
 
-    def connect(self, ledger: Ledger, requests: Requests, observed: Sequence[Observed]) -> None:
+    def connect(
+        self, ledger: Ledger, requests: Requests, observed: Sequence[Observed], *, keep: bool
+    ) -> None:
         """Find the user's providers, or say what will be exported; a fault of one is noted."""
         self.attempt("the choice of exporters", self._choose)
         self.attempt("the use of the meter provider", partial(self._meter, ledger, observed))
         self.attempt("the use of the tracer provider", self._trace)
-        counted: Requests | UserMeters = requests if self.meters is None else self.meters
-        ledger.count, ledger.count_measured = counted.count, counted.count_measured
+        meters = self.meters
+        if meters is None:
+            ledger.count, ledger.count_measured = requests.count, requests.count_measured
+        elif keep:
+            ledger.count = partial(_both, requests.count, meters.count)
+            ledger.count_measured = partial(_both, requests.count_measured, meters.count_measured)
+        else:
+            ledger.count, ledger.count_measured = meters.count, meters.count_measured
         if self._choice.spans.names:
             self.spans = Ring(self._settings.max_spans, ledger.crowded, self._losses)
 
@@ -91,15 +101,18 @@ class Outputs:
     ) -> bool:
         """Export everything counted so far."""
         outlet = self._metric_outlet
-        if outlet is None:
-            return True
+        return outlet is None or outlet.export(self.collect(ledger, requests, observed))
+
+    def collect(
+        self, ledger: Ledger, requests: Requests, observed: Sequence[Observed]
+    ) -> MetricsData:
+        """Everything counted so far."""
         from apsperf_mw.observe.points import metrics_data
 
         resource, scope = self._identity()
         times_ns = (self._started_ns, time_ns())
         with ledger.lock:
-            data = metrics_data(requests, observed, resource, scope, times_ns)
-        return outlet.export(data)
+            return metrics_data(requests, observed, resource, scope, times_ns)
 
     def flush_providers(self, until: float) -> bool:
         """Have the user's providers export what they hold."""
@@ -164,3 +177,8 @@ class Outputs:
 
             self._named = identity(__version__)
         return self._named
+
+
+def _both(one: Callable[[Any], None], other: Callable[[Any], None], batch: Any) -> None:
+    one(batch)
+    other(batch)

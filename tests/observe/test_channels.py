@@ -7,10 +7,10 @@ import logging
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
+import opentelemetry._logs  # noqa: F401 - a program that logs through it has loaded it
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry import _logs
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
@@ -230,7 +230,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(Keep()))  # type: ignore[arg-type]
-    monkeypatch.setattr(_logs._internal, "_LOGGER_PROVIDER", provider)
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", provider)
     yield records
     provider.shutdown()
 
