@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.exchange import Header
+    from apsperf_mw.observe.sockets import Sockets
     from apsperf_mw.suite import Suite
 
     Scope = MutableMapping[str, Any]
@@ -158,6 +159,9 @@ class ASGIShell(ASGIGate):
             lost()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and self._suite.sockets is not None:
+            await self._connect(self._suite.sockets, scope, receive, send)
+            return
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
@@ -168,6 +172,20 @@ class ASGIShell(ASGIGate):
             await send(message)
 
         await self.app(scope, receive, flush_at_shutdown)
+
+    async def _connect(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a WebSocket connection observed."""
+        self._suite.exporter.start()
+        socket, plan = sockets.open(receive, send), Plan()
+        try:
+            await self.app(scope, socket.receive, socket.send)
+        finally:
+            if self._describe is not None:
+                try:
+                    self._describe(scope, plan)
+                except Exception as fault:
+                    self.hooks.faults.note("the route of a connection", fault)
+            sockets.close(socket, plan.route)
 
 
 def plan_in(scope: Scope) -> Plan:

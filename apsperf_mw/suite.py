@@ -21,8 +21,9 @@ from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
 from apsperf_mw.observe.recorder import Recorder
+from apsperf_mw.observe.sockets import Sockets
 from apsperf_mw.observe.tallies import Tallies
-from apsperf_mw.observe.timing import ServerTiming
+from apsperf_mw.observe.timing import RequestIds, ServerTiming
 from apsperf_mw.ops.health import Health
 from apsperf_mw.runtime.background import Background
 from apsperf_mw.runtime.step import step
@@ -83,6 +84,7 @@ class Suite:
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
+        self.sockets = Sockets(self.exporter) if self.settings.timing.enabled else None
         self.health = Health(self.faults)
         self.fronts = self._make_fronts()
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
@@ -123,7 +125,9 @@ class Suite:
         if self.recorder is not None:
             observers.append(self.recorder)
         if settings.timing.server_timing != "off":
-            observers.append(ServerTiming())
+            observers.append(ServerTiming(settings.timing))
+        if settings.timing.request_id:
+            observers.append(RequestIds())
         if settings.memory.enabled:
             shed = partial(_shed, ref(self.registry))
             self.memory = Memory(exporter, settings.memory, self.channels, shed)

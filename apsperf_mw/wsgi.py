@@ -15,6 +15,7 @@ from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
 from apsperf_mw.http.status import STATUS_LINES, status_line
+from apsperf_mw.observe.timing import REQUEST_ID
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
 from apsperf_mw.runtime.step import step
 from apsperf_mw.wsgi_gate import WSGIExchange, WSGIGate
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Write = Callable[[bytes], object]
     StartResponse = Callable[..., Write]
     WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+ID_NAME = REQUEST_ID.decode("ascii")
 
 
 class WSGIShell(WSGIGate):
@@ -182,6 +185,8 @@ class WSGIShell(WSGIGate):
         """Let the observers add fields."""
         added: list[Header] = []
         self.hooks.head(x, added)
+        theirs = {name.lower() for name, _ in headers}
+        added = [each for each in added if each[0] != REQUEST_ID or ID_NAME not in theirs]
         headers.extend(as_text(tuple(added)))
 
     def record(self, x: WSGIExchange, chunk: bytes) -> bool:

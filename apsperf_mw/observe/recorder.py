@@ -13,6 +13,7 @@ from apsperf_mw.observe.sampling import Sampling
 from apsperf_mw.observe.series import BEHIND, error_type
 from apsperf_mw.observe.spans import OwnSpan, SpanRecord, asked, client_bytes, root
 from apsperf_mw.observe.statm import statm
+from apsperf_mw.observe.waits import beat, queued_s
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
@@ -60,6 +61,7 @@ class Recorder:
         self.tail = self._errors or self._slow_s > 0
         self._live: dict[int, Any] = exporter.live
         self._pending = exporter.ledger.pending
+        self.beat = beat(exporter)
         self._until_cpu = 0
         memory = settings.memory
         share = memory.request_ratio if memory.enabled and memory.leak_watch else 0.0
@@ -101,6 +103,9 @@ class Recorder:
             if self._until_cpu < 0:
                 self._until_cpu = CPU_EVERY
                 costs.cpu_s = 0.0
+                costs.queue_s = queued_s(x)
+                if x.takes_turns:
+                    self.beat.begin()
             if self.growth_every:
                 self._until_growth -= 1
                 if self._until_growth < 0:

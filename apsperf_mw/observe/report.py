@@ -105,7 +105,7 @@ def _row(facts: Facts, leaks: LeakWatch | None) -> Row:
         facts.database_share,
         row.queries / row.count,
         row.cache_s / row.count * 1000,
-        row.queue_s / row.count * 1000,
+        row.queue_s / row.measured * 1000 if row.measured else 0.0,
         facts.cached,
         dict(row.results),
         leaks.growth_bytes(row.route) if leaks is not None else None,

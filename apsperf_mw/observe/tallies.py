@@ -50,7 +50,7 @@ class Sketch:
 
 
 class Tally(Struct):
-    """The sums of one route; `measured` are the requests whose CPU time is known."""
+    """The sums of one route; `measured` are the requests whose CPU time and queueing are known."""
 
     route: str
     count: int = 0
@@ -126,11 +126,11 @@ def add_group(row: Tally, group: list[Finished]) -> None:
 def add_costs(row: Tally, costs: Costs, app_s: float) -> None:
     """Add what more is known of a request."""
     row.cache_s += costs.cache_s
-    row.queue_s += costs.queue_s
     row.database_s += costs.database_s
     row.queries += costs.queries
     if costs.cpu_s is not None:
         row.cpu_s += costs.cpu_s
+        row.queue_s += costs.queue_s
         row.measured += 1
         row.measured_s += app_s
     if costs.growth_bytes is not None:

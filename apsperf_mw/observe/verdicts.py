@@ -94,7 +94,8 @@ def failing(facts: Facts) -> str:
 
 def queueing(facts: Facts) -> str:
     """Requests that wait before they run."""
-    share = facts.row.queue_s / facts.row.total_s if facts.row.total_s else 0.0
+    waited_s, measured_s = facts.row.queue_s, facts.row.measured_s
+    share = waited_s / (waited_s + measured_s) if waited_s else 0.0
     return f"{share:.0%} of its time is spent in the queue: more workers would help" * (share > 0.2)
 
 

@@ -12,6 +12,7 @@ from apsperf_mw.observe.record import Costs, Finished
 from apsperf_mw.observe.recorder import BEHIND_S, BODILESS, CPU_EVERY, behind, drawn
 from apsperf_mw.observe.spans import OwnSpan, asked, client_bytes, root
 from apsperf_mw.observe.statm import statm
+from apsperf_mw.observe.waits import queued_s
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange, Facts
@@ -161,7 +162,10 @@ class Watcher:
         self._until_growth -= passed
         if self._until_cpu < 0:
             self._until_cpu = CPU_EVERY
-            x.costs = Costs(cpu_s=0.0)
+            whole = x.exchange()
+            x.costs = Costs(cpu_s=0.0, queue_s=queued_s(whole))
+            if whole.takes_turns:
+                self._recorder.beat.begin()
         if self._until_growth < 0:
             self._until_growth = drawn(self._growth_every)
             x.costs = x.costs or Costs()

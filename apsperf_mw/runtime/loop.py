@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -78,3 +80,57 @@ async def hop(call: Callable[..., T], *args: Any) -> T:
     from anyio import to_thread
 
     return await to_thread.run_sync(call, *args)
+
+
+class Beat:
+    """Looks every so often how late the running loop of asyncio is, and how its threads wait.
+
+    `lag` and `wait` are told in seconds; what they return does not matter. The beat ends with the
+    loop, or where `goes_on` says so.
+    """
+
+    def __init__(
+        self,
+        every_s: float,
+        lag: Callable[[float], object],
+        wait: Callable[[float], object],
+        goes_on: Callable[[], bool],
+    ) -> None:
+        self._every_s = every_s
+        self._lag = lag
+        self._wait = wait
+        self._goes_on = goes_on
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._probes: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Look at the running loop, unless that is done; without one, or under trio, nothing."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if loop not in self._loops:
+            self._loops.add(loop)
+            due = loop.time() + self._every_s
+            # The request that comes first is over long before.
+            loop.call_later(self._every_s, self._look, loop, due, context=Context())
+
+    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if not self._goes_on():
+            self._loops.discard(loop)
+            return
+        now = loop.time()
+        self._lag(max(now - due, 0.0))
+        task = loop.create_task(self._probe(loop))
+        self._probes.add(task)
+        task.add_done_callback(self._probes.discard)
+        loop.call_later(self._every_s, self._look, loop, now + self._every_s)
+
+    async def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Where worker threads are in use, see how long one more has to wait for its turn."""
+        from anyio import to_thread
+
+        began = loop.time()
+        if to_thread.current_default_thread_limiter().borrowed_tokens:
+            await to_thread.run_sync(int)
+            self._wait(loop.time() - began)

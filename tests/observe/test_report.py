@@ -109,7 +109,7 @@ VERDICTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"costs": Costs(cpu_s=0.09)}, "90% of its time is the CPU's: a profile would tell where"),
     (
-        {"costs": Costs(queue_s=0.05)},
+        {"costs": Costs(queue_s=0.1, cpu_s=0.01)},
         "50% of its time is spent in the queue: more workers would help",
     ),
 ]
