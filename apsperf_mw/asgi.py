@@ -151,7 +151,11 @@ class ASGIShell(ASGIGate):
             return
 
         async def run() -> None:
-            await self._run(behind, scope, silent(), swallow)
+            started = monotonic()
+            try:
+                await self._run(behind, scope, silent(), swallow)
+            finally:
+                self.children.refreshed(x, started, behind.error)
 
         # A loop may end before the task has begun.
         lost = partial(self.give_up, behind)

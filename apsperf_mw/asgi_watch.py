@@ -54,7 +54,19 @@ class WatchASGIShell(ASGIShell):
             return
         recorder = self.recorder
         x = Seen(
-            "", None, (), False, None, None, None, scope["method"], monotonic(), scope, send, self
+            "",
+            None,
+            (),
+            False,
+            None,
+            None,
+            None,
+            None,
+            scope["method"],
+            monotonic(),
+            scope,
+            send,
+            self,
         )
         state = scope.get("state")
         if state is None:
@@ -116,7 +128,6 @@ class Seen(Plan, eq=False):
     scope: Any = None
     out: Any = None
     shell: Any = None
-    span: Any = None
     asked: Any = None
     status: int = 0
     head_at: float = 0.0

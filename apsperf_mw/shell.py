@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.faces import is_shared
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.cache.rules.answer import Form
     from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.suite import Suite
 
 STORED = (STATUS, forward_status("uri-miss", stored=True))
 JUST_STORED = (STORED,)
+# What spans of the store's I/O say.
+READ: Attributes = {"db.operation.name": "GET", "apsperf.cache.store": "remote"}
+WRITE: Attributes = {"db.operation.name": "SET", "apsperf.cache.store": "remote"}
 CACHED_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -51,6 +56,8 @@ class Gate:
         self.say = settings.status_header
         self.says_key = settings.status_header and settings.status_key
         self.enabled = settings.enabled
+        self.children = suite.children
+        self._far = is_shared(face)
         self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
 
     def admit(self, x: Any) -> bool:
@@ -112,8 +119,12 @@ class Gate:
 
     async def wait(self, x: Exchange) -> Entry | None:
         """As `Cache.arrive`; a fault is noted, and the app answers."""
+        started = monotonic() if self._far and x.span is not None else 0.0
         try:
-            return await self.cache.arrive(x, self.face)
+            entry = await self.cache.arrive(x, self.face)
+            if started:
+                self.children.note(x.span, "cache read", "client", READ, started)
+            return entry
         except Exception as fault:
             self.hooks.faults.note("the cache's look-up", fault)
         except BaseException as gone:
@@ -182,8 +193,11 @@ class Gate:
 
     async def finish(self, x: Exchange, later: Awaitable[None]) -> None:
         """Do what the store is asked for; a fault is noted."""
+        started = monotonic() if self._far and x.span is not None else 0.0
         try:
             await later
+            if started:
+                self.children.note(x.span, "cache write", "client", WRITE, started)
         except Exception as fault:
             self.note(x, "the cache's store", fault)
 

@@ -17,6 +17,7 @@ from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.channels import Channels
+from apsperf_mw.observe.children import Children
 from apsperf_mw.observe.entries import observe_driver
 from apsperf_mw.observe.export import MetricsExporter
 from apsperf_mw.observe.memory import Memory
@@ -31,6 +32,7 @@ from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from typing import Unpack
 
     from apsperf_mw.admin.door import Door
@@ -84,6 +86,7 @@ class Suite:
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
+        self.children = Children(self.exporter, self.channels)
         self.sockets = Sockets(self.exporter) if self.settings.timing.enabled else None
         self.health = Health(self.faults)
         self.fronts = self._make_fronts()
@@ -274,6 +277,14 @@ class Suite:
         from apsperf_mw.data.cache import Caches
 
         return Caches(self.settings, self.registry, self.faults)
+
+    def statement(self, text: str, system: str = "other_sql") -> AbstractContextManager[None]:
+        """Have the statement that runs inside counted, timed and traced with its request.
+
+        `text` may have values in it: none of them is told. `system` is the database's name in
+        the semantic conventions, such as `postgresql` or `sqlite`.
+        """
+        return self.children.statement(text, system)
 
     def drain(self) -> None:
         """Say at `health.ready_path` from now on that this process takes no more requests."""

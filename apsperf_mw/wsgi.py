@@ -245,8 +245,15 @@ class WSGIShell(WSGIGate):
         behind = WSGIExchange(environ, "GET", monotonic())
         if not self.take_over(x, behind, entry):
             return
-        if not self._suite.background.spawn_thread(partial(self._drain, behind, environ)):
+        if not self._suite.background.spawn_thread(partial(self._refresh, x, behind, environ)):
             self.give_up(behind)
+
+    def _refresh(self, x: WSGIExchange, behind: WSGIExchange, environ: Environ) -> None:
+        started = monotonic()
+        try:
+            self._drain(behind, environ)
+        finally:
+            self.children.refreshed(x, started, behind.error)
 
     def _drain(self, x: WSGIExchange, environ: Environ) -> None:
         """Run the app for nobody."""

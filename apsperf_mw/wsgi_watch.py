@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.cache.policy import UNPLANNED, Plan, current
 from apsperf_mw.cache.screen import TRACING, environ_name
 from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.pull import Pull
@@ -48,20 +48,8 @@ class WatchWSGIShell(WSGIShell):
         """Serve one request."""
         recorder = self.recorder
         method = environ.get("REQUEST_METHOD", "")
-        x = environ["apsperf.plan"] = Seen(
-            "",
-            None,
-            (),
-            False,
-            None,
-            None,
-            None,
-            method,
-            monotonic(),
-            environ,
-            start_response,
-            self,
-        )
+        now = monotonic()
+        x = environ["apsperf.plan"] = Seen(*UNPLANNED, method, now, environ, start_response, self)
         token = recorder.open(x)
         planned = current.set(x)
         costs = x.costs
@@ -128,7 +116,6 @@ class Seen(Plan, eq=False):
     environ: Any = None
     start: Any = None
     shell: Any = None
-    span: Any = None
     asked: Any = None
     status: int = 0
     head_at: float = 0.0

@@ -229,8 +229,8 @@ class Plan(Struct, eq=False):
 
     `route` is the template. `private` keeps the response out of the cache whatever its fields
     say; an adapter sets it where the framework saw a session in use. `late` is called once more
-    when the body has ended, to look again. `costs` and `trace` are the observers': what the
-    request has cost so far, and the ids of a trace that is not sampled.
+    when the body has ended, to look again. `costs`, `trace` and `span` are the observers': what
+    the request has cost so far, the ids of a trace that is not sampled, and its span if it is.
     """
 
     route: str = ""
@@ -240,6 +240,7 @@ class Plan(Struct, eq=False):
     late: Callable[[], object] | None = None
     costs: Any = None
     trace: tuple[int, int] | None = None
+    span: Any = None
 
     def add(self, tags: Iterable[str]) -> None:
         """Have the response carry these tags too; `SettingError` for one that cannot be."""
@@ -248,3 +249,7 @@ class Plan(Struct, eq=False):
     def all_tags(self) -> tuple[str, ...]:
         """The rule's tags and those added while the response was made."""
         return self.tags if self.rule is None else (*self.rule.tags, *self.tags)
+
+
+# The fields of a plan that says nothing yet, for subclasses that are made with more of their own.
+UNPLANNED = ("", None, (), False, None, None, None, None)

@@ -59,6 +59,27 @@ def transport(environ: Mapping[str, str], signal: Signal) -> str:
     return "http"
 
 
+def shows_exemplars(environ: Mapping[str, str]) -> bool:
+    """Whether histograms show traces of their values; those that are sampled."""
+    return environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() != "always_off"
+
+
+def old_names(environ: Mapping[str, str]) -> bool:
+    """Whether the conventions' names from before they were stable are told beside them."""
+    chosen = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
+    return "http/dup" in [each.strip().lower() for each in chosen]
+
+
+def whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
+    """A number from 1, or the default; `SettingError` for anything else."""
+    given = environ.get(name, "").strip()
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and int(given[:9]) >= 1 and len(given) < 9):
+        raise SettingError(f"{name}: {given!r} given; accepted: a whole number from 1")
+    return int(given)
+
+
 def sampler_ratio(environ: Mapping[str, str]) -> float | None:
     """The share of traces that `OTEL_TRACES_SAMPLER` asks for; None where it is not set."""
     name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()

@@ -6,12 +6,14 @@ import atexit
 import os
 from collections import Counter, deque
 from functools import partial
+from os import environ
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from msgspec import Struct
 
+from apsperf_mw.observe.environment import shows_exemplars
 from apsperf_mw.observe.ledger import Ledger
 from apsperf_mw.observe.losses import DROPPED, FAILURES, Losses
 from apsperf_mw.observe.outputs import Outputs
@@ -69,7 +71,11 @@ class MetricsExporter:
         self.started = False
         self.tracer: UserTracer | None = None
         self.spans: Ring | None = None
-        self.requests = Requests(settings.max_series)
+        self.requests = Requests(
+            settings.max_series,
+            exponential=settings.histograms == "exponential",
+            exemplars=shows_exemplars(environ),
+        )
         self.live: dict[int, Any] = {}
         self.faults = faults
         self._settings = settings

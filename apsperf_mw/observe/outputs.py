@@ -8,7 +8,7 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.__about__ import __version__
-from apsperf_mw.observe.environment import metric_interval_s
+from apsperf_mw.observe.environment import metric_interval_s, whole_number
 from apsperf_mw.observe.outlet import Outlet
 from apsperf_mw.observe.ring import Ring
 from apsperf_mw.observe.sinks import Choice, InMemory, choose
@@ -52,6 +52,8 @@ class Outputs:
         self._metric_outlet: Outlet | None = None
         self._span_outlet: Outlet | None = None
         self._opened = False
+        self._most_spans = settings.max_spans
+        self._batch = BATCH
         self._named: tuple[Any, Any] | None = None
         self._started_ns = time_ns()
 
@@ -71,7 +73,8 @@ class Outputs:
         else:
             ledger.count, ledger.count_measured = meters.count, meters.count_measured
         if self._choice.spans.names:
-            self.spans = Ring(self._settings.max_spans, ledger.crowded, self._losses)
+            self.attempt("the choice of bounds", self._bound)
+            self.spans = Ring(self._most_spans, ledger.crowded, self._losses)
 
     def open(self) -> None:
         """Make the exporters and the resource, once; what cannot be made is noted."""
@@ -88,8 +91,8 @@ class Outputs:
         ring, outlet = self.spans, self._span_outlet
         if ring is None or outlet is None:
             return outlet is None or outlet.whole
-        for _ in range(len(ring) // BATCH + 1):
-            batch = ring.take(BATCH)
+        for _ in range(len(ring) // self._batch + 1):
+            batch = ring.take(self._batch)
             send = partial(self._send_batch, outlet, batch)
             if batch and not self.attempt("the export of spans", send):
                 self._losses.drop(len(batch))
@@ -137,6 +140,12 @@ class Outputs:
         except Exception as fault:
             self._faults.note(what, fault)
             return False
+
+    def _bound(self) -> None:
+        """The variables of OpenTelemetry's batch processor count where settings say nothing."""
+        if self._most_spans == ExporterSettings().max_spans:
+            self._most_spans = whole_number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", self._most_spans)
+        self._batch = whole_number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", BATCH)
 
     def _choose(self) -> None:
         settings = self._settings

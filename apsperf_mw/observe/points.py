@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from os import environ
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from apsperf_mw.observe.series import MEASURES
+from apsperf_mw.observe.environment import old_names
+from apsperf_mw.observe.old_names import old_only
+from apsperf_mw.observe.powers import Powers
+from apsperf_mw.observe.series import MEASURES, Histogram, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    from apsperf_mw.observe.series import Attributes, Histogram, Requests, Series
+    from apsperf_mw.observe.series import Attributes, Requests
 
     Point = tuple[float, Attributes]
     Values = Callable[[], Iterable[Point]]
@@ -27,6 +31,7 @@ Named = tuple[str, str, str]
 
 DURATION = ("http.server.request.duration", "s", "Duration of HTTP server requests.")
 RESULTS = ("apsperf.cache.requests", "{request}", "Requests by what the cache did.")
+OLD_DURATION = ("http.server.duration", "ms", "Duration of HTTP server requests.")
 ACTIVE = ("http.server.active_requests", "{request}", "HTTP server requests under way.")
 # The histograms of requests, by the name of their table.
 HISTOGRAMS: dict[str, Named] = {
@@ -79,8 +84,24 @@ def metrics_data(
         ),
         *(number(one, times_ns) for one in (results(requests), *observed)),
     ]
+    if old_names(environ):
+        metrics.append(_old_durations(requests, times_ns))
     metrics = [metric for metric in metrics if metric.data.data_points]
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(scope, metrics, "")], "")])
+
+
+def _old_durations(requests: Requests, times_ns: tuple[int, int]) -> Metric:
+    """The durations in milliseconds, by the names from before the conventions were stable."""
+    told = []
+    for series in requests.durations.all():
+        value = series.value
+        if isinstance(value, Histogram):
+            scaled = Histogram(tuple(bound * 1000 for bound in value.bounds))
+            scaled.count, scaled.total = value.count, value.total * 1000
+            scaled.lowest, scaled.highest = value.lowest * 1000, value.highest * 1000
+            scaled.buckets = list(value.buckets)
+            told.append(Series(old_only(series.attributes), scaled))
+    return histogram(OLD_DURATION, told, times_ns)
 
 
 def results(requests: Requests) -> Observed:
@@ -92,16 +113,48 @@ def results(requests: Requests) -> Observed:
     )
 
 
-def histogram(
-    named: Named, series: Iterable[Series[Histogram]], times_ns: tuple[int, int]
-) -> Metric:
+def histogram(named: Named, series: Iterable[Series[Any]], times_ns: tuple[int, int]) -> Metric:
     """A histogram with one point for each series."""
     from opentelemetry.sdk.metrics.export import AggregationTemporality, Metric
     from opentelemetry.sdk.metrics.export import Histogram as HistogramData
 
     name, unit, description = named
-    points = [_histogram_point(one, times_ns) for one in series]
+    listed = list(series)
+    if listed and isinstance(listed[0].value, Powers):
+        return Metric(name, description, unit, _powers(listed, times_ns))
+    points = [_histogram_point(one, times_ns) for one in listed]
     return Metric(name, description, unit, HistogramData(points, AggregationTemporality.CUMULATIVE))
+
+
+def _powers(series: Iterable[Series[Any]], times_ns: tuple[int, int]) -> Any:
+    """The data of an exponential histogram."""
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        Buckets,
+        ExponentialHistogram,
+        ExponentialHistogramDataPoint,
+    )
+
+    points = []
+    for one in series:
+        value: Powers = one.value
+        point = ExponentialHistogramDataPoint(
+            attributes=one.attributes,
+            start_time_unix_nano=times_ns[0],
+            time_unix_nano=times_ns[1],
+            count=value.count,
+            sum=value.total,
+            scale=value.scale,
+            zero_count=value.zeros,
+            positive=Buckets(*value.dense()),
+            negative=Buckets(0, []),
+            flags=0,
+            min=value.lowest,
+            max=value.highest,
+            exemplars=exemplars(value, times_ns[1]),
+        )
+        points.append(point)
+    return ExponentialHistogram(points, AggregationTemporality.CUMULATIVE)
 
 
 def number(one: Observed, times_ns: tuple[int, int]) -> Metric:
@@ -121,7 +174,7 @@ def number(one: Observed, times_ns: tuple[int, int]) -> Metric:
     return Metric(one.name, one.description, one.unit, data)
 
 
-def _histogram_point(series: Series[Histogram], times_ns: tuple[int, int]) -> Any:
+def _histogram_point(series: Series[Any], times_ns: tuple[int, int]) -> Any:
     from opentelemetry.sdk.metrics.export import HistogramDataPoint
 
     value = series.value
@@ -138,7 +191,7 @@ def _histogram_point(series: Series[Histogram], times_ns: tuple[int, int]) -> An
     )
 
 
-def exemplars(value: Histogram, now_ns: int) -> Sequence[Any]:
+def exemplars(value: Histogram | Powers, now_ns: int) -> Sequence[Any]:
     """The traces that stand for the buckets."""
     if not value.exemplars:
         return ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from os import environ
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -11,6 +13,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from apsperf_mw.observe.ambient import span_context
+from apsperf_mw.observe.environment import old_names
+from apsperf_mw.observe.old_names import beside
 from apsperf_mw.observe.series import error_type
 from apsperf_mw.observe.spans import SpanRecord, first_attributes, last_attributes, span_name
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.series import Attributes
     from apsperf_mw.observe.spans import ChildRecord, OwnSpan, Shown
 
+INSTANCE = "service.instance.id"
 FINE = Status(StatusCode.UNSET)
 FAILED = Status(StatusCode.ERROR)
 KINDS = {"client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
@@ -45,6 +50,9 @@ def identity(version: str) -> tuple[Resource, InstrumentationScope]:
         resource = Resource.create()
     except RuntimeError:  # the detectors want threads, which an interpreter that exits denies
         resource = OTELResourceDetector().detect()
+    if INSTANCE not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        # The SDK draws one for a process, and forked workers would all bear the first one's.
+        resource = resource.merge(Resource({INSTANCE: str(uuid4())}))
     return HashedResource(resource), InstrumentationScope("apsperf_mw", version)
 
 
@@ -55,6 +63,7 @@ class Readable:
         self._resource = resource
         self._scope = scope
         self._shown = shown
+        self._old = old_names(environ)
 
     def __call__(self, records: Iterable[SpanRecord | ChildRecord]) -> list[ReadableSpan]:
         """The records as spans."""
@@ -71,6 +80,8 @@ class Readable:
         raw = record.raw
         attributes = first_attributes(record.asked, raw, self._shown)
         attributes.update(last_attributes(raw, record.sent_bytes))
+        if self._old:
+            attributes = beside(attributes)
         failed = bool(error_type(raw[3], raw[5]))
         times_s = record.started, record.ended
         return self._span(

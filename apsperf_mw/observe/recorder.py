@@ -115,6 +115,7 @@ class Recorder:
             costs.entered_at = now
         if costs.cpu_s is not None and not x.takes_turns:
             costs.entered_cpu = thread_time()
+        plan.span = x.span
         return self.surround(x.span) if self.traces else None
 
     def surround(self, span: Any) -> object:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from apsperf_mw.observe.powers import Powers
 from apsperf_mw.observe.record import Finished, Measured
 
 if TYPE_CHECKING:
@@ -170,10 +171,13 @@ Group = list[Finished]
 class Requests:
     """All series that come from finished requests. The ledger calls it under its lock."""
 
-    def __init__(self, max_series: int) -> None:
-        def table(bounds: tuple[float, ...]) -> Table[Histogram]:
-            return Table(max_series, partial(Histogram, bounds))
+    def __init__(
+        self, max_series: int, *, exponential: bool = False, exemplars: bool = True
+    ) -> None:
+        def table(bounds: tuple[float, ...]) -> Table[Histogram | Powers]:
+            return Table(max_series, Powers if exponential else partial(Histogram, bounds))
 
+        self._shows = exemplars
         self.durations = table(DURATION_BOUNDS_S)
         self.first_bytes = table(DURATION_BOUNDS_S)
         self.received = table(BODY_BOUNDS_BYTES)
@@ -201,7 +205,7 @@ class Requests:
         key, attributes = facts[:-1], partial(request_attributes, facts)
         durations = self.durations.at(key, attributes).value
         durations.add([each.duration_s for each in group])
-        for each in group:
+        for each in group if self._shows else ():
             if each.trace_id:
                 durations.show(
                     Exemplar(each.duration_s, each.trace_id, each.span_id, each.ended_at)

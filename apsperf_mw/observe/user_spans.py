@@ -28,9 +28,10 @@ from apsperf_mw.observe.spans import asked, first_attributes, last_attributes, s
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.observe.spans import Shown
 
 SCOPE = "apsperf_mw"
@@ -60,7 +61,7 @@ class UserTracer:
             links=None if trusts else _links(x),
             start_time=time_ns() - int((monotonic() - x.started) * 1e9),
         )
-        return UserSpan(span, around)
+        return UserSpan(self._tracer, span, around)
 
 
 def _links(x: Exchange) -> list[Link] | None:
@@ -74,11 +75,28 @@ def _links(x: Exchange) -> list[Link] | None:
 class UserSpan:
     """A span of the user's tracer, and the context that the caller sent."""
 
-    __slots__ = ("_around", "_span")
+    __slots__ = ("_around", "_span", "_tracer")
 
-    def __init__(self, span: Span, around: Context | None) -> None:
+    def __init__(self, tracer: Tracer, span: Span, around: Context | None) -> None:
+        self._tracer = tracer
         self._span = span
         self._around = around
+
+    def note(
+        self, name: str, kind: str, attributes: Attributes, started: float, error: str
+    ) -> None:
+        """Something below this span has ended now."""
+        now_ns = time_ns()
+        span = self._tracer.start_span(
+            name,
+            context=self.context,
+            kind=SpanKind.CLIENT if kind == "client" else SpanKind.INTERNAL,
+            attributes=attributes,
+            start_time=now_ns - int((monotonic() - started) * 1e9),
+        )
+        if error:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(now_ns)
 
     @property
     def context(self) -> Context:
