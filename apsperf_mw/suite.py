@@ -109,6 +109,11 @@ class Suite:
 
         return Door(self.settings.admin, self.faults)
 
+    @property
+    def only_watches(self) -> bool:
+        """Whether there is nothing to do for a request but to observe it, or not even that."""
+        return not (self.settings.cache.enabled or self.hooks.others)
+
     def _make_fronts(self) -> Fronts | None:
         """What is answered before the app; None where nothing is."""
         if not (self.settings.health.enabled or self.settings.prometheus.enabled):
@@ -165,7 +170,7 @@ class Suite:
             from apsperf_mw.admin.shells import AdminASGIShell
 
             shell = AdminASGIShell(self, app, describe)
-        elif self.settings.cache.enabled or self.hooks.others:
+        elif not self.only_watches:
             from apsperf_mw.asgi import ASGIShell
 
             shell = ASGIShell(self, app, describe)
@@ -192,7 +197,7 @@ class Suite:
             from apsperf_mw.admin.shells import AdminWSGIShell
 
             shell = AdminWSGIShell(self, app)
-        elif self.settings.cache.enabled or self.hooks.others:
+        elif not self.only_watches:
             from apsperf_mw.wsgi import WSGIShell
 
             shell = WSGIShell(self, app)

@@ -47,6 +47,7 @@ class Gates:
         self._asgi = ASGIGate(suite, face)
         self._wsgi = WSGIGate(suite, face)
         self._steps = isinstance(face, LocalFace) or not is_async
+        self.ours = self._asgi.ours
 
     def relay(self, request: HttpRequest) -> Relay:
         """The request's relay, admitted or not."""

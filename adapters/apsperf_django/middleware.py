@@ -9,6 +9,7 @@ from django.http import HttpResponse
 
 from apsperf_django import get_suite
 from apsperf_django.exchanges import Gates
+from apsperf_django.watching import Watching
 from apsperf_mw.ops.fronts import Asked
 from apsperf_mw.runtime.step import step
 
@@ -34,8 +35,14 @@ class SuiteMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         suite = get_suite()
         self._admin: Admin | None = None
+        self._watching: Watching | None = None
+        self._passes = False
         if suite.door is None:
             self._gates = Gates(suite, is_async=self._is_async)
+            if suite.only_watches:
+                self._passes = suite.recorder is None
+                if suite.recorder is not None:
+                    self._watching = Watching(suite.recorder, self._gates.ours, get_response)
         else:
             from apsperf_django.admin import Admin, AdminGates
 
@@ -53,6 +60,12 @@ class SuiteMiddleware:
             answered = before_all(self._fronts, request)
             if answered is not None:
                 return self._ready_made(answered) if self._is_async else answered
+        if self._passes:
+            return self.get_response(request)
+        if self._watching is not None:
+            if self._is_async:
+                return self._watching.serve_async(request)
+            return self._watching.serve(request)
         if self._admin is not None and self._admin.concerns(request):
             answer = self._admin.answer(request)
             return answer if self._is_async else step(answer)

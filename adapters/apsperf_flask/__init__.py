@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
 from flask.globals import request_ctx
 
 from apsperf_mw.cache.policy import Plan, cached, rule_of
@@ -54,14 +54,17 @@ class APSPerf:
 
 def describe(response: Response) -> Response:
     """Fill the request's plan in: the route, its mark, and whether the session was used."""
-    plan: Plan | None = request.environ.get("apsperf.plan")
+    context: Any = request_ctx._get_current_object()  # type: ignore[attr-defined]
+    request = context.request
+    environ = request.environ
+    plan: Plan | None = environ.get("apsperf.plan")
     if plan is None:
         return response
-    if request.url_rule is not None:
-        plan.route = plan.route or request.environ.get("SCRIPT_NAME", "") + request.url_rule.rule
-    view = current_app.view_functions.get(request.endpoint or "")
-    plan.rule = plan.rule or rule_of(view)
-    session = session_in_use()
+    rule = request.url_rule
+    if rule is not None:
+        plan.route = plan.route or environ.get("SCRIPT_NAME", "") + rule.rule
+        plan.rule = plan.rule or rule_of(context.app.view_functions.get(rule.endpoint))
+    session = session_of(context)
     if session is not None:
         look_at(session, plan)
         if response.is_streamed:  # else Flask itself looks at it next, to save it
@@ -75,11 +78,11 @@ def look_at(session: object, plan: Plan) -> None:
         plan.private = True
 
 
-def session_in_use() -> object:
+def session_of(context: object) -> object:
     """The request's session, or None where it has none.
 
     Asking the context for its session would count as using it, so its own dictionary is read:
     Flask before 3.1.3 calls it `session`.
     """
-    context = vars(request_ctx)
-    return context.get("_session", context.get("session"))
+    known = vars(context)
+    return known.get("_session", known.get("session"))

@@ -9,10 +9,12 @@ says nothing; a sample that stands out, as of a request that fills a cache, coun
 
 from __future__ import annotations
 
-from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Samples of a window, and windows that must agree.
 WINDOW = 100
@@ -65,7 +67,7 @@ class LeakWatch:
         watched.samples.append(max(-MOST_BYTES, min(growth_bytes, MOST_BYTES)))
         if len(watched.samples) < WINDOW:
             return None
-        watched.windows.append(Window(fmean(watched.samples), rss_bytes))
+        watched.windows.append(Window(mean(watched.samples), rss_bytes))
         watched.samples.clear()
         del watched.windows[: -WINDOWS - 1]
         if watched.told or not grows(watched.windows):
@@ -85,9 +87,14 @@ class LeakWatch:
         self.suspicions.clear()
 
 
+def mean(values: Sequence[float]) -> float:
+    """The mean of some values."""
+    return sum(values) / len(values)
+
+
 def leaves(windows: list[Window]) -> float:
     """The bytes that a request leaves, over all windows."""
-    return fmean(each.mean_bytes for each in windows)
+    return mean([each.mean_bytes for each in windows])
 
 
 def evidence(windows: list[Window]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.observe.record import Measured
     from apsperf_mw.observe.spans import Asked
+    from apsperf_mw.runtime.loop import Beat
     from apsperf_mw.settings import Settings
 
 # One request in so many has its CPU time taken: two looks at that clock cost a microsecond.
@@ -61,7 +62,7 @@ class Recorder:
         self.tail = self._errors or self._slow_s > 0
         self._live: dict[int, Any] = exporter.live
         self._pending = exporter.ledger.pending
-        self.beat = beat(exporter)
+        self._beat: Beat | None = None
         self._until_cpu = 0
         memory = settings.memory
         share = memory.request_ratio if memory.enabled and memory.leak_watch else 0.0
@@ -105,7 +106,7 @@ class Recorder:
                 costs.cpu_s = 0.0
                 costs.queue_s = queued_s(x)
                 if x.takes_turns:
-                    self.beat.begin()
+                    self.beat().begin()
             if self.growth_every:
                 self._until_growth -= 1
                 if self._until_growth < 0:
@@ -197,6 +198,12 @@ class Recorder:
         if ring is not None:
             ring.keep(SpanRecord(span, known or asked(x), raw, x.sent_bytes, x.started, x.ended_at))
         return span.trace_id, span.span_id
+
+    def beat(self) -> Beat:
+        """What looks at event loops; made when the first of them is seen."""
+        if self._beat is None:
+            self._beat = beat(self.exporter)
+        return self._beat
 
     def surroundings(self) -> Any:
         """Where spans are put; made with the first of them, for it loads OpenTelemetry's API."""

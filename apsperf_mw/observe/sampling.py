@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from os import environ
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from apsperf_mw.observe.spans import OwnSpan, root
 from apsperf_mw.settings import TracingSettings
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.faults import Faults
     from apsperf_mw.observe.context import Remote
@@ -93,6 +94,8 @@ class Sampling:
         return span
 
     def _is_near(self, peer: str) -> bool:
+        from ipaddress import ip_address
+
         try:
             address = ip_address(peer)
         except ValueError:
@@ -106,6 +109,8 @@ def _rule(text: str) -> tuple[str, bool, int]:
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
+    from ipaddress import ip_network
+
     try:
         return ip_network(text, strict=False)
     except ValueError as error:

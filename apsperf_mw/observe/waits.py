@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from apsperf_mw.observe.series import LOOP_LAG, POOL_WAIT
-from apsperf_mw.runtime.loop import Beat
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.observe.export import MetricsExporter
+    from apsperf_mw.runtime.loop import Beat
 
 # Seconds between two looks at a loop.
 EVERY_S = 0.5
@@ -22,6 +22,8 @@ MOST_S = 60.0
 
 def beat(exporter: MetricsExporter) -> Beat:
     """What looks at the loops that serve the suite, until the suite is gone or closed."""
+    from apsperf_mw.runtime.loop import Beat
+
     measure = exporter.ledger.measure
     alive = ref(exporter)
 

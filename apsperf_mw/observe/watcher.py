@@ -165,7 +165,7 @@ class Watcher:
             whole = x.exchange()
             x.costs = Costs(cpu_s=0.0, queue_s=queued_s(whole))
             if whole.takes_turns:
-                self._recorder.beat.begin()
+                self._recorder.beat().begin()
         if self._until_growth < 0:
             self._until_growth = drawn(self._growth_every)
             x.costs = x.costs or Costs()

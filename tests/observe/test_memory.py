@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import random
+import subprocess
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from time import sleep
@@ -18,8 +20,7 @@ from apsperf_mw.observe.cgroup import Limits, limits
 from apsperf_mw.observe.leaks import LEAST_BYTES, MOST_ROUTES, WINDOW, WINDOWS, LeakWatch
 from apsperf_mw.observe.pressure import FIRST_SHARE, REST_LOOKS, Pressure
 from apsperf_mw.observe.statm import Statm
-from tests.observe.support import MINUTE, page, plain, points
-from tests.observe.test_spans import run_step
+from tests.observe.support import MINUTE, ROOT, SERVED, page, plain, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,30 +238,45 @@ def test_the_growth_of_a_share_of_requests_is_measured(wrap: Wrap) -> None:
     assert 30 < len(measured) < 170
 
 
-@pytest.mark.parametrize("leaks", [True, False])
-def test_a_planted_leak_is_named_and_a_healthy_route_is_not(
-    caplog: pytest.LogCaptureFixture, leaks: bool
-) -> None:
-    kept: list[bytearray] = []
+LEAKING = """
+import logging, sys
+logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stdout)
+kept = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        scope["state"]["apsperf"].route = "/items/{id}"
-        if leaks:
-            kept.append(bytearray(1024))
-        page = b"x" * 2000
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": page})
+async def app(scope, receive, send):
+    scope["state"]["apsperf"].route = "/items/{id}"
+    if sys.argv[1] == "leaks":
+        kept.append(bytearray(1024))
+    page = b"x" * 2000
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": page})
 
-    suite = Suite(cache={"enabled": False}, exporter={"kind": "none"})
-    wrapped = suite.asgi(app)
-    for _ in range(20_000):
-        run_step(wrapped, path="/items/7")
-    assert suite.flush(20)
-    suite.close()
-    lines = [each.getMessage() for each in caplog.records if each.name == "apsperf.memory"]
-    assert len(lines) == leaks
-    if leaks:
-        assert lines[0].startswith("memory leak suspected: /items/{id}: ")
+suite = Suite(cache={"enabled": False}, exporter={"kind": "none"})
+wrapped = suite.asgi(app)
+for turn in range(int(sys.argv[2]) // 500):
+    ask(wrapped, 500)
+    suite.flush(20)
+suite.close()
+"""
+N = int(os.environ.get("N", "1000"))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("mode", ["leaks", "healthy"])
+def test_a_planted_leak_is_named_and_a_healthy_route_is_not(mode: str) -> None:
+    # Memory that other tests have freed would hide it: it has a process of its own.
+    count = 20_000 if mode == "leaks" else max(20 * N, 20_000)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVED + LEAKING, mode, str(count)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    if mode == "leaks":
+        assert done.stdout.startswith("apsperf.memory: memory leak suspected: /items/{id}: ")
+    assert len(done.stdout.splitlines()) == (mode == "leaks")
 
 
 def test_the_lines_that_allocate_are_found_on_demand() -> None:
