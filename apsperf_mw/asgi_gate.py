@@ -32,6 +32,18 @@ class ASGIExchange(Exchange, eq=False):
         """All request field lines of this lower-case name, in order."""
         return [value for field, value in self.raw["headers"] if field == name]
 
+    def host_and_agent(self) -> tuple[bytes, bytes]:
+        """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""
+        host = agent = b""
+        hosts = 0
+        for name, value in self.raw["headers"]:
+            if name == b"host":
+                hosts += 1
+                host = value
+            elif name == b"user-agent":
+                agent = agent or value
+        return host if hosts == 1 else b"", agent
+
     def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
         """What the request says in these fields; several lines of one as a whole."""
         found: dict[bytes, bytes] = {}

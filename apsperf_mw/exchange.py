@@ -80,6 +80,10 @@ class Exchange(Struct, eq=False):
         """All request field lines of this lower-case name, in order."""
         raise NotImplementedError
 
+    def host_and_agent(self) -> tuple[bytes, bytes]:
+        """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""
+        raise NotImplementedError
+
     def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
         """What the request says in these fields, as it came; None where it says nothing."""
         raise NotImplementedError

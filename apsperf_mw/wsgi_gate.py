@@ -32,6 +32,11 @@ class WSGIExchange(Exchange, eq=False):
         value = self.raw.get(environ_name_of(name))
         return () if value is None else (value.encode("latin-1"),)
 
+    def host_and_agent(self) -> tuple[bytes, bytes]:
+        """Host, and User-Agent; empty where there is none."""
+        host, agent = self.raw.get("HTTP_HOST", ""), self.raw.get("HTTP_USER_AGENT", "")
+        return host.encode("latin-1"), agent.encode("latin-1")
+
     def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
         """What the request says in these fields."""
         raw = self.raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from apsperf_django.environs import as_served
 from apsperf_django.exchanges import describe
@@ -95,11 +96,15 @@ class Watching:
         response._resource_closers.append(lambda: self._end(x))
         if not response.streaming:
             x.chunks, x.sent_bytes = 1, len(response.content)
-        elif getattr(response, "file_to_stream", None) is None:
+            given: HttpResponseBase = response
+            return given
+        # Django does not close a response whose stream has failed.
+        finalize(response, self._end, x).atexit = False
+        if getattr(response, "file_to_stream", None) is None:
             # A file's stream stays as it is, for a server that sends it by itself.
             count = counted_async if response.is_async else counted
             response.streaming_content = count(x, response.streaming_content)
-        given: HttpResponseBase = response
+        given = response
         return given
 
 
@@ -114,15 +119,23 @@ def seen(request: Any) -> Any:
 
 def counted(x: Any, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The chunks, counted as they pass."""
-    for chunk in chunks:
-        x.chunks += 1
-        x.sent_bytes += len(chunk)
-        yield chunk
+    try:
+        for chunk in chunks:
+            x.chunks += 1
+            x.sent_bytes += len(chunk)
+            yield chunk
+    except BaseException as error:
+        x.error = type(error).__qualname__
+        raise
 
 
 async def counted_async(x: Any, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The chunks, counted as they pass."""
-    async for chunk in chunks:
-        x.chunks += 1
-        x.sent_bytes += len(chunk)
-        yield chunk
+    try:
+        async for chunk in chunks:
+            x.chunks += 1
+            x.sent_bytes += len(chunk)
+            yield chunk
+    except BaseException as error:
+        x.error = type(error).__qualname__
+        raise

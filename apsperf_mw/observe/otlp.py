@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import Struct as Packing
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.observe.series import error_type
 from apsperf_mw.observe.spans import (
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.ring import Record
     from apsperf_mw.observe.series import Attributes
-    from apsperf_mw.observe.spans import OwnSpan, Shown
+    from apsperf_mw.observe.spans import ChildRecord, OwnSpan, Shown
 
 # What was encoded before is kept; past so many pieces all are forgotten.
 MOST_KNOWN = 4096
@@ -31,6 +31,7 @@ KINDS = {"internal": b"\x30\x01", "client": b"\x30\x03"}
 SERVER = b"\x30\x02"
 FAILED = b"\x7a\x02\x18\x02"
 # Field 16, fixed32: it is known whether the parent is remote, and whether it is.
+HITS = frozenset({"hit", "collapsed"})
 LOCAL = b"\x85\x01\x00\x01\x00\x00"
 REMOTE = b"\x85\x01\x00\x03\x00\x00"
 # Fields 7 and 8, fixed64.
@@ -74,46 +75,85 @@ class Encoder:
         self._resource = resource
         self._scope = scope
         self._shown = shown
-        self._known: dict[object, bytes] = {}
+        self._still: dict[object, bytes] = {}
+        self._paths: dict[str, bytes] = {}
+        self._agents: dict[bytes, bytes] = {}
+        self._clients: dict[str, bytes] = {"": b""}
+        self._queries: dict[bytes, bytes] = {b"": b""}
 
     def __call__(self, records: Sequence[Record]) -> bytes:
         """The request's bytes."""
         offset_ns = time_ns() - int(monotonic() * 1e9)
-        spans = [
-            field(
-                b"\x12",
-                self._server(each, offset_ns)
-                if isinstance(each, SpanRecord)
-                else self._child(each, offset_ns),
-            )
-            for each in records
-        ]
-        if len(self._known) > MOST_KNOWN:
-            self._known.clear()
+        spans: list[bytes] = []
+        for each in records:
+            if isinstance(each, SpanRecord):
+                span = self._server(each, offset_ns)
+            else:
+                span = self._child(each, offset_ns)
+            spans += (b"\x12", varint(len(span)), span)
+        self._forget()
         return field(b"\x0a", self._resource + field(b"\x12", self._scope + b"".join(spans)))
+
+    def _forget(self) -> None:
+        """Keep no more than so much of what was encoded."""
+        for known in (self._still, self._paths, self._agents):
+            if len(known) > MOST_KNOWN:
+                known.clear()
+        if len(self._clients) > MOST_KNOWN:
+            self._clients = {"": b""}
+        if len(self._queries) > MOST_KNOWN:
+            self._queries = {b"": b""}
 
     def _server(self, record: SpanRecord, offset_ns: int) -> bytes:
         raw, asked, span = record.raw, record.asked, record.span
         key = (raw, asked.host, asked.server, asked.port)
-        still = self._known.get(key)
-        if still is None:
-            still = self._known[key] = self._still(record)
-        parts = [identity(span), still, times(record, offset_ns)]
-        parts.append(self._text("url.path", asked.path))
-        if asked.agent:
-            parts.append(self._text("user_agent.original", asked.agent))
-        if asked.query:
-            parts.append(self._query(asked.query))
-        if asked.client:
-            parts.append(self._text("client.address", asked.client))
-            parts.append(self._text("network.peer.address", asked.client))
-        if raw[6] in {"hit", "collapsed"} and record.sent_bytes:
+        path, agent, client, query = asked.path, asked.agent, asked.client, asked.query
+        parts = [
+            identity(span),
+            self._still.get(key) or self._keep_still(key, record),
+            times(record, offset_ns),
+            self._paths.get(path) or self._keep(self._paths, "url.path", path),
+        ]
+        if agent:
+            parts.append(
+                self._agents.get(agent) or self._keep(self._agents, "user_agent.original", agent)
+            )
+        if client:
+            parts.append(self._clients.get(client) or self._keep_client(client))
+        if query:
+            parts.append(self._queries.get(query) or self._keep_query(query))
+        if record.sent_bytes and raw[6] in HITS:
             parts.append(attribute("cache.item_size", record.sent_bytes))
         parts.append(REMOTE if span.parent_id else LOCAL)
         return b"".join(parts)
 
-    def _child(self, record: Record, offset_ns: int) -> bytes:
-        assert not isinstance(record, SpanRecord)
+    def _keep(self, known: dict[Any, bytes], name: str, value: str | bytes) -> bytes:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        made = known[value] = attribute(name, text)
+        return made
+
+    def _keep_client(self, client: str) -> bytes:
+        both = attribute("client.address", client) + attribute("network.peer.address", client)
+        self._clients[client] = both
+        return both
+
+    def _keep_query(self, query: bytes) -> bytes:
+        made = self._queries[query] = attribute("url.query", redacted(query, self._shown))
+        return made
+
+    def _keep_still(self, key: object, record: SpanRecord) -> bytes:
+        """What is the same for many requests: name, kind, status, and most attributes."""
+        raw = record.raw
+        told = first_attributes(record.asked, raw, self._shown)
+        told.update(last_attributes(raw, 0))
+        for name in MOVING:
+            told.pop(name, None)
+        status = FAILED if error_type(raw[3], raw[5]) else b"\x7a\x00"
+        named = span_name(raw[0], raw[2]).encode("utf-8", "replace")
+        made = self._still[key] = field(b"\x2a", named) + SERVER + attributes(told) + status
+        return made
+
+    def _child(self, record: ChildRecord, offset_ns: int) -> bytes:
         return b"".join(
             (
                 identity(record.span),
@@ -125,30 +165,6 @@ class Encoder:
                 LOCAL,
             )
         )
-
-    def _still(self, record: SpanRecord) -> bytes:
-        """What is the same for many requests: name, kind, status, and most attributes."""
-        raw = record.raw
-        told = first_attributes(record.asked, raw, self._shown)
-        told.update(last_attributes(raw, 0))
-        for name in MOVING:
-            told.pop(name, None)
-        status = FAILED if error_type(raw[3], raw[5]) else b"\x7a\x00"
-        named = span_name(raw[0], raw[2]).encode("utf-8", "replace")
-        return field(b"\x2a", named) + SERVER + attributes(told) + status
-
-    def _text(self, name: str, value: str | bytes) -> bytes:
-        known = self._known.get((name, value))
-        if known is None:
-            text = value.decode("latin-1") if isinstance(value, bytes) else value
-            known = self._known[name, value] = attribute(name, text)
-        return known
-
-    def _query(self, query: bytes) -> bytes:
-        known = self._known.get(query)
-        if known is None:
-            known = self._known[query] = attribute("url.query", redacted(query, self._shown))
-        return known
 
 
 # The attributes of a server span that differ from one request of a route to the next.

@@ -98,17 +98,16 @@ class ChildRecord(Struct, eq=False, gc=False):
 
 def asked(x: Exchange) -> Asked:
     """What is known of the request."""
-    hosts = x.fields(b"host")
-    agents = x.fields(b"user-agent")
+    host, agent = x.host_and_agent()
     server, port = x.server
     return Asked(
         x.path[:MOST_PATH],
         x.query[:MOST_QUERY],
-        hosts[0][:MOST_TEXT] if len(hosts) == 1 else b"",
+        host[:MOST_TEXT],
         server[:MOST_TEXT],
         port or 0,
         x.client[:MOST_TEXT],
-        agents[0][:MOST_TEXT] if agents else b"",
+        agent[:MOST_TEXT],
     )
 
 

@@ -100,7 +100,9 @@ class Beat:
         self._lag = lag
         self._wait = wait
         self._goes_on = goes_on
-        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        # Each loop with what limits its worker threads, or None where nobody uses any.
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any]
+        self._loops = weakref.WeakKeyDictionary()
         self._probes: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -109,28 +111,40 @@ class Beat:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        if loop not in self._loops:
-            self._loops.add(loop)
+        known = self._loops.get(loop, self)
+        if known is None or known is self:
+            self._loops[loop] = _limiter()
+        if known is self:
             due = loop.time() + self._every_s
             # The request that comes first is over long before.
             loop.call_later(self._every_s, self._look, loop, due, context=Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if not self._goes_on():
-            self._loops.discard(loop)
+            self._loops.pop(loop, None)
             return
         now = loop.time()
         self._lag(max(now - due, 0.0))
-        task = loop.create_task(self._probe(loop))
-        self._probes.add(task)
-        task.add_done_callback(self._probes.discard)
+        limiter = self._loops.get(loop)
+        if limiter is not None and limiter.borrowed_tokens:
+            task = loop.create_task(self._probe(loop))
+            self._probes.add(task)
+            task.add_done_callback(self._probes.discard)
         loop.call_later(self._every_s, self._look, loop, now + self._every_s)
 
     async def _probe(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Where worker threads are in use, see how long one more has to wait for its turn."""
+        """Worker threads are in use: see how long one more has to wait for its turn."""
         from anyio import to_thread
 
         began = loop.time()
-        if to_thread.current_default_thread_limiter().borrowed_tokens:
-            await to_thread.run_sync(int)
-            self._wait(loop.time() - began)
+        await to_thread.run_sync(int)
+        self._wait(loop.time() - began)
+
+
+def _limiter() -> Any:
+    """What limits the worker threads of the running loop."""
+    if "anyio" not in sys.modules:
+        return None
+    from anyio import to_thread
+
+    return to_thread.current_default_thread_limiter()

@@ -135,4 +135,6 @@ def test_what_is_remembered_is_bounded() -> None:
         facts = ("GET", "http", f"/{n}", 200, "1.1", "", "miss")
         asked = Asked(f"/{n}", b"a=%d" % n, b"h%d" % n, "", 0, f"c{n}", b"u%d" % n)
         ENCODER([SpanRecord(OwnSpan(1, 1, 0, "", True), asked, facts, 0, 0.0, 0.0)])
-        assert len(ENCODER._known) <= MOST_KNOWN + 10
+        held: tuple[Any, ...] = (ENCODER._still, ENCODER._paths, ENCODER._agents, ENCODER._clients)
+        assert all(len(known) <= MOST_KNOWN + 1 for known in held)
+        assert len(ENCODER._queries) <= MOST_KNOWN + 1
