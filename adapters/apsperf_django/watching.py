@@ -87,7 +87,8 @@ class Watching:
             x.ended_at = monotonic()
             self._watcher.record(x)
 
-    def _watched(self, request: HttpRequest, x: Any, response: Any) -> HttpResponseBase:
+    def _watched(self, request: HttpRequest, x: Any, given: HttpResponseBase) -> HttpResponseBase:
+        response: Any = given  # which has more than its type says
         x.head_at, x.status = monotonic(), response.status_code
         describe(request, x)
         for name in self._ours:
@@ -96,7 +97,6 @@ class Watching:
         response._resource_closers.append(lambda: self._end(x))
         if not response.streaming:
             x.chunks, x.sent_bytes = 1, len(response.content)
-            given: HttpResponseBase = response
             return given
         # Django does not close a response whose stream has failed.
         finalize(response, self._end, x).atexit = False
@@ -104,7 +104,6 @@ class Watching:
             # A file's stream stays as it is, for a server that sends it by itself.
             count = counted_async if response.is_async else counted
             response.streaming_content = count(x, response.streaming_content)
-        given = response
         return given
 
 
