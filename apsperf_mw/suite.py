@@ -14,6 +14,7 @@ from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.registry import Registry
+from apsperf_mw.errors import SettingError
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.channels import Channels
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.report import Report as BottleneckReport
     from apsperf_mw.ops.fronts import Fronts
+    from apsperf_mw.profiling.requests import Profiles
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
@@ -89,6 +91,7 @@ class Suite:
         self.children = Children(self.exporter, self.channels)
         self.sockets = Sockets(self.exporter) if self.settings.timing.enabled else None
         self.health = Health(self.faults)
+        self.profiles = self._make_profiles()
         self.fronts = self._make_fronts()
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         observe_driver(self.exporter, self.driver("cache"))
@@ -114,9 +117,18 @@ class Suite:
         """Whether there is nothing to do for a request but to observe it, or not even that."""
         return not (self.settings.cache.enabled or self.hooks.others)
 
+    def _make_profiles(self) -> Profiles | None:
+        """Who makes profiles on demand; None where nobody may."""
+        if not self.settings.profiling.enabled:
+            return None
+        from apsperf_mw.profiling.requests import Profiles
+
+        return Profiles(self.settings.profiling, self.faults)
+
     def _make_fronts(self) -> Fronts | None:
         """What is answered before the app; None where nothing is."""
-        if not (self.settings.health.enabled or self.settings.prometheus.enabled):
+        settings = self.settings
+        if not (settings.health.enabled or settings.prometheus.enabled or self.profiles):
             return None
         from apsperf_mw.ops.fronts import Fronts
 
@@ -309,6 +321,24 @@ class Suite:
         self.exporter.ledger.drain(wait=True)
         with self.exporter.ledger.lock:
             return report(self.tallies, None if self.memory is None else self.memory.leaks)
+
+    def profile(self, seconds: float = 5.0, form: str = "html") -> str:
+        """What all threads of this process do for so many seconds, by route; blocks.
+
+        `form` is html, speedscope or text. `SettingError` unless `profiling.enabled`;
+        `APSPerfError` where another profile is under way.
+        """
+        from time import sleep
+
+        from apsperf_mw.profiling.formats import KINDS, written
+
+        if self.profiles is None:
+            raise SettingError("profiling.enabled: it is off; accepted: true")
+        if form not in KINDS:
+            raise SettingError(f"form: {form!r} given; accepted: {', '.join(KINDS)}")
+        sampler = self.profiles.sampler(seconds)
+        sleep(min(seconds, self.profiles.max_s))
+        return written(sampler.stop(f"this process for {seconds:g} s"), form)
 
     def memory_report(self) -> dict[str, object]:
         """The memory of this process now, also what it has to itself; takes milliseconds."""

@@ -9,8 +9,10 @@ from django.http import HttpResponse
 
 from apsperf_django import get_suite
 from apsperf_django.exchanges import Gates
+from apsperf_django.profiled import Profiled
 from apsperf_django.watching import Watching
 from apsperf_mw.ops.fronts import Asked
+from apsperf_mw.profiling.requests import ENVIRON_FIELD
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -56,10 +58,9 @@ class SuiteMiddleware:
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve a request: a response, or its awaitable where the chain is async."""
-        if self._fronts is not None and request.path_info in self._fronts.paths:
-            answered = before_all(self._fronts, request)
-            if answered is not None:
-                return self._ready_made(answered) if self._is_async else answered
+        answered = None if self._fronts is None else self._before_all(self._fronts, request)
+        if answered is not None:
+            return answered
         if self._passes:
             return self.get_response(request)
         if self._watching is not None:
@@ -70,6 +71,19 @@ class SuiteMiddleware:
             answer = self._admin.answer(request)
             return answer if self._is_async else step(answer)
         return self._serve_async(request) if self._is_async else self._serve(request)
+
+    def _before_all(self, fronts: Fronts, request: HttpRequest) -> Any:
+        """What is answered before the project: a response, or its awaitable; or None."""
+        if fronts.profiles is not None and ENVIRON_FIELD in request.META:
+            wish = fronts.profiles.wish(request.META[ENVIRON_FIELD].encode("latin-1", "replace"))
+            if wish is not None:
+                profiled = Profiled(fronts.profiles, self.get_response)
+                serve = profiled.serve_async if self._is_async else profiled.serve
+                return serve(request, wish)
+        if request.path_info not in fronts.paths:
+            return None
+        answered = at_path(fronts, request)
+        return answered if answered is None or not self._is_async else self._ready_made(answered)
 
     async def _ready_made(self, response: HttpResponse) -> HttpResponse:
         return response
@@ -152,7 +166,7 @@ class SuiteMiddleware:
             relay.abandon()
 
 
-def before_all(fronts: Fronts, request: HttpRequest) -> HttpResponse | None:
+def at_path(fronts: Fronts, request: HttpRequest) -> HttpResponse | None:
     """What is answered before the project; None where the project is to answer."""
     fronts.begin()
     meta = request.META

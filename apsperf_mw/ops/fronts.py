@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Header
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.ops.families import Family
-    from apsperf_mw.settings import PrometheusSettings, Settings
+    from apsperf_mw.settings import PrometheusSettings
     from apsperf_mw.suite import Suite
 
 NO_STORE = (b"cache-control", b"no-store")
@@ -44,6 +44,7 @@ class Fronts:
     def __init__(self, suite: Suite) -> None:
         settings = suite.settings
         self.health = suite.health
+        self.profiles = suite.profiles
         self.paths: dict[str, Callable[[Asked], Answer | None]] = {}
         self._drains = settings.health.enabled
         if settings.health.enabled:
@@ -139,8 +140,3 @@ def headers(kind: str, body: bytes) -> list[Header]:
         NO_STORE,
         (b"x-content-type-options", b"nosniff"),
     ]
-
-
-def wanted(settings: Settings) -> bool:
-    """Whether there is anything to answer."""
-    return settings.health.enabled or settings.prometheus.enabled

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.wire import as_text
 from apsperf_mw.http.status import STATUS_LINES
 from apsperf_mw.ops.fronts import Asked
+from apsperf_mw.profiling.requests import ENVIRON_FIELD, FIELD
 from apsperf_mw.runtime.loop import hop
 
 if TYPE_CHECKING:
@@ -24,6 +25,17 @@ class FrontedASGI:
         self.app = shell
         self._fronts = fronts
         self._paths = fronts.paths
+        self._profiles = fronts.profiles
+
+    async def _profiled(self, scope: Scope, receive: Receive) -> Any:
+        """The profile of a request that asks for it with the token, or None."""
+        for name, value in scope["headers"]:
+            if name == FIELD:
+                assert self._profiles is not None
+                wish = self._profiles.wish(value)
+                if wish is not None:
+                    return await self._profiles.asgi(self.app.app, scope, receive, wish)
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -31,6 +43,11 @@ class FrontedASGI:
         if kind == "lifespan":
             self._fronts.begin()  # the server has set its own handlers of signals by now
         elif kind == "http":
+            if self._profiles is not None:
+                answer = await self._profiled(scope, receive)
+                if answer is not None:
+                    await _send(answer, scope["method"], send)
+                    return
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             if path in self._paths:
                 self._fronts.begin()
@@ -50,10 +67,18 @@ class FrontedWSGI:
         self.app = shell
         self._fronts = fronts
         self._paths = fronts.paths
+        self._profiles = fronts.profiles
         fronts.begin()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
+        if self._profiles is not None and ENVIRON_FIELD in environ:
+            wish = self._profiles.wish(environ[ENVIRON_FIELD].encode("latin-1"))
+            if wish is not None:
+                page = self._profiles.wsgi(self.app.app, environ, wish)
+                line = STATUS_LINES[page.status]
+                start_response(line, list(as_text(tuple(page.headers))))
+                return [page.body]
         path = environ.get("PATH_INFO", "")
         if path in self._paths:
             self._fronts.begin()

@@ -18,6 +18,16 @@ Semaphore = threading.Semaphore
 current_thread_id = threading.get_ident
 
 
+def start_daemon(run: Callable[[], None], name: str) -> None:
+    """Have a thread run this; it does not keep the program from ending."""
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def thread_names() -> dict[int, str]:
+    """The names of the threads that the interpreter knows, by their ids."""
+    return {each.ident or 0: each.name for each in threading.enumerate()}
+
+
 class Waits:
     """How a thread waits: `await` on it never suspends the coroutine, it blocks the thread."""
 

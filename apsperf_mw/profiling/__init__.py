@@ -1,0 +1,1 @@
+"""Profiles on demand: of one request, or of a worker for some seconds."""
