@@ -19,7 +19,7 @@ from apsperf_mw.observe.losses import DROPPED, FAILURES, Losses
 from apsperf_mw.observe.outputs import Outputs
 from apsperf_mw.observe.points import ACTIVE, Observed
 from apsperf_mw.observe.series import OTHER, SCHEMES, Requests, bounded_method
-from apsperf_mw.runtime.threads import Gate, Lock, Pulse
+from apsperf_mw.runtime.threads import Gate, Lock, Pulse, load_fork_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -226,6 +226,7 @@ class MetricsExporter:
         if self._at_exit is None:
             # Exit hooks run last in, first out: before those of providers that are set by now.
             self._at_exit = atexit.register(_weakly(WeakMethod(self.close)))
+            load_fork_hooks()
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(
                     before=_weakly(WeakMethod(self._hold)),

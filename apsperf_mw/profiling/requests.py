@@ -74,7 +74,10 @@ class Profiles:
         if not compare_digest(token.strip(), self._token):
             self._faults.counts[REFUSED] += 1
             return None
-        asked = dict(each.decode("latin-1").strip().partition("=")[::2] for each in rest)
+        asked: dict[str, str] = {}
+        for each in rest:
+            name, _, value_of = each.decode("latin-1").strip().partition("=")
+            asked[name] = value_of
         form, digits = asked.get("format", ""), asked.get("seconds", "")
         seconds = float(digits[:6]) if digits.isdecimal() else None
         return Wish(form if form in FORMS else FORMS[0], seconds)

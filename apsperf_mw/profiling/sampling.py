@@ -95,6 +95,6 @@ class Sampler:
                 self._stacks.add(stack_of(frame, route))
             elif plan is self._only:
                 seen = True
-                self._stacks.add(stack_of(frame, plan.route or NO_ROUTE))
+                self._stacks.add(stack_of(frame, self._only.route or NO_ROUTE))
         if self._only is not None and not seen:
             self._stacks.add(stack_of(None, WAITING))

@@ -68,6 +68,15 @@ class Ticking(Protocol):
         """The pulse was stopped; this is its thread's last call."""
 
 
+def load_fork_hooks() -> None:
+    """Have the hooks for forks that executors bring; before any of our own that wait for a thread.
+
+    If the thread came to import them while a fork waits for it, only half of them would run. They
+    run last to first, and take a lock that an executor needs: ours must have waited by then.
+    """
+    import_module("concurrent.futures.thread")
+
+
 class Pulse:
     """A daemon thread that calls an owner's `tick`, and ends when the owner is collected."""
 
@@ -80,9 +89,7 @@ class Pulse:
 
     def start(self, period_s: float) -> None:
         """Tick now, and then at this period."""
-        # It brings hooks for forks: if the thread came to import it while a fork waits for the
-        # thread, only half of them would run.
-        import_module("concurrent.futures.thread")
+        load_fork_hooks()
         threading.Thread(target=self._beat, args=(period_s,), name="apsperf", daemon=True).start()
 
     def wake(self) -> None:
