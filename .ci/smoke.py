@@ -81,6 +81,8 @@ async def twice(app: Any) -> list[tuple[str, str]]:
 
 # Tests for drivers of others, which pytest runs.
 FOR_PYTEST = ("apsperf_mw.testing.contract", "apsperf_mw.testing.drivers")
+# What extras bring is used by these alone, which are loaded where it is asked for.
+FOR_EXTRAS = ("apsperf_mw.ops.exposition", "apsperf_mw.profiling.formats")
 
 
 def main() -> None:
@@ -90,7 +92,7 @@ def main() -> None:
         assert find_spec(name) is None, f"{name} can be imported"
     names = [m.name for m in pkgutil.walk_packages([str(here)], "apsperf_mw.")]
     for name in names:
-        if not name.endswith("__main__") and not name.startswith(FOR_PYTEST):
+        if not name.endswith("__main__") and not name.startswith((*FOR_PYTEST, *FOR_EXTRAS)):
             importlib.import_module(name)
     wsgi, asgi = Suite().wsgi(wsgi_app), Suite().asgi(asgi_app)
     check([ask_wsgi(wsgi), ask_wsgi(wsgi)])

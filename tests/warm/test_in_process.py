@@ -28,9 +28,11 @@ BASE = "http://shop.test"
 @pytest.fixture(params=KINDS)
 def make(request: pytest.FixtureRequest) -> Make:
     """A client of the pages behind each shell in turn."""
+    kept: list[Client] = []  # a suite knows only the apps that somebody holds
 
     def make(pages: Pages | None = None, suite: Suite | None = None, **cache: Any) -> Client:
         client: Client = KINDS[request.param](suite or Suite(cache=cache), pages or Pages())
+        kept.append(client)
         return client
 
     return make
