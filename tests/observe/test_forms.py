@@ -206,6 +206,7 @@ def test_baggage_of_a_trusted_caller_goes_on(wrap: Wrap) -> None:
     assert seen == ["7", None]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_each_forked_worker_is_an_instance_of_its_own(shell: str) -> None:
     suite = Suite(exporter={"kind": "memory"}, tracing={"sample_ratio": 1.0})
     client = make_client(shell, plain, suite)

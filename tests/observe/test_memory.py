@@ -160,6 +160,7 @@ def test_a_suite_that_is_collected_leaves_no_callback() -> None:
     assert gc.callbacks == before
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_resident_memory_by_a_kept_descriptor() -> None:
     import psutil
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from apsperf_mw.testing.harness import Client
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
 ON = {"enabled": True}
 TOKEN = "0123456789abcdef-scraper"
 PROMTOOL = shutil.which("promtool")
