@@ -13,8 +13,8 @@ from apsperf_mw.cache.near_flow import cache_of
 from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.cache.tags import Purge
+from apsperf_mw.diagnosis import Diagnosis
 from apsperf_mw.drivers.registry import Registry
-from apsperf_mw.errors import SettingError
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.channels import Channels
@@ -32,8 +32,7 @@ from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Mapping
     from typing import Unpack
 
     from apsperf_mw.admin.door import Door
@@ -44,15 +43,13 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
-    from apsperf_mw.observe.allocations import Site
-    from apsperf_mw.observe.report import Report as BottleneckReport
     from apsperf_mw.ops.fronts import Fronts
     from apsperf_mw.profiling.requests import Profiles
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
 
-class Suite:
+class Suite(Diagnosis):
     """Everything that goes round an app.
 
     `code` holds settings as keywords, section by section: `Suite(cache={"patience_s": 2})`. What
@@ -294,82 +291,6 @@ class Suite:
         from apsperf_mw.data.cache import Caches
 
         return Caches(self.settings, self.registry, self.faults)
-
-    def statement(self, text: str, system: str = "other_sql") -> AbstractContextManager[None]:
-        """Have the statement that runs inside counted, timed and traced with its request.
-
-        `text` may have values in it: none of them is told. `system` is the database's name in
-        the semantic conventions, such as `postgresql` or `sqlite`.
-        """
-        return self.children.statement(text, system)
-
-    def drain(self) -> None:
-        """Say at `health.ready_path` from now on that this process takes no more requests."""
-        self.health.drain()
-
-    def readiness(self, name: str, check: Callable[[], object]) -> None:
-        """Have `health.ready_path` ask this too: False, or an exception, says not ready.
-
-        It is asked at each probe, in a worker thread under ASGI, and must be quick.
-        """
-        self.health.check(name, check)
-
-    def report(self) -> BottleneckReport:
-        """Where the time goes, route by route, in this process; `print` it, or `as_dict` it."""
-        from apsperf_mw.observe.report import report
-
-        self.exporter.ledger.drain(wait=True)
-        with self.exporter.ledger.lock:
-            return report(self.tallies, None if self.memory is None else self.memory.leaks)
-
-    def profile(self, seconds: float = 5.0, form: str = "html") -> str:
-        """What all threads of this process do for so many seconds, by route; blocks.
-
-        `form` is html, speedscope or text. `SettingError` unless `profiling.enabled`;
-        `APSPerfError` where another profile is under way.
-        """
-        from time import sleep
-
-        from apsperf_mw.profiling.formats import KINDS, written
-
-        if self.profiles is None:
-            raise SettingError("profiling.enabled: it is off; accepted: true")
-        if form not in KINDS:
-            raise SettingError(f"form: {form!r} given; accepted: {', '.join(KINDS)}")
-        sampler = self.profiles.sampler(seconds)
-        sleep(min(seconds, self.profiles.max_s))
-        return written(sampler.stop(f"this process for {seconds:g} s"), form)
-
-    def memory_report(self) -> dict[str, object]:
-        """The memory of this process now, also what it has to itself; takes milliseconds."""
-        from apsperf_mw.observe.memory import look
-
-        return look(self.memory)
-
-    def allocations(self, seconds: float = 10.0, top: int = 20) -> list[Site]:
-        """The lines of code that allocate most and do not free, watched for so many seconds.
-
-        Slows this process down meanwhile, which is a minute at most; blocks. `APSPerfError` where
-        another call is under way.
-        """
-        from apsperf_mw.observe.allocations import allocations
-
-        return allocations(seconds, top)
-
-    def flush(self, timeout_s: float | None = None) -> bool:
-        """Export what has been recorded; whether all of it went out in time.
-
-        Into the user's providers too, where they are used. Takes `exporter.flush_timeout_s` at
-        most unless told otherwise.
-        """
-        most_s = self.settings.exporter.flush_timeout_s
-        return self.exporter.flush(most_s if timeout_s is None else timeout_s)
-
-    async def aflush(self) -> None:
-        """Flush without holding the event loop."""
-        from apsperf_mw.runtime.loop import hop
-
-        await hop(self.flush)
 
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""
