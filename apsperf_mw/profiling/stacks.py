@@ -35,8 +35,13 @@ class Stacks:
             self.lost += 1
 
 
+# A route's name may have them, and they could end a page's script.
+_MARKUP = str.maketrans("<>&", "\u2039\u203a+")
+
+
 def stack_of(frame: FrameType | None, root: str) -> Stack:
     """A thread's frames, below a root of the profile's own."""
+    root = root.translate(_MARKUP)
     told = [named(each) for each in outward(frame)][:MOST_DEPTH]
     return (f"{root}{SEPARATOR}<apsperf>{SEPARATOR}0", *reversed(told))
 
