@@ -43,6 +43,7 @@ transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="
 bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks $(ARGS)
 	@$(PY) -m benchmarks.drivers
+	@$(PY) -m benchmarks.observing
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
