@@ -179,17 +179,21 @@ class ASGIShell(ASGIGate):
 
     async def _connect(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a WebSocket connection observed."""
-        self._suite.exporter.start()
-        socket, plan = sockets.open(receive, send), Plan()
+        asked: Any = scope
+        x = ASGIExchange(asked, "GET", monotonic())
+        socket = sockets.open(x, receive, send)
         try:
             await self.app(scope, socket.receive, socket.send)
+        except BaseException as error:
+            x.error = type(error).__qualname__
+            raise
         finally:
-            if self._describe is not None:
+            if self._describe is not None and x.plan is not None:
                 try:
-                    self._describe(scope, plan)
+                    self._describe(scope, x.plan)
                 except Exception as fault:
                     self.hooks.faults.note("the route of a connection", fault)
-            sockets.close(socket, plan.route)
+            sockets.close(socket)
 
 
 def plan_in(scope: Scope) -> Plan:

@@ -86,7 +86,7 @@ class Suite(Diagnosis):
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self.children = Children(self.exporter, self.channels)
-        self.sockets = Sockets(self.exporter) if self.settings.timing.enabled else None
+        self.sockets = self._make_sockets()
         self.health = Health(self.faults)
         self.profiles = self._make_profiles()
         self.fronts = self._make_fronts()
@@ -135,6 +135,12 @@ class Suite(Diagnosis):
         settings = self.settings
         observes = settings.timing.enabled or settings.tracing.enabled or settings.memory.enabled
         return Recorder(self.exporter, settings) if observes else None
+
+    def _make_sockets(self) -> Sockets | None:
+        recorder = self.recorder
+        if recorder is None or not (recorder.times or recorder.traces):
+            return None
+        return Sockets(self.exporter, recorder)
 
     def _make_observers(self) -> tuple[object, ...]:
         settings, exporter = self.settings, self.exporter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from apsperf_mw.errors import SettingError
@@ -21,6 +22,8 @@ EXPORTERS = {
 }
 SAMPLERS = {"always_on": 1.0, "always_off": 0.0}
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
+EXCLUDED = "OTEL_PYTHON_EXCLUDED_URLS"
+TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
 def disabled(environ: Mapping[str, str]) -> bool:
@@ -68,6 +71,36 @@ def old_names(environ: Mapping[str, str]) -> bool:
     """Whether the conventions' names from before they were stable are told beside them."""
     chosen = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
     return "http/dup" in [each.strip().lower() for each in chosen]
+
+
+def longest_value(environ: Mapping[str, str]) -> int | None:
+    """The characters of a span's attribute at most, or None; `SettingError` if it is no number."""
+    for name in ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"):
+        if environ.get(name, "").strip():
+            return whole_number(environ, name, 0)
+    return None
+
+
+def excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:
+    """What the paths of requests that are not traced match; `SettingError` if it is no pattern."""
+    parts = [part for each in environ.get(EXCLUDED, "").split(",") if (part := each.strip())]
+    if not parts:
+        return None
+    try:
+        return re.compile("|".join(parts))
+    except re.error as error:
+        raise SettingError(f"{EXCLUDED}: {error}; accepted: regular expressions") from None
+
+
+def temporality(environ: Mapping[str, str]) -> Literal["cumulative", "delta", "lowmemory"]:
+    """How OTLP tells what adds up; `SettingError` for a preference that is not known."""
+    given = environ.get(TEMPORALITY, "").strip().lower()
+    match given:
+        case "" | "cumulative":
+            return "cumulative"
+        case "delta" | "lowmemory":
+            return given
+    raise SettingError(f"{TEMPORALITY}: {given!r} given; accepted: cumulative, delta, lowmemory")
 
 
 def whole_number(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import environ
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.observe.environment import old_names
+from apsperf_mw.observe.environment import longest_value, old_names
 from apsperf_mw.observe.otlp import Encoder, surroundings
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def fast(exporter: Any, shown: Shown) -> Any:
     """The exporter with a shorter way, or itself where its release does not offer one."""
-    if old_names(environ):
-        return exporter  # which gets both names from the SDK's form
+    if old_names(environ) or longest_value(environ):
+        return exporter  # which gets both names, or short values, in the SDK's form
     client = getattr(exporter, "_client", None)
     if callable(getattr(client, "export", None)):
         return FastHTTP(exporter, shown)

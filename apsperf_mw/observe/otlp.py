@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import Struct as Packing
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apsperf_mw.observe.series import error_type
 from apsperf_mw.observe.spans import (
@@ -16,6 +16,7 @@ from apsperf_mw.observe.spans import (
     last_attributes,
     redacted,
     span_name,
+    told_path,
 )
 
 if TYPE_CHECKING:
@@ -112,12 +113,10 @@ class Encoder:
             identity(span),
             self._still.get(key) or self._keep_still(key, record),
             times(record, offset_ns),
-            self._paths.get(path) or self._keep(self._paths, "url.path", path),
+            self._paths.get(path) or self._keep_path(path),
         ]
         if agent:
-            parts.append(
-                self._agents.get(agent) or self._keep(self._agents, "user_agent.original", agent)
-            )
+            parts.append(self._agents.get(agent) or self._keep_agent(agent))
         if client:
             parts.append(self._clients.get(client) or self._keep_client(client))
         if query:
@@ -127,9 +126,12 @@ class Encoder:
         parts.append(REMOTE if span.parent_id else LOCAL)
         return b"".join(parts)
 
-    def _keep(self, known: dict[Any, bytes], name: str, value: str | bytes) -> bytes:
-        text = value.decode("latin-1") if isinstance(value, bytes) else value
-        made = known[value] = attribute(name, text)
+    def _keep_path(self, path: str) -> bytes:
+        made = self._paths[path] = attribute("url.path", told_path(path))
+        return made
+
+    def _keep_agent(self, agent: bytes) -> bytes:
+        made = self._agents[agent] = attribute("user_agent.original", agent.decode("latin-1"))
         return made
 
     def _keep_client(self, client: str) -> bytes:

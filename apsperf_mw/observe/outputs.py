@@ -8,6 +8,7 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.__about__ import __version__
+from apsperf_mw.errors import SettingError
 from apsperf_mw.observe.environment import metric_interval_s, whole_number
 from apsperf_mw.observe.outlet import Outlet
 from apsperf_mw.observe.ring import Ring
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # Spans in one export at most, as in OpenTelemetry's batch processor.
 BATCH = 512
+VIEWS = "exporter.histograms: the views of the program's MeterProvider choose, not this setting"
 
 
 class Outputs:
@@ -158,6 +160,8 @@ class Outputs:
         if provider is not None:
             from apsperf_mw.observe.user_meters import UserMeters
 
+            if self._settings.histograms == "exponential":
+                self._faults.note("the choice of histograms", SettingError(VIEWS))
             self.meters = UserMeters(provider, ledger, observed, self._settings.max_series)
 
     def _trace(self) -> None:

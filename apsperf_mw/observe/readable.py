@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from apsperf_mw.observe.ambient import span_context
-from apsperf_mw.observe.environment import old_names
+from apsperf_mw.observe.environment import longest_value, old_names
 from apsperf_mw.observe.old_names import beside
 from apsperf_mw.observe.series import error_type
 from apsperf_mw.observe.spans import SpanRecord, first_attributes, last_attributes, span_name
@@ -64,6 +64,7 @@ class Readable:
         self._scope = scope
         self._shown = shown
         self._old = old_names(environ)
+        self._longest = longest_value(environ)
 
     def __call__(self, records: Iterable[SpanRecord | ChildRecord]) -> list[ReadableSpan]:
         """The records as spans."""
@@ -125,7 +126,7 @@ class Readable:
             context=span_context(span, span.span_id),
             parent=parent,
             resource=self._resource,
-            attributes=attributes,
+            attributes=attributes if self._longest is None else cut(attributes, self._longest),
             links=links(span),
             kind=kind,
             status=FAILED if failed else FINE,
@@ -133,6 +134,14 @@ class Readable:
             end_time=end_ns,
             instrumentation_scope=self._scope,
         )
+
+
+def cut(attributes: Attributes, longest: int) -> Attributes:
+    """The attributes, of whose texts no more is told."""
+    return {
+        name: value[:longest] if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
 
 
 def links(span: OwnSpan) -> tuple[Link, ...]:

@@ -55,7 +55,7 @@ class Recorder:
         self.traces = tracing = settings.tracing.enabled
         self.sampling = sampling = Sampling(settings.tracing, exporter.faults)
         self.bound = sampling.bound
-        self.ruled = bool(sampling.rules)
+        self.ruled = sampling.by_path
         self.ambience: Any = None
         self._errors = tracing and settings.tracing.errors
         self._slow_s = settings.tracing.slow_s if tracing else 0.0
@@ -88,7 +88,7 @@ class Recorder:
             low = random_bits(64)
             if low < (self.sampling.bound_of(x.path) if self.ruled else self.bound):
                 x.span = root(low)
-        elif exporter.tracer is not None:
+        elif exporter.tracer is not None and not self.sampling.excludes(x.path):
             x.span = exporter.tracer.begin(x, trusts=self.sampling.trusts(x))
 
     def enter(self, x: Exchange) -> object:
@@ -214,7 +214,7 @@ class Recorder:
 
     def _wants(self, x: Exchange) -> bool:
         """Whether a span that was not sampled is kept for what became of its request."""
-        if self.exporter.spans is None:
+        if self.exporter.spans is None or self.sampling.excludes(x.path):
             return False
         failed = self._errors and bool(error_type(x.status, x.error))
         return failed or 0 < self._slow_s < x.ended_at - x.started

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from os import environ
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from apsperf_mw.errors import SettingError
 from apsperf_mw.observe.context import bounded_state, parse_traceparent
-from apsperf_mw.observe.environment import sampler_ratio
+from apsperf_mw.observe.environment import excluded_urls, sampler_ratio
 from apsperf_mw.observe.ids import bound_of, random_bits, span_id
 from apsperf_mw.observe.spans import OwnSpan, root
 from apsperf_mw.settings import TracingSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.faults import Faults
     from apsperf_mw.observe.context import Remote
+
+T = TypeVar("T")
 
 # Addresses of peers whose standing is remembered.
 MOST_PEERS = 1024
@@ -34,24 +37,28 @@ class Sampling:
     def __init__(self, settings: TracingSettings, faults: Faults) -> None:
         ratio = settings.sample_ratio
         if ratio == TracingSettings().sample_ratio:
-            try:
-                told = sampler_ratio(environ)
-            except SettingError as fault:
-                faults.note("the choice of a sampler", fault)
-            else:
-                ratio = ratio if told is None else told
+            told = self._read(sampler_ratio, faults)
+            ratio = ratio if told is None else told
         self.bound = bound_of(ratio)
         self.rules = tuple(map(_rule, settings.rules))
+        self._excluded = self._read(excluded_urls, faults)
+        self.by_path = bool(self.rules) or self._excluded is not None
         self._all = settings.trust_remote_parent
         self._networks = tuple(map(_network, settings.trusted_proxies))
         self._peers: dict[str, bool] = {}
 
     def bound_of(self, path: str) -> int:
         """The bound for a path: of the first rule that covers it."""
+        if self.excludes(path):
+            return 0
         for prefix, whole, bound in self.rules:
             if path == prefix or (not whole and path.startswith(prefix)):
                 return bound
         return self.bound
+
+    def excludes(self, path: str) -> bool:
+        """Whether the environment wants no trace of it, whatever becomes of it."""
+        return self._excluded is not None and self._excluded.search(path) is not None
 
     def trusts(self, x: Exchange) -> bool:
         """Whether the peer's trace context is believed."""
@@ -71,6 +78,8 @@ class Sampling:
         A trusted caller's decision counts, and its span is the parent. Another's is only linked
         to: who may call must not fill our traces, nor choose what they are part of.
         """
+        if self.excludes(x.path):
+            return None
         lines = x.fields(b"traceparent")
         remote = parse_traceparent(lines[0]) if len(lines) == 1 else None
         trusted = self.trusts(x)
@@ -84,6 +93,14 @@ class Sampling:
             state = bounded_state(x.fields(b"tracestate"))
             return OwnSpan(remote.trace_id, span_id(), remote.span_id, state, remote.sampled)
         return self._begun(x, remote)
+
+    def _read(self, variable: Callable[[Mapping[str, str]], T], faults: Faults) -> T | None:
+        """What the environment says; nothing, and a note, where that is wrong."""
+        try:
+            return variable(environ)
+        except SettingError as fault:
+            faults.note("the choice of a sampler", fault)
+        return None
 
     def _begun(self, x: Exchange, remote: Remote | None) -> OwnSpan | None:
         low = random_bits(64)

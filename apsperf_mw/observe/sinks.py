@@ -15,6 +15,7 @@ from apsperf_mw.observe.environment import (
     Signal,
     disabled,
     named_exporters,
+    temporality,
     transport,
     unknown_exporter,
 )
@@ -145,7 +146,18 @@ def _otlp(signal: Signal, way: str) -> Any:
             f"OTEL_{signal}_EXPORTER: OTLP over {way} needs the package "
             f"opentelemetry-exporter-otlp-proto-{way}{brought}"
         ) from missing
-    return getattr(found, name)()
+    made = getattr(found, name)()
+    return _by_preference(made) if signal == "METRICS" else made
+
+
+def _by_preference(exporter: Any) -> Any:
+    """The exporter of metrics, told what the environment wants to hear."""
+    preference = temporality(environ)
+    if preference == "cumulative":
+        return exporter
+    from apsperf_mw.observe.deltas import Deltas
+
+    return Deltas(exporter, counters=preference == "delta")
 
 
 class _KeepMetrics:

@@ -34,6 +34,12 @@ _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _AUTHORITY = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._~-]{1,253}))(?::([0-9]{1,5}))?"
 )
+# A key, a digest, a signed value: long, of letters and digits, and no words. A UUID names things.
+_LONG = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{20}", re.DOTALL)
+_RUN = re.compile(r"[A-Za-z0-9_~+.%]{20}")
+_MIXED = re.compile(r"(?=.*[0-9])(?=.*[a-z]).*[A-Z]", re.DOTALL)
+_WORDS = re.compile(r"(?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*(?:[-_.+](?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*)*")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -140,7 +146,7 @@ def first_attributes(asked: Asked, raw: Raw, shown: Shown = NONE) -> Attributes:
     attributes: Attributes = {
         "http.request.method": method,
         "url.scheme": clean(scheme),
-        "url.path": clean(asked.path),
+        "url.path": told_path(asked.path),
     }
     if method != raw[0]:
         attributes["http.request.method_original"] = clean(raw[0][:MOST_TEXT])
@@ -161,10 +167,10 @@ def first_attributes(asked: Asked, raw: Raw, shown: Shown = NONE) -> Attributes:
 
 
 def last_attributes(raw: Raw, sent_bytes: int) -> Attributes:
-    """What is known when the request is over."""
+    """What is known when the request is over; `result` is empty where no cache was asked."""
     _, _, route, status, _, error, result = raw
     hit = result in {"hit", "collapsed"}
-    attributes: Attributes = {"apsperf.cache.result": result, "cache.hit": hit}
+    attributes: Attributes = {"apsperf.cache.result": result, "cache.hit": hit} if result else {}
     if hit and sent_bytes:
         attributes["cache.item_size"] = sent_bytes
     if status:
@@ -176,6 +182,29 @@ def last_attributes(raw: Raw, sent_bytes: int) -> Attributes:
     return attributes
 
 
+def told_path(path: str) -> str:
+    """The path, without segments that look like keys or addresses, or give a parameter a value."""
+    if len(path) < 20 and "@" not in path and "=" not in path:
+        return clean(path)
+    return clean("/".join([_segment(each) for each in path.split("/")]))
+
+
+def _segment(segment: str) -> str:
+    if "=" in segment:
+        return segment.partition("=")[0] + "=" + REDACTED
+    return REDACTED if "@" in segment or looks_like_a_key(segment) else segment
+
+
+def looks_like_a_key(text: str) -> bool:
+    """Whether a text may be a secret, by its form."""
+    return (
+        _LONG.match(text) is not None
+        and (_RUN.search(text) is not None or _MIXED.match(text) is not None)
+        and _WORDS.fullmatch(text) is None
+        and _UUID.fullmatch(text) is None
+    )
+
+
 def redacted(query: bytes, shown: Shown = NONE) -> str:
     """The query with the names of its parameters, and the values of those alone that are shown."""
     pairs = query.decode("latin-1").split("&", MOST_QUERY_NAMES)[:MOST_QUERY_NAMES]
@@ -184,7 +213,7 @@ def redacted(query: bytes, shown: Shown = NONE) -> str:
 
 def _redacted_pair(pair: str, shown: Shown) -> str:
     name, equals, value = pair.partition("=")
-    if equals and _NAME.fullmatch(name):
+    if equals and _NAME.fullmatch(name) and not looks_like_a_key(name):
         told = name in shown and value.isascii() and value.isprintable()
         return f"{name}={value if told else REDACTED}"
     return REDACTED if pair else ""

@@ -23,6 +23,7 @@ from apsperf_mw.runtime.threads import Lock
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider, Observation
 
     from apsperf_mw.observe.ledger import Ledger
@@ -62,8 +63,9 @@ class UserMeters:
             route = self._routes.at(facts.route, partial(route_attributes, facts.route)).attributes
             to = self._instruments.histograms
             for each in group:
+                within = traced(each)
                 for name, value in values(facts, each):
-                    to[name].record(value, route if name in BY_ROUTE else told)
+                    to[name].record(value, route if name in BY_ROUTE else told, within)
             key = (facts.result, facts.route)
             did = self._results.at(key, partial(result_attributes, facts))
             self._instruments.results.add(len(group), did.attributes)
@@ -159,6 +161,22 @@ def instruments_of(provider: MeterProvider) -> Instruments:
         if found is None:
             found = _of_provider[provider] = Instruments(provider)
         return found
+
+
+def traced(each: Finished) -> Context | None:
+    """What the provider's exemplars look at: the span of the request, where it is sampled."""
+    if not each.trace_id:
+        return None
+    from opentelemetry.trace import (
+        NonRecordingSpan,
+        SpanContext,
+        TraceFlags,
+        set_span_in_context,
+    )
+
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    span = SpanContext(each.trace_id, each.span_id, is_remote=False, trace_flags=sampled)
+    return set_span_in_context(NonRecordingSpan(span))
 
 
 def values(facts: Facts, each: Finished) -> Iterator[tuple[str, float]]:

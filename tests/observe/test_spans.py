@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 
 from apsperf_mw import Suite
 from apsperf_mw.asgi_gate import ASGIExchange
-from apsperf_mw.observe.spans import MOST_PATH, MOST_QUERY, asked, authority, clean, redacted
+from apsperf_mw.observe.spans import (
+    MOST_PATH,
+    MOST_QUERY,
+    asked,
+    authority,
+    clean,
+    redacted,
+    told_path,
+)
 from apsperf_mw.testing.messages import Response
 from tests.observe.raw import ask, scope
 from tests.observe.support import MINUTE, exported, page, plain, points
@@ -102,10 +112,80 @@ def test_secrets_are_in_no_span_and_no_metric(wrap: Wrap) -> None:
     assert "s3cret" not in memory.metrics.to_json()
 
 
+KEYS: dict[str, Any] = {
+    "hex": lambda random: f"{random.getrandbits(128):032x}",
+    "base64": lambda random: b64encode(random.randbytes(24), b"-_").decode() + "0aZ",
+    "jwt": lambda random: f"eyJhbGciOiJIUzI1NiJ9.{random.getrandbits(200):x}.x",
+    "mail": lambda random: f"p{random.getrandbits(40)}@shop.test",
+}
+PLACES: dict[str, Any] = {
+    "value": lambda key: (f"/a?token={key}", {}),
+    "second value": lambda key: (f"/a?page=2&a[b]={key}", {}),
+    "name": lambda key: (f"/a?{key}=1", {}),
+    "alone": lambda key: (f"/a?{key}", {}),
+    "escaped": lambda key: (f"/a?%74oken%3D{key}", {}),
+    "segment": lambda key: (f"/reset/{key}", {}),
+    "middle": lambda key: (f"/reset/{key}/confirm", {}),
+    "matrix": lambda key: (f"/a;sid={key}", {}),
+    "authorization": lambda key: ("/a", {"Authorization": f"Bearer {key}"}),
+    "cookie": lambda key: ("/a", {"Cookie": f"sid={key}"}),
+    "header": lambda key: ("/a", {"X-Api-Key": key}),
+    "referer": lambda key: ("/a", {"Referer": f"https://shop.test/?k={key}"}),
+    "forwarded": lambda key: ("/a", {"X-Forwarded-For": key, "Forwarded": f"for={key}"}),
+    "trace": lambda key: ("/a", {"traceparent": key, "tracestate": f"a={key}"}),
+    "baggage": lambda key: ("/a", {"baggage": f"a={key}", "b3": key}),
+}
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_thousand_secrets_are_told_nowhere(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, *, cache: bool
+) -> None:
+    caplog.set_level("DEBUG")
+    random, secrets = Random(20), list[str]()
+    client = wrap(
+        lambda _: page(*MINUTE),
+        cache={"enabled": cache},
+        logging={"threshold": "debug", "slow_request_s": 1e-9, "json": True},
+        timing={"request_id": True},
+    )
+    while len(secrets) < 1000:
+        for make in KEYS.values():
+            for place in PLACES.values():
+                secrets.append(make(random))
+                client.ask(*place(secrets[-1]))
+    told = "".join(span.to_json() for span in exported(client)) + caplog.text
+    memory = client.suite.exporter.memory
+    assert memory is not None
+    assert memory.metrics is not None
+    told += memory.metrics.to_json()
+    assert "slow request" in told
+    assert "/reset/REDACTED/confirm" in told
+    assert [secret for secret in secrets if secret in told] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/albums/the-dark-side-of-the-moon-1973", None),
+        ("/documents/123e4567-e89b-12d3-a456-426614174000", None),
+        ("/x/Antidisestablishmentarianism", None),
+        ("/static/js/app.5f2b9c1d.js", None),
+        ("/2026/11/26/9999999999999999999999", None),
+        ("/k/sk-live-AbC123AbC123AbC123AbC1", "/k/REDACTED"),
+        ("/a;b=1/c", "/a;b=REDACTED/c"),
+        ("", None),
+    ],
+)
+def test_paths_keep_words_and_numbers(path: str, told: str | None) -> None:
+    assert told_path(path) == (path if told is None else told)
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
         (b"", ""),
+        (b"0123456789abcdef0123456789=1", "REDACTED"),
         (b"a=1&b=2", "a=REDACTED&b=REDACTED"),
         (b"a=1=2", "a=REDACTED"),
         (b"a=", "a=REDACTED"),
@@ -218,15 +298,61 @@ def run_step(app: Any, **changes: Any) -> None:
         call.send(None)
 
 
-def test_a_websocket_makes_no_span(make_suite: Callable[..., Suite]) -> None:
+@pytest.mark.parametrize(
+    ("sends", "status"),
+    [
+        ([{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1000}], 101),
+        ([{"type": "websocket.close", "code": 1008}], 403),
+        ([{"type": "websocket.http.response.start", "status": 401, "headers": []},
+          {"type": "websocket.http.response.body", "body": b""}], 401),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_websocket_is_one_span_with_the_statements_of_its_app(
+    make_suite: Callable[..., Suite], sends: list[Any], status: int, *, cache: bool
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "websocket.close", "code": 1000})
+        with suite.statement("SELECT 1", "sqlite"):
+            for message in sends:
+                await send(message)
 
-    suite = make_suite()
-    wrapped = suite.asgi(app)
-    assert ask(wrapped, type="websocket") == [{"type": "websocket.close", "code": 1000}]
+    suite = make_suite(cache={"enabled": cache})
+
+    def describe(_: Any, plan: Any) -> None:
+        plan.route = "/live/{room}"
+
+    wrapped = suite.asgi(app, describe)
+    changes: dict[str, Any] = {"type": "websocket", "scheme": "wss", "path": "/live/5"}
+    changes |= {"method": None, "query_string": b"t=1"}
+    assert ask(wrapped, **changes) == sends
     assert suite.flush(20)
     memory = suite.exporter.memory
     assert memory is not None
-    assert not memory.spans
+    child, span = memory.spans
+    assert child.parent is not None
+    assert child.parent == span.context
+    assert span.name == "GET /live/{room}"
+    assert span.kind.name == "SERVER"
+    told = dict(span.attributes or {})
+    assert told["http.response.status_code"] == status
+    assert told["url.scheme"] == "wss"
+    assert told["url.query"] == "t=REDACTED"
+    assert "cache.hit" not in told
     assert not memory.points("http.server.request.duration")
+
+
+def test_a_connection_that_fails_is_a_failed_span(make_suite: Callable[..., Suite]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        raise KeyError("x")
+
+    suite = make_suite(timing={"enabled": False})
+    with pytest.raises(KeyError):
+        ask(suite.asgi(app), type="websocket")
+    assert suite.flush(20)
+    memory = suite.exporter.memory
+    assert memory is not None
+    (span,) = memory.spans
+    assert span.status.status_code.name == "ERROR"
+    assert (span.attributes or {})["error.type"] == "KeyError"
+    assert not memory.points("apsperf.websocket.duration")

@@ -289,3 +289,42 @@ def test_the_span_in_the_context_tells_what_it_is(wrap: Wrap) -> None:
     client = wrap(app, tracing={"sample_ratio": 0.0})
     client.ask()
     assert "trace_id=0x" in told[0]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_the_environment_keeps_paths_out(
+    wrap: Wrap, monkeypatch: pytest.MonkeyPatch, cache: bool
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_EXCLUDED_URLS", "healthz$, ^/internal/")
+    told = {"sample_ratio": 1.0, "trust_remote_parent": True, "errors": True}
+    client = wrap(lambda _: page(status=500), tracing=told, cache={"enabled": cache})
+    paths = ("/healthz", "/internal/1", "/healthz/deep", "/albums")
+    for path in paths:
+        client.ask(path, {"traceparent": traceparent()} if path != "/albums" else {})
+    seen = [(span.attributes or {})["url.path"] for span in exported(client)]
+    assert seen == ["/healthz/deep", "/albums"]
+
+
+def test_a_pattern_that_is_none_is_named(
+    wrap: Wrap, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_EXCLUDED_URLS", "(")
+    client = wrap(plain)
+    client.ask()
+    assert len(exported(client)) == 1
+    assert "OTEL_PYTHON_EXCLUDED_URLS" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"]
+)
+def test_the_environment_shortens_values(
+    wrap: Wrap, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "5")
+    client = wrap(plain)
+    client.ask("/a/long/path", {"User-Agent": "curl/8.1"})
+    attributes = exported(client)[0].attributes or {}
+    assert attributes["url.path"] == "/a/lo"
+    assert attributes["user_agent.original"] == "curl/"
+    assert attributes["http.response.status_code"] == 200

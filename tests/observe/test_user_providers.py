@@ -289,3 +289,17 @@ def test_a_named_kind_leaves_the_users_providers_alone(wrap: Wrap, program: Prog
     assert kept.get_finished_spans() == ()
     assert client.suite.exporter.memory is not None
     assert len(client.suite.exporter.memory.spans) == 1
+
+
+def test_exemplars_are_of_the_requests_spans(
+    wrap: Wrap, program: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept, reader = program.trace(), program.measure()[0]
+    client = wrap(plain, exporter={**AUTO, "histograms": "exponential"})
+    client.ask()
+    (span,) = kept.get_finished_spans()
+    (point,) = collected(reader)[DURATION]
+    (exemplar,) = point.exemplars
+    assert span.context is not None
+    assert (exemplar.trace_id, exemplar.span_id) == (span.context.trace_id, span.context.span_id)
+    assert "exporter.histograms: the views" in caplog.text
