@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.wire import as_text
 from apsperf_mw.http.status import STATUS_LINES
 from apsperf_mw.ops.fronts import Asked
-from apsperf_mw.profiling.requests import ENVIRON_FIELD, FIELD
+from apsperf_mw.profiling.requests import ENVIRON_FIELD, FIELD, PARAMETER
 from apsperf_mw.runtime.loop import hop
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.asgi import ASGIShell, Receive, Scope, Send
     from apsperf_mw.ops.fronts import Fronts
+    from apsperf_mw.profiling.requests import Profiles
     from apsperf_mw.wsgi import Environ, StartResponse, WSGIShell
 
 
@@ -27,15 +28,18 @@ class FrontedASGI:
         self._paths = fronts.paths
         self._profiles = fronts.profiles
 
-    async def _profiled(self, scope: Scope, receive: Receive) -> Any:
+    async def _profiled(self, profiles: Profiles, scope: Scope, receive: Receive) -> Any:
         """The profile of a request that asks for it with the token, or None."""
+        wish = None
         for name, value in scope["headers"]:
             if name == FIELD:
-                assert self._profiles is not None
-                wish = self._profiles.wish(value)
-                if wish is not None:
-                    return await self._profiles.asgi(self.app.app, scope, receive, wish)
-        return None
+                wish = wish or profiles.wish(value)
+        if PARAMETER in scope["query_string"]:
+            found, query = profiles.asked(scope["query_string"])
+            wish, scope = wish or found, {**scope, "query_string": query}
+        if wish is None:
+            return None
+        return await profiles.asgi(self.app.app, scope, receive, wish)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -44,7 +48,7 @@ class FrontedASGI:
             self._fronts.begin()  # the server has set its own handlers of signals by now
         elif kind == "http":
             if self._profiles is not None:
-                answer = await self._profiled(scope, receive)
+                answer = await self._profiled(self._profiles, scope, receive)
                 if answer is not None:
                     await _send(answer, scope["method"], send)
                     return
@@ -70,12 +74,29 @@ class FrontedWSGI:
         self._profiles = fronts.profiles
         fronts.begin()
 
+    def _profiled(self, profiles: Profiles, environ: Environ) -> Any:
+        """The profile of a request that asks for it with the token, or None."""
+        wish = None
+        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
+        if ENVIRON_FIELD in environ:
+            wish = profiles.wish(environ[ENVIRON_FIELD].encode("latin-1", "replace"))
+        if PARAMETER in query:
+            found, query = profiles.asked(query)
+            wish = wish or found
+        if wish is None:
+            return None
+        environ["QUERY_STRING"] = query.decode("latin-1")
+        for name in ("RAW_URI", "REQUEST_URI"):
+            if name in environ:
+                path = environ[name].partition("?")[0]
+                environ[name] = f"{path}?{environ['QUERY_STRING']}" if query else path
+        return profiles.wsgi(self.app.app, environ, wish)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if self._profiles is not None and ENVIRON_FIELD in environ:
-            wish = self._profiles.wish(environ[ENVIRON_FIELD].encode("latin-1"))
-            if wish is not None:
-                page = self._profiles.wsgi(self.app.app, environ, wish)
+        if self._profiles is not None:
+            page = self._profiled(self._profiles, environ)
+            if page is not None:
                 line = STATUS_LINES[page.status]
                 start_response(line, list(as_text(tuple(page.headers))))
                 return [page.body]

@@ -11,6 +11,11 @@ from pyinstrument.session import Session
 if TYPE_CHECKING:
     from apsperf_mw.profiling.sampling import Profile
 
+# What pyinstrument's page has round what it tells: its script, then a second one with the data.
+SCRIPTS = ("the program", "the data")
+DATA = "const sessionData = "
+CALL = "pyinstrumentHTMLRenderer.render("
+
 KINDS = {
     "html": "text/html; charset=utf-8",
     "speedscope": "application/json",
@@ -26,6 +31,19 @@ def written(profile: Profile, form: str) -> str:
     if form == "speedscope":
         return str(SpeedscopeRenderer(show_all=True).render(session))
     return str(ConsoleRenderer(show_all=True).render(session))
+
+
+def guarded(page: str, nonce: str) -> str:
+    """A page whose two scripts bear the nonce, and whose data cannot be markup.
+
+    `LookupError` where the page is not as pyinstrument has made it so far.
+    """
+    before, data, rest = page.partition(DATA)
+    told, call, after = rest.rpartition(CALL)
+    if not (data and call) or before.count("<script>") != len(SCRIPTS):
+        raise LookupError("pyinstrument's page has another form")
+    before = before.replace("<script>", f'<script nonce="{nonce}">')
+    return before + data + told.replace("<", "\\u003c") + call + after
 
 
 def session_of(profile: Profile) -> Session:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hmac import compare_digest
 from importlib.util import find_spec
+from secrets import token_urlsafe
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.errors import APSPerfError, SettingError
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
 FIELD = b"apsperf-profile"
 ENVIRON_FIELD = "HTTP_APSPERF_PROFILE"
 REFUSED = "a profile without the token"
+PARAMETER = FIELD + b"="
 FORMS = ("html", "speedscope", "text")
 BUSY = "another profile is under way in this process"
-# The page has its script and its styles within; it needs nothing from anywhere.
+# The page has its scripts and its styles within; it needs nothing from anywhere.
 POLICY = (
-    b"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-    b"font-src data:"
+    "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -81,6 +84,15 @@ class Profiles:
         form, digits = asked.get("format", ""), asked.get("seconds", "")
         seconds = float(digits[:6]) if digits.isdecimal() else None
         return Wish(form if form in FORMS else FORMS[0], seconds)
+
+    def asked(self, query: bytes) -> tuple[Wish | None, bytes]:
+        """What a query with the token asks for, and the query without that."""
+        parts = query.split(b"&")
+        wish = None
+        for part in parts:
+            if part.startswith(PARAMETER):
+                wish = wish or self.wish(unquote_to_bytes(part.removeprefix(PARAMETER)))
+        return wish, b"&".join([part for part in parts if not part.startswith(PARAMETER)])
 
     def worker(self, wish: Wish) -> Page:
         """All threads of the process for the seconds that are wished for, by route; blocks."""
@@ -191,16 +203,31 @@ def page(profile: Profile, form: str, status: int) -> Page:
     """The profile as a response."""
     from apsperf_mw.profiling.formats import KINDS, written
 
-    body = written(profile, form).encode("utf-8", "replace")
+    body, scripts = written(profile, form), "'none'"
+    if form == "html":
+        body, scripts = guarded_page(body)
+    encoded = body.encode("utf-8", "replace")
     headers = [
         (b"content-type", KINDS[form].encode("ascii")),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-length", b"%d" % len(encoded)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-        (b"content-security-policy", POLICY),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", POLICY.format(scripts).encode("ascii")),
         (b"apsperf-profile-status", b"%d%b" % (status, b"; cut" if profile.cut else b"")),
     ]
-    return Page(200, headers, body)
+    return Page(200, headers, encoded)
+
+
+def guarded_page(body: str) -> tuple[str, str]:
+    """The page, and the scripts that may run in it."""
+    from apsperf_mw.profiling.formats import guarded
+
+    nonce = token_urlsafe(16)
+    try:
+        return guarded(body, nonce), f"'nonce-{nonce}'"
+    except LookupError:
+        return body, "'unsafe-inline'"
 
 
 def refused(busy: Busy) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,13 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.errors import SettingError
+from apsperf_mw.profiling.formats import guarded
 from apsperf_mw.profiling.stacks import MOST_STACKS, Stacks, stack_of
+from apsperf_mw.testing.forms import environ_of
+from apsperf_mw.testing.harness import make_request
 from apsperf_mw.testing.messages import Request, Response
 from tests.adapters.conftest import Maker
-from tests.observe.raw import scope
+from tests.observe.raw import ask, scope
 from tests.observe.support import make_client, page, plain
 
 if TYPE_CHECKING:
@@ -78,6 +82,71 @@ def test_who_has_the_token_gets_a_profile_in_place_of_the_page(
     assert b"secret" not in reply.body
     if kind == "application/json":
         assert json.loads(reply.body)["profiles"]
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        (f"apsperf-profile={TOKEN}", "text/html"),
+        (f"a=1&apsperf-profile={TOKEN}%3Bformat%3Dtext&b=2", "text/plain"),
+    ],
+)
+def test_a_query_may_bear_the_token_where_a_field_cannot(shell: str, query: str, kind: str) -> None:
+    suite, seen = Suite(profiling=ON), list[Any]()
+    rest = b"a=1&b=2" if "a=1" in query else b""
+    if shell == "asgi":
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["query_string"])
+
+        sent = ask(suite.asgi(app), query_string=query.encode())
+        headers, body = dict(sent[0]["headers"]), sent[1]["body"]
+        assert seen == [rest]
+        assert headers[b"content-type"].startswith(kind.encode())
+        assert TOKEN.encode() not in body
+        return
+
+    def app_wsgi(environ: Any, start_response: Any) -> Any:
+        seen.extend((environ["QUERY_STRING"], environ["RAW_URI"]))
+        start_response("200 OK", [])
+        return [b"page"]
+
+    told: list[Any] = []
+    environ = environ_of(make_request(f"/items/5?{query}")) | {"RAW_URI": f"/items/5?{query}"}
+    wrapped: Any = suite.wsgi(app_wsgi)
+    body = b"".join(wrapped(environ, lambda *head: told.extend(head)))
+    assert seen == [rest.decode(), "/items/5" + (f"?{rest.decode()}" if rest else "")]
+    assert dict(told[1])["content-type"].startswith(kind)
+    assert dict(told[1])["referrer-policy"] == "no-referrer"
+    assert TOKEN.encode() not in body
+
+
+def test_only_the_pages_own_scripts_run(shell: str) -> None:
+    reply = client_of(shell).ask("/", {"APSPerf-Profile": TOKEN})
+    policy = reply.header("content-security-policy") or ""
+    (nonce,) = re.findall(r"script-src 'nonce-([\w-]{22})'", policy)
+    page = reply.body.decode()
+    assert page.count(f'<script nonce="{nonce}">') == page.count("<script") == 2
+
+
+def test_what_a_profile_tells_is_no_markup() -> None:
+    page = (
+        "<div></div><script>js</script><script>\nconst sessionData = "
+        '{"name": "</script><script>evil()"};\n'
+        "pyinstrumentHTMLRenderer.render(x, sessionData);</script>"
+    )
+    made = guarded(page, "n")
+    assert made.count("<script") == 2
+    assert "\\u003c/script>" in made
+    with pytest.raises(LookupError):
+        guarded("<script>another form</script>", "n")
+
+
+@pytest.mark.parametrize("query", ["", "?apsperf-profile=", "?apsperf-profile=wrong"])
+def test_others_who_ask_by_query_get_the_page(shell: str, query: str) -> None:
+    client = client_of(shell, plain)
+    assert client.ask(f"/{query}").body == b"page"
+    assert client.suite.faults.counts["a profile without the token"] == bool(query)
 
 
 @pytest.mark.parametrize("headers", [{}, {"APSPerf-Profile": "wrong"}, {"APSPerf-Profile": ""}])
