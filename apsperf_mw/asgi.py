@@ -15,6 +15,7 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import scope_head, slim, with_key
+from apsperf_mw.guards import certified_scope
 from apsperf_mw.observe.timed import Timed
 from apsperf_mw.push import Push, asking_scope, renewing_scope, silent, swallow
 
@@ -95,6 +96,8 @@ class ASGIShell(ASGIGate):
         x.status = message["status"]
         x.head_at = monotonic()
         headers = message.get("headers") or ()
+        if x.plan is not None and "extensions" in x.raw and certified_scope(x.raw):
+            x.plan.private = True
         if self._describe is not None and x.plan is not None:
             self._describe(scope, x.plan)
             x.plan.late = partial(self._describe, scope, x.plan)

@@ -62,6 +62,7 @@ class WatchASGIShell(ASGIShell):
             None,
             None,
             None,
+            "",
             scope["method"],
             monotonic(),
             scope,

@@ -14,6 +14,7 @@ from apsperf_mw.cache.revival import questions, revive
 from apsperf_mw.cache.screen import ADAPTED, RANGE
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, environ_head, said, shown, slim
+from apsperf_mw.guards import certified
 from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.observe.timing import REQUEST_ID
 from apsperf_mw.pull import Head, Pull, asking_environ, renewing_environ, swallow
@@ -164,6 +165,8 @@ class WSGIShell(WSGIGate):
         """The head to send in place of the app's: its own with what we add, or an entry."""
         x.status = int(status[:3])
         x.head_at = monotonic()
+        if x.plan is not None and certified(x.raw):
+            x.plan.private = True
         form = self.forms.text_form(headers) if self.enabled and x.method == "GET" else None
         if form is not None and x.stale is None:
             raw = [value.encode("latin-1") for _, value in headers]

@@ -13,6 +13,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
 from apsperf_django.environs import CONDITIONAL, as_served, put
+from apsperf_django.guards import guard
 from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
@@ -20,6 +21,7 @@ from apsperf_mw.cache.policy import Plan, rule_of
 from apsperf_mw.cache.revival import in_doubt, questions, revive
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
+from apsperf_mw.guards import certified, certified_scope
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
 from apsperf_mw.runtime.step import step
@@ -289,6 +291,9 @@ def describe(request: HttpRequest, plan: Plan) -> None:
     if match is not None:
         plan.route = plan.route or "/" + match.route
         plan.rule = plan.rule or rule_of(match.func)
+        plan.guarded = plan.guarded or guard(match.func, request.method or "")
     session = getattr(request, "session", None)
-    if session is not None and getattr(session, "accessed", True):
+    scope = getattr(request, "scope", None)
+    shown = certified(request.META) if scope is None else certified_scope(scope)
+    if shown or (session is not None and getattr(session, "accessed", True)):
         plan.private = True

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Mount
 
+from apsperf_fastapi.guards import guard
 from apsperf_mw.cache.policy import Plan, cached, rule_of
+from apsperf_mw.guards import certified_scope
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
@@ -102,9 +104,9 @@ def describe(scope: Scope, plan: Plan) -> None:
     if session is not None and getattr(session, "accessed", bool(session)):
         plan.private = True
     # Whom a middleware or a client's certificate has let in; they are not in the fields.
-    tls = (scope.get("extensions") or {}).get("tls") or {}
-    if getattr(scope.get("user"), "is_authenticated", False) or tls.get("client_cert_chain"):
+    if getattr(scope.get("user"), "is_authenticated", False) or certified_scope(scope):
         plan.private = True
+    plan.guarded = plan.guarded or guard(scope)
 
 
 def template(scope: Scope) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from flask import Flask, Response, current_app
 from flask.globals import request_ctx
 
+from apsperf_flask.guards import guard, let_in
 from apsperf_mw.cache.policy import Plan, cached, rule_of
+from apsperf_mw.guards import certified
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
 
@@ -64,6 +66,9 @@ def describe(response: Response) -> Response:
     if rule is not None:
         plan.route = plan.route or environ.get("SCRIPT_NAME", "") + rule.rule
         plan.rule = plan.rule or rule_of(context.app.view_functions.get(rule.endpoint))
+    plan.guarded = plan.guarded or guard(context.app, request)
+    if let_in(context) or certified(environ):
+        plan.private = True
     session = session_of(context)
     if session is not None:
         look_at(session, plan)

@@ -155,7 +155,7 @@ class Intake:
             if plan.late is not None:
                 plan.late()
             # It may turn private while the body is made, as when a stream uses the session.
-            if plan.private:
+            if plan.kept_out:
                 self.drop(x, Outcome.UNCACHEABLE)
                 return None
         vary = answer.terms.vary

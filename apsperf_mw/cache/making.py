@@ -95,7 +95,8 @@ class Maker:
         if not BYTES.issuperset(map(type, values)):
             values = list(map(bytes, values))
         rule, said = plan.rule, form.policy(values)
-        key = (form, x.flags & SETTLING, method or x.method, x.status, rule, plan.private, said)
+        out = plan.kept_out if plan.guarded else plan.private
+        key = (form, x.flags & SETTLING, method or x.method, x.status, rule, out, said)
         ready = self._ready.get(key)
         if ready is not None:
             return ready.terms.refusal or self.forms.answer(ready, x.status, form, values)
@@ -174,7 +175,7 @@ class Maker:
         status = status or x.status
         if rule is not None and callable(rule.ttl):
             rule = rule.settled(status, head.kept)
-        key = (x.flags & SETTLING, method or x.method, status, rule, plan.private, *head.policy)
+        key = (x.flags & SETTLING, method or x.method, status, rule, plan.kept_out, *head.policy)
         return self._terms.get(key) or self._learn(key, head)
 
     def _learn(self, key: tuple[object, ...], head: Head) -> Terms:

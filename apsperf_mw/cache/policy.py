@@ -228,9 +228,10 @@ class Plan(Struct, eq=False):
     """One request's route: filled in by an adapter or the app, read when the response begins.
 
     `route` is the template. `private` keeps the response out of the cache whatever its fields
-    say; an adapter sets it where the framework saw a session in use. `late` is called once more
-    when the body has ended, to look again. `costs`, `trace` and `span` are the observers': what
-    the request has cost so far, the ids of a trace that is not sampled, and its span if it is.
+    say; an adapter sets it where the framework saw a session in use. `guarded` names what decides
+    who may pass: it keeps the response out too, unless the rule is `shared`. `late` is called once
+    more when the body has ended, to look again. `costs`, `trace` and `span` are the observers':
+    what the request has cost so far, the ids of a trace that is not sampled, and its span if it is.
     """
 
     route: str = ""
@@ -241,6 +242,14 @@ class Plan(Struct, eq=False):
     costs: Any = None
     trace: tuple[int, int] | None = None
     span: Any = None
+    guarded: str = ""
+
+    @property
+    def kept_out(self) -> bool:
+        """Whether it is for one user."""
+        return self.private or bool(
+            self.guarded and not (self.rule is not None and self.rule.shared)
+        )
 
     def add(self, tags: Iterable[str]) -> None:
         """Have the response carry these tags too; `SettingError` for one that cannot be."""
@@ -252,4 +261,4 @@ class Plan(Struct, eq=False):
 
 
 # The fields of a plan that says nothing yet, for subclasses that are made with more of their own.
-UNPLANNED = ("", None, (), False, None, None, None, None)
+UNPLANNED = ("", None, (), False, None, None, None, None, "")

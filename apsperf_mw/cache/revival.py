@@ -129,7 +129,7 @@ def _updated(cache: Cache, x: Exchange, entry: Entry, said: Head, began: int) ->
     """The entry with the newer fields, and whether it may be kept so."""
     plan = x.plan or Plan()
     answer = cache.maker.renewed(x, entry, said, plan, time())
-    refused = answer.terms.refusal or plan.private or len(answer.tags) > MOST_TAGS
+    refused = answer.terms.refusal or plan.kept_out or len(answer.tags) > MOST_TAGS
     storable = not refused and clean_headers(answer.headers)
     values = cache.selection.values(x, answer.terms.vary)
     renewed = entry_of(x, answer, entry.body, began, monotonic(), values)

@@ -88,7 +88,7 @@ def _asking(x: Exchange, headers: Iterable[Sequence[bytes]]) -> Asked:
     rule = plan.rule
     if rule is not None and callable(rule.ttl):
         rule = rule.settled(x.status, headers)
-    return Asked(x.flags & SETTLING, x.method, x.status, rule, plan.private)
+    return Asked(x.flags & SETTLING, x.method, x.status, rule, plan.kept_out)
 
 
 def lasting(gate: Gate, policy: Policy, head: Head) -> Step:

@@ -26,7 +26,12 @@ OURS = "apsperf_django.middleware.SuiteMiddleware"
 if not project.configured:
     project.configure(
         ALLOWED_HOSTS=["*"],
-        INSTALLED_APPS=["apsperf_django"],
+        INSTALLED_APPS=[
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "rest_framework",
+            "apsperf_django",
+        ],
         SECRET_KEY="secret",
         SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
         USE_TZ=True,

@@ -1,0 +1,87 @@
+"""What stands before a Django view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.guards import comes_from, held, layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Modules whose decorators and classes decide who may pass, and how often.
+MODULES = (
+    "django.contrib.auth.decorators",
+    "django.contrib.auth.mixins",
+    "django.contrib.admin.views.decorators",
+    "django_ratelimit",
+    "guardian",
+    "axes",
+    "oauth2_provider",
+)
+# What the REST framework asks, and what of it is seen otherwise: it uses the session, or a field
+# that counts as a credential.
+REST: dict[str, frozenset[str]] = {
+    "authentication_classes": frozenset({"SessionAuthentication", "BasicAuthentication"}),
+    "permission_classes": frozenset({"AllowAny", "BasePermission"}),
+    "throttle_classes": frozenset(),
+}
+
+_known: dict[Callable[..., Any], str] = {}
+MOST_KNOWN = 4096
+
+
+def guard(view: Callable[..., Any], method: str = "GET") -> str:
+    """What decides who may pass to a view, or an empty string."""
+    try:
+        known = _known.get(view)
+    except TypeError:  # it cannot be told from others
+        return _found(view, method)
+    if known is None:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        known = _known[view] = _found(view, method)
+    return known
+
+
+def _found(view: Callable[..., Any], method: str) -> str:
+    return next(_guards(view, method.lower()), "")
+
+
+def _guards(view: Any, method: str) -> Iterator[str]:
+    if found := comes_from(view, MODULES):
+        yield found
+    kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    if isinstance(kind, type):
+        yield from _of_class(kind, method)
+        yield from _of_rest(kind, getattr(view, "initkwargs", None) or {})
+    for layer in layers(view):
+        for each in held(layer):
+            yield from _of_ninja(each)
+
+
+def _of_class(kind: Any, method: str) -> Iterator[str]:
+    """The guards of a class of views: its bases, its methods, and those of the REST framework."""
+    for base in kind.__mro__:
+        if any(base.__module__ == name for name in MODULES):
+            yield base.__name__
+    for name in ("dispatch", method):
+        if found := comes_from(getattr(kind, name, None), MODULES):
+            yield found
+
+
+def _of_rest(kind: Any, given: dict[str, Any]) -> Iterator[str]:
+    """The guards of one of the REST framework's views; an action may have its own."""
+    for policy, free in REST.items():
+        for each in given.get(policy) or getattr(kind, policy, None) or ():
+            name = getattr(each, "__name__", policy)
+            if name not in free:
+                yield name
+
+
+def _of_ninja(view: Any) -> Iterator[str]:
+    """The guards of a path of Django Ninja's."""
+    for operation in getattr(view, "operations", None) or ():
+        for name in ("auth_callbacks", "throttle_objects"):
+            if getattr(operation, name, None):
+                yield name

@@ -1,0 +1,71 @@
+"""What stands before a Flask view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from apsperf_mw.guards import comes_from, reads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask, Request
+
+# Packages whose decorators decide who may pass, and how often.
+PACKAGES = (
+    "flask_login",
+    "flask_httpauth",
+    "flask_jwt_extended",
+    "flask_limiter",
+    "flask_security",
+    "flask_principal",
+    "flask_praetorian",
+    "authlib",
+)
+LIMITER = "flask_limiter"
+# What code before the view reads of a request where it decides by who asks.
+WHO = frozenset({"remote_addr", "access_route", "authorization", "remote_user", "current_user"})
+
+_known: WeakKeyDictionary[Flask, dict[str, str]] = WeakKeyDictionary()
+
+
+def guard(app: Flask, request: Request) -> str:
+    """What decides who may pass to the request's view, or an empty string."""
+    endpoint = request.endpoint
+    if endpoint is None:
+        return ""
+    # The same view is asked by several methods, each with a guard of its own.
+    name = f"{request.method} {endpoint}"
+    known = _known.setdefault(app, {})
+    if name not in known:
+        known[name] = next(_guards(app, request, endpoint), "")
+    return known[name]
+
+
+def _guards(app: Flask, request: Request, endpoint: str) -> Iterator[str]:
+    view = app.view_functions.get(endpoint)
+    kind = getattr(view, "view_class", None)
+    for each in (view, getattr(kind, (request.method or "").lower(), None)):
+        if each is not None and (found := comes_from(each, PACKAGES)):
+            yield found
+    for scope in (None, *request.blueprints):
+        for before in app.before_request_funcs.get(scope, ()):
+            if found := comes_from(before, PACKAGES):
+                if found != LIMITER or limits_all(before):
+                    yield found
+            elif found := reads(before, WHO):
+                yield f"request.{found}"
+
+
+def limits_all(before: Any) -> bool:
+    """Whether a limiter limits routes that do not ask for it."""
+    manager = getattr(getattr(before, "__self__", None), "limit_manager", None)
+    named = ("_default_limits", "_application_limits")
+    return manager is None or any(getattr(manager, name, True) for name in named)
+
+
+def let_in(context: Any) -> bool:
+    """Whether an extension has found out who asks, by whatever the request has."""
+    user = context.g.get("_login_user") if hasattr(context, "g") else None
+    return bool(getattr(user, "is_authenticated", False))
