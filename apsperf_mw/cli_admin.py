@@ -202,7 +202,7 @@ def _written(channel: Channel, what: Purge) -> dict[str, Any]:
     return {"purged": what._asdict(), "reached": reached, "file": str(path)}
 
 
-def print_json(told: dict[str, Any]) -> None:
+def print_json(told: object) -> None:
     """Print one JSON object."""
     from msgspec import json
 

@@ -85,7 +85,7 @@ def warm(as_json: bool, **options: Any) -> None:
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    _print(report, as_json=as_json)
+    print_report(report, as_json=as_json)
     raise SystemExit((0 if report.ok else FAILED) if code is None else code)
 
 
@@ -113,7 +113,8 @@ def _progress(length: int) -> Iterator[Callable[[], object]]:
         yield lambda: bar.update(1)
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print what came of it, and what becomes of that."""
     if as_json:
         from msgspec import json
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+    from apsperf_mw.doctor import Checkup, Route
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.children import Children
     from apsperf_mw.observe.export import MetricsExporter
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from apsperf_mw.ops.health import Health
     from apsperf_mw.profiling.requests import Profiles
     from apsperf_mw.settings import Settings
+    from apsperf_mw.suite import Suite
 
 
 class Diagnosis:
@@ -58,6 +60,15 @@ class Diagnosis:
         self.exporter.ledger.drain(wait=True)
         with self.exporter.ledger.lock:
             return report(self.tallies, None if self.memory is None else self.memory.leaks)
+
+    def doctor(self, routes: Iterable[Route] = ()) -> Checkup:
+        """What works, what does not, and what may surprise; `print` it. Asks every driver once.
+
+        `routes` are those of an app, as its adapter lists them.
+        """
+        from apsperf_mw.doctor import look
+
+        return look(cast("Suite", self), routes)
 
     def profile(self, seconds: float = 5.0, form: str = "html") -> str:
         """What all threads of this process do for so many seconds, by route; blocks.

@@ -44,6 +44,8 @@ class APSPerf:
         app.wsgi_app = suite.wsgi(app.wsgi_app)  # type: ignore[method-assign]
         # Flask runs these last to first: ours sees what the others made of the response.
         app.after_request_funcs.setdefault(None, []).insert(0, describe)
+        add_tag(app)
+        add_commands(app)
         return suite
 
     @property
@@ -52,6 +54,24 @@ class APSPerf:
         app = current_app if self._app is None else self._app
         suite: Suite = app.extensions[EXTENSION]
         return suite
+
+
+def add_tag(app: Flask) -> None:
+    """Teach the app's templates `{% cache %}`, without making its environment before its time."""
+    from apsperf_flask.fragments import CacheTag
+
+    if "jinja_env" in vars(app):
+        app.jinja_env.add_extension(CacheTag)
+        return
+    known = app.jinja_options.get("extensions", ())
+    app.jinja_options = {**app.jinja_options, "extensions": [*known, CacheTag]}
+
+
+def add_commands(app: Flask) -> None:
+    """Give the app `flask apsperf ...`."""
+    from apsperf_flask.commands import group
+
+    app.cli.add_command(group)
 
 
 def describe(response: Response) -> Response:

@@ -39,23 +39,34 @@ def guard(app: Flask, request: Request) -> str:
     name = f"{request.method} {endpoint}"
     known = _known.setdefault(app, {})
     if name not in known:
-        known[name] = next(_guards(app, request, endpoint), "")
+        known[name] = guards_of(app, endpoint, request.method)
     return known[name]
 
 
-def _guards(app: Flask, request: Request, endpoint: str) -> Iterator[str]:
+def guards_of(app: Flask, endpoint: str, method: str) -> str:
+    """The same of any view."""
+    return next(_guards(app, endpoint, method.lower()), "")
+
+
+def _guards(app: Flask, endpoint: str, method: str) -> Iterator[str]:
     view = app.view_functions.get(endpoint)
     kind = getattr(view, "view_class", None)
-    for each in (view, getattr(kind, (request.method or "").lower(), None)):
+    for each in (view, getattr(kind, method, None)):
         if each is not None and (found := comes_from(each, PACKAGES)):
             yield found
-    for scope in (None, *request.blueprints):
+    for scope in (None, *around(endpoint)):
         for before in app.before_request_funcs.get(scope, ()):
             if found := comes_from(before, PACKAGES):
                 if found != LIMITER or limits_all(before):
                     yield found
             elif found := reads(before, WHO):
                 yield f"request.{found}"
+
+
+def around(endpoint: str) -> list[str]:
+    """The blueprints that a view stands in, by their names."""
+    names = endpoint.split(".")[:-1]
+    return [".".join(names[: depth + 1]) for depth in range(len(names))]
 
 
 def limits_all(before: Any) -> bool:

@@ -1,0 +1,95 @@
+"""`{% cache %}`: parts of a template that are kept.
+
+{% cache "sidebar", user.id, ttl="short", tags=["albums"] %} ... {% endcache %}
+
+The first value is the part's name, those after it tell its variants apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+from jinja2 import nodes
+from jinja2.ext import Extension
+from markupsafe import Markup
+
+from apsperf_mw.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2.parser import Parser
+
+    from apsperf_mw.suite import Suite
+
+OPTIONS = frozenset({"ttl", "tags", "stale_while_revalidate"})
+SPACE = "flask:fragments"
+ACCEPTED = "ttl, tags, stale_while_revalidate"
+
+
+class CacheTag(Extension):
+    """Adds the tag to an environment; `init_app` does so."""
+
+    tags = {"cache"}  # noqa: RUF012 - jinja wants it so
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """What the tag means."""
+        line = next(parser.stream).lineno
+        values: list[nodes.Expr] = []
+        options: list[nodes.Keyword] = []
+        while parser.stream.current.type != "block_end":
+            if values or options:
+                parser.stream.expect("comma")
+            self._read(parser, values, options)
+        if not values:
+            parser.fail("cache: it needs a name first, as in {% cache 'sidebar' %}", line)
+        body = parser.parse_statements(("name:endcache",), drop_needle=True)
+        call = self.call_method("_kept", [nodes.List(values)], options)
+        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _read(self, parser: Parser, values: list[nodes.Expr], options: list[nodes.Keyword]) -> None:
+        """One value or option."""
+        token = parser.stream.current
+        if token.type == "name" and parser.stream.look().type == "assign":
+            if token.value not in OPTIONS:
+                parser.fail(f"cache: {token.value}= given; accepted: {ACCEPTED}", token.lineno)
+            next(parser.stream)
+            next(parser.stream)
+            options.append(nodes.Keyword(token.value, parser.parse_expression()))
+            return
+        values.append(parser.parse_expression())
+
+    def _kept(self, values: list[Any], caller: Callable[[], str], **options: Any) -> str:
+        """The part, made or kept."""
+        suite: Suite | None = current_app.extensions.get("apsperf")
+        if suite is None:
+            return caller()
+        return Markup(kept(suite, values, lambda: str(caller()), **options))  # noqa: S704
+
+
+def kept(
+    suite: Suite,
+    values: list[Any],
+    make: Callable[[], str],
+    *,
+    ttl: str | float = "short",
+    tags: Any = (),
+    stale_while_revalidate: str | float = 0.0,
+) -> str:
+    """A part of a page: one maker makes it, whoever asks. The page carries its tags too."""
+    names = (tags,) if isinstance(tags, str) else tuple(tags)
+    suite.tag(*names)
+    key = tuple(map(told, values))
+    return suite.cache(space=SPACE).remember(
+        key, make, ttl, tags=names, stale_while_revalidate=stale_while_revalidate
+    )
+
+
+def told(value: Any) -> str | int | float | bool | None:
+    """A value that tells variants apart; `SettingError` for one that has no lasting form."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise SettingError(
+        f"cache: a {type(value).__qualname__} given to tell variants apart; accepted: text, numbers"
+    )
