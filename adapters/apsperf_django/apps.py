@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.signals import setting_changed
 
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
 
 
 class SuiteConfig(AppConfig):  # type: ignore[misc]
-    """Makes the suite from `settings.APSPERF`."""
+    """Makes the suite from `settings.APSPERF`, when it is asked for first."""
 
     name = "apsperf_django"
     verbose_name = "APSPerf"
 
     def ready(self) -> None:
-        """Fail at start-up, not at the first request, for settings that are wrong."""
-        self.suite  # noqa: B018
+        """Have the settings checked with the project's, and heed their change in tests."""
+        from apsperf_django import checks  # noqa: F401 - they register themselves
+
+        setting_changed.connect(self._heed, dispatch_uid="apsperf_django")
 
     @cached_property
     def suite(self) -> Suite:
         """The suite; `SettingError` for a setting that is unknown or not accepted."""
         return Suite(framework=nest({"APSPERF": getattr(settings, "APSPERF", {})}))
+
+    def _heed(self, *, setting: str, **_: Any) -> None:
+        """Let a suite go whose settings have changed; handlers made from now on get a new one."""
+        if setting == "APSPERF":
+            suite = self.__dict__.pop("suite", None)
+            if suite is not None:
+                suite.close()

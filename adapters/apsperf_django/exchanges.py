@@ -14,10 +14,11 @@ from django.http import HttpResponse
 
 from apsperf_django.environs import CONDITIONAL, as_served, put
 from apsperf_django.guards import guard
+from apsperf_django.rules import rule_for
 from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
-from apsperf_mw.cache.policy import Plan, rule_of
+from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import in_doubt, questions, revive
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
@@ -290,10 +291,12 @@ def describe(request: HttpRequest, plan: Plan) -> None:
     match = request.resolver_match
     if match is not None:
         plan.route = plan.route or "/" + match.route
-        plan.rule = plan.rule or rule_of(match.func)
+        plan.rule = plan.rule or rule_for(match.func, request.method or "")
         plan.guarded = plan.guarded or guard(match.func, request.method or "")
     session = getattr(request, "session", None)
     scope = getattr(request, "scope", None)
     shown = certified(request.META) if scope is None else certified_scope(scope)
-    if shown or (session is not None and getattr(session, "accessed", True)):
+    # Whoever asks for the CSRF token gets a page of their own; the flag stays once it was there.
+    guarded = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
+    if shown or guarded or (session is not None and getattr(session, "accessed", True)):
         plan.private = True

@@ -27,20 +27,20 @@ REST: dict[str, frozenset[str]] = {
     "throttle_classes": frozenset(),
 }
 
-_known: dict[Callable[..., Any], str] = {}
+_known: dict[tuple[Callable[..., Any], str], str] = {}
 MOST_KNOWN = 4096
 
 
 def guard(view: Callable[..., Any], method: str = "GET") -> str:
     """What decides who may pass to a view, or an empty string."""
     try:
-        known = _known.get(view)
+        known = _known.get((view, method))
     except TypeError:  # it cannot be told from others
         return _found(view, method)
     if known is None:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        known = _known[view] = _found(view, method)
+        known = _known[view, method] = _found(view, method)
     return known
 
 

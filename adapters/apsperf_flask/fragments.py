@@ -14,7 +14,7 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from markupsafe import Markup
 
-from apsperf_mw.errors import SettingError
+from apsperf_mw.fragments import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,31 +65,4 @@ class CacheTag(Extension):
         suite: Suite | None = current_app.extensions.get("apsperf")
         if suite is None:
             return caller()
-        return Markup(kept(suite, values, lambda: str(caller()), **options))  # noqa: S704
-
-
-def kept(
-    suite: Suite,
-    values: list[Any],
-    make: Callable[[], str],
-    *,
-    ttl: str | float = "short",
-    tags: Any = (),
-    stale_while_revalidate: str | float = 0.0,
-) -> str:
-    """A part of a page: one maker makes it, whoever asks. The page carries its tags too."""
-    names = (tags,) if isinstance(tags, str) else tuple(tags)
-    suite.tag(*names)
-    key = tuple(map(told, values))
-    return suite.cache(space=SPACE).remember(
-        key, make, ttl, tags=names, stale_while_revalidate=stale_while_revalidate
-    )
-
-
-def told(value: Any) -> str | int | float | bool | None:
-    """A value that tells variants apart; `SettingError` for one that has no lasting form."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise SettingError(
-        f"cache: a {type(value).__qualname__} given to tell variants apart; accepted: text, numbers"
-    )
+        return Markup(kept(suite, SPACE, values, lambda: str(caller()), **options))  # noqa: S704

@@ -72,7 +72,7 @@ class Stock:
             return float(ttl)
         if ttl is None:
             return MOST_TTL_S
-        if kind is str and ttl in TTL_CLASSES:
+        if isinstance(ttl, str) and ttl in TTL_CLASSES:
             return float(getattr(self._classes, ttl))
         if isinstance(ttl, int | float) and kind is not bool and 0 < ttl < inf:
             return min(float(ttl), MOST_TTL_S)

@@ -1,0 +1,37 @@
+"""Where a view bears its mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.cache.policy import rule_of
+from apsperf_mw.guards import held, layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apsperf_mw.cache.policy import Rule
+
+UNMARKED: Any = object()
+
+
+def rule_for(view: Any, method: str) -> Rule | None:
+    """The mark of a view, of its class, of the class's method, or of an operation's function."""
+    found = rule_of(view)
+    if found is not None:
+        return found
+    kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    if isinstance(kind, type):
+        return rule_of(getattr(kind, method.lower(), None)) or rule_of(kind)
+    for each in operations(view):
+        if method in each.methods:
+            return rule_of(each.view_func)
+    return None
+
+
+def operations(view: Any) -> Iterator[Any]:
+    """The operations of a path of Django Ninja's, which its view has closed over."""
+    if getattr(view, "__module__", "") == "ninja.operation":
+        for layer in layers(view):
+            for path in held(layer):
+                yield from getattr(path, "operations", None) or ()
