@@ -235,9 +235,16 @@ def test_settings_are_the_dict_or_the_environment(monkeypatch: pytest.MonkeyPatc
 SETUP = """
 import django
 from django.conf import settings
-settings.configure(INSTALLED_APPS=["apsperf_django"], APSPERF={given})
+settings.configure(
+    INSTALLED_APPS=["apsperf_django"],
+    MIDDLEWARE=["apsperf_django.middleware.SuiteMiddleware"],
+    APSPERF={given},
+)
 django.setup()
+{then}
 """
+CHECKED = "from django.core.management import call_command; call_command('check')"
+SERVED = "from django.core.wsgi import get_wsgi_application; get_wsgi_application()"
 
 
 @pytest.mark.parametrize(
@@ -249,9 +256,12 @@ django.setup()
         ('{"default": "absent"}', "absent"),
     ],
 )
-def test_a_setting_that_cannot_be_stops_the_project_at_set_up(given: str, message: str) -> None:
+@pytest.mark.parametrize("then", [CHECKED, SERVED])
+def test_a_setting_that_cannot_be_is_told_by_the_check_and_stops_the_server(
+    given: str, message: str, then: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SETUP.format(given=given)],
+        [sys.executable, "-c", SETUP.format(given=given, then=then)],
         env=environ(),
         cwd=ROOT,
         capture_output=True,
@@ -259,4 +269,4 @@ def test_a_setting_that_cannot_be_stops_the_project_at_set_up(given: str, messag
         check=False,
     )
     assert done.returncode == 1
-    assert message in done.stderr.splitlines()[-1]
+    assert message in done.stderr
