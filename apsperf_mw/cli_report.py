@@ -1,4 +1,4 @@
-"""The command `apsperf report`."""
+"""The commands `apsperf report` and `apsperf doctor`."""
 
 from __future__ import annotations
 
@@ -26,3 +26,24 @@ def report(server: str | None, token: str | None, as_json: bool) -> None:
     from apsperf_mw.observe.report import Report
 
     click.echo(f"process {told['pid']}: {convert(told, Report)}")
+
+
+@click.command()
+@click.option("--app", required=True, metavar="MODULE:ATTR", help="Import an ASGI or WSGI app.")
+@click.option("--factory", is_flag=True, help="What --app names is called.")
+@AS_JSON
+def doctor(app: str, factory: bool, as_json: bool) -> None:
+    """Say of an app and its suite what works, what does not, and what may surprise.
+
+    Lists its routes, each with its mark and what stands in its way, and asks every driver. Ends
+    with 1 where something is broken.
+    """
+    from apsperf_mw.remote.inside import checked_up
+
+    with failing():
+        found = checked_up(app, factory=factory)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(str(found))
+    raise SystemExit(0 if found.healthy else 1)

@@ -33,6 +33,8 @@ class Diagnosis:
     memory: Memory | None
     health: Health
     profiles: Profiles | None
+    # The routes of the app, as its adapter lists them.
+    lists: Callable[[], Iterable[Route]]
 
     def statement(self, text: str, system: str = "other_sql") -> AbstractContextManager[None]:
         """Have the statement that runs inside counted, timed and traced with its request.
@@ -61,14 +63,11 @@ class Diagnosis:
         with self.exporter.ledger.lock:
             return report(self.tallies, None if self.memory is None else self.memory.leaks)
 
-    def doctor(self, routes: Iterable[Route] = ()) -> Checkup:
-        """What works, what does not, and what may surprise; `print` it. Asks every driver once.
-
-        `routes` are those of an app, as its adapter lists them.
-        """
+    def doctor(self) -> Checkup:
+        """What works, what does not, and what may surprise; `print` it. Asks every driver once."""
         from apsperf_mw.doctor import look
 
-        return look(cast("Suite", self), routes)
+        return look(cast("Suite", self), self.lists())
 
     def profile(self, seconds: float = 5.0, form: str = "html") -> str:
         """What all threads of this process do for so many seconds, by route; blocks.

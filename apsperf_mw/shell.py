@@ -41,6 +41,7 @@ class Gate:
 
     def __init__(self, suite: Suite, face: Face) -> None:
         settings = suite.settings.cache
+        self.suite = suite
         self.cache = suite.responses
         self.channel = suite.channel
         self.hooks = suite.hooks

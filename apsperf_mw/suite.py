@@ -90,6 +90,7 @@ class Suite(Diagnosis):
         self.health = Health(self.faults)
         self.profiles = self._make_profiles()
         self.fronts = self._make_fronts()
+        self.lists = tuple
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
         observe_driver(self.exporter, self.driver("cache"))
 

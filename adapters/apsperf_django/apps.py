@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -11,6 +11,11 @@ from django.core.signals import setting_changed
 
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apsperf_mw.doctor import Route
 
 
 class SuiteConfig(AppConfig):  # type: ignore[misc]
@@ -28,7 +33,9 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
     @cached_property
     def suite(self) -> Suite:
         """The suite; `SettingError` for a setting that is unknown or not accepted."""
-        return Suite(framework=nest({"APSPERF": getattr(settings, "APSPERF", {})}))
+        made = Suite(framework=nest({"APSPERF": getattr(settings, "APSPERF", {})}))
+        made.lists = listed
+        return made
 
     def _heed(self, *, setting: str, **_: Any) -> None:
         """Let a suite go whose settings have changed; handlers made from now on get a new one."""
@@ -36,3 +43,10 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
             suite = self.__dict__.pop("suite", None)
             if suite is not None:
                 suite.close()
+
+
+def listed() -> Iterable[Route]:
+    """The project's routes."""
+    from apsperf_django.listing import routes
+
+    return routes()

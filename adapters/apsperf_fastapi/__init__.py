@@ -1,25 +1,25 @@
-"""The suite for FastAPI and Starlette: `install(app)` and `@cached(...)`."""
+"""The suite for FastAPI and Starlette: `install(app)`, or `add_middleware`, and `@cached(...)`."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-from starlette.routing import Mount
-
-from apsperf_fastapi.guards import guard
-from apsperf_mw.cache.policy import Plan, cached, rule_of
-from apsperf_mw.guards import certified_scope
+from apsperf_fastapi.listing import routes
+from apsperf_fastapi.parts import SuiteMiddleware, get_cache, get_suite
+from apsperf_fastapi.standing import Quiet, describe, marks_of, stand_in
+from apsperf_mw.cache.policy import cached
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Iterable
 
     from starlette.applications import Starlette
-    from starlette.routing import BaseRoute
 
-    from apsperf_mw.asgi import ASGIApp, Receive, Scope, Send
+    from apsperf_mw.doctor import Route
 
-__all__ = ["cached", "install"]
+__all__ = ["SuiteMiddleware", "cached", "get_cache", "get_suite", "install"]
 
 
 def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suite:
@@ -34,122 +34,17 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
     build = app.build_middleware_stack
 
     def build_with_suite() -> Any:
-        marks = stand_down_marks(app, suite)
-        return suite.asgi(Quiet(build(), marks) if marks else build(), describe)
+        return suite.asgi(Quiet(build(), marks_of(suite, app)), describe)
 
     app.build_middleware_stack = build_with_suite  # type: ignore[method-assign]
     app.middleware_stack = None
     app.state.apsperf = suite
+    suite.lists = partial(listed, ref(app))
     stand_in(app, suite)
     return suite
 
 
-def stand_in(app: Starlette, suite: Suite) -> None:
-    """Switch off FastAPI's spans and durations where the suite makes them.
-
-    FastAPI reports by itself as soon as a global provider is set, and would report twice. Its
-    log records stay; its spans of websockets go too. A provider that FastAPI was given by name
-    goes on getting its reports: the suite knows only the global ones.
-    """
-    config = getattr(app, "_telemetry", None)
-    if isinstance(config, dict):
-        if suite.settings.tracing.enabled and config.get("tracer_provider") is None:
-            config["tracing"] = False
-        if suite.settings.timing.enabled and config.get("meter_provider") is None:
-            config["metrics"] = False
-
-
-def stand_down_marks(app: Starlette, suite: Suite) -> dict[str, bool | None]:
-    """What a scope bears so that the frameworks' own telemetry within does not report again."""
-    tracing, timing = suite.settings.tracing.enabled, suite.settings.timing.enabled
-    marks: dict[str, bool | None] = {}
-    if tracing or timing:
-        marks["fastapi.telemetry"] = None
-    # Starlette's middleware makes spans and durations or neither.
-    if tracing and timing and not names_provider(app):
-        marks["starlette.opentelemetry"] = True
-    return marks
-
-
-def names_provider(app: Starlette) -> bool:
-    """Whether Starlette's OpenTelemetry middleware was given a provider of its own."""
-    given = {"tracer_provider", "meter_provider"}
-    return any(
-        str(getattr(each.cls, "__module__", "")) == "starlette.middleware.opentelemetry"
-        and any(each.kwargs.get(name) is not None for name in given)
-        for each in app.user_middleware
-    )
-
-
-class Quiet:
-    """The app's stack, within which nothing reports what the suite reports."""
-
-    def __init__(self, app: ASGIApp, marks: dict[str, bool | None]) -> None:
-        self.app = app  # by this name FastAPI looks for other instrumentation
-        self._marks = marks
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one connection; the frameworks report only where their mark is not there yet."""
-        for name, mark in self._marks.items():
-            scope.setdefault(name, mark)
-        return self.app(scope, receive, send)
-
-
-def describe(scope: Scope, plan: Plan) -> None:
-    """Fill the plan in from what routing left in the scope."""
-    plan.route = plan.route or template(scope)
-    plan.rule = plan.rule or rule_of(scope.get("endpoint"))
-    # Older releases do not tell whether a session was used: one that holds something was.
-    session = scope.get("session")
-    if session is not None and getattr(session, "accessed", bool(session)):
-        plan.private = True
-    # Whom a middleware or a client's certificate has let in; they are not in the fields.
-    if getattr(scope.get("user"), "is_authenticated", False) or certified_scope(scope):
-        plan.private = True
-    plan.guarded = plan.guarded or guard(scope)
-
-
-def template(scope: Scope) -> str:
-    """The matched route's template with its mount points, or an empty string."""
-    route = scope.get("route")
-    if route is None:
-        return ""
-    if isinstance(route, Mount):
-        # An app that has routes was asked and had none for this path; others have theirs inside.
-        path = "" if route.routes else "/{path}"
-    else:
-        # An included router's routes have their prefix only in FastAPI's own context.
-        context = scope.get("fastapi", {}).get("effective_route_context")
-        path = getattr(context, "path", "") or getattr(route, "path", "")
-    mounted = mount_point(scope) if path else None
-    return "" if mounted is None else mounted + path
-
-
-def mount_point(scope: Scope) -> str | None:
-    """The templates of the mounts that a request went through; None where they are not known.
-
-    The scope has only what they matched, which may not be told from the values in it: the mounts
-    are matched again, in the order of the routes.
-    """
-    root: str = scope.get("root_path", "")
-    base: str = scope.get("app_root_path", root)  # where the server has put the app
-    mounted = root.removeprefix(base)
-    if not scope.get("path_params"):
-        return mounted
-    template, path = "", scope["path"].removeprefix(base)
-    routes = scope["router"].routes
-    while mounted:
-        mount, taken = entered(routes, path)
-        if mount is None or not mounted.startswith(taken):
-            return None
-        template += mount.path
-        path, mounted, routes = path[len(taken) :], mounted[len(taken) :], mount.routes
-    return template
-
-
-def entered(routes: Sequence[BaseRoute], path: str) -> tuple[Mount | None, str]:
-    """The mount that a path enters, and the part of the path that it takes."""
-    for route in routes:
-        if isinstance(route, Mount) and (found := route.path_regex.match(path)):
-            return route, path[: -len(found["path"]) - 1]
-    return None, ""
+def listed(app: ref[Starlette]) -> Iterable[Route]:
+    """The app's routes; the suite does not keep it."""
+    here = app()
+    return () if here is None else routes(here)

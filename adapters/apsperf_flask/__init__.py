@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from flask import Flask, Response, current_app
 from flask.globals import request_ctx
@@ -13,6 +14,11 @@ from apsperf_mw.cache.policy import Plan, cached, rule_of
 from apsperf_mw.guards import certified
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apsperf_mw.doctor import Route
 
 __all__ = ["APSPerf", "cached"]
 
@@ -44,6 +50,7 @@ class APSPerf:
         app.wsgi_app = suite.wsgi(app.wsgi_app)  # type: ignore[method-assign]
         # Flask runs these last to first: ours sees what the others made of the response.
         app.after_request_funcs.setdefault(None, []).insert(0, describe)
+        suite.lists = partial(listed, ref(app))
         add_tag(app)
         add_commands(app)
         return suite
@@ -54,6 +61,14 @@ class APSPerf:
         app = current_app if self._app is None else self._app
         suite: Suite = app.extensions[EXTENSION]
         return suite
+
+
+def listed(app: ref[Flask]) -> Iterable[Route]:
+    """The app's routes; the suite does not keep it."""
+    from apsperf_flask.listing import routes
+
+    here = app()
+    return () if here is None else routes(here)
 
 
 def add_tag(app: Flask) -> None:

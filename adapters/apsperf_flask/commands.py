@@ -26,18 +26,11 @@ def suite_of() -> Suite:
     return suite
 
 
-def routes_of() -> list[Route]:
-    """The current app's routes."""
-    from apsperf_flask.listing import routes
-
-    return list(routes(current_app._get_current_object()))  # type: ignore[attr-defined]
-
-
 @group.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> None:
     """Say what works, what does not, and what may surprise; ends with 1 if something is broken."""
-    checkup = suite_of().doctor(routes_of())
+    checkup = suite_of().doctor()
     if as_json:
         print_json(checkup)
     else:
@@ -63,7 +56,7 @@ def purge(tags: tuple[str, ...], **what: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def warm(paths: tuple[str, ...], as_json: bool) -> None:
     """Ask the app for the PATHS; without any, for all marked routes that take no parameters."""
-    wanted = paths or [each.template for each in routes_of() if has_one_url(each)]
+    wanted = paths or [each.template for each in suite_of().lists() if has_one_url(each)]
     done = suite_of().warm(wanted)
     print_report(done, as_json=as_json)
     raise SystemExit(0 if done.ok else 1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
     from apsperf_mw.cache.tags import Purge
+    from apsperf_mw.doctor import Checkup
     from apsperf_mw.shell import Gate
     from apsperf_mw.warm.asking import Asker
 
@@ -62,6 +63,17 @@ def purged(name: str, what: Purge, *, factory: bool) -> tuple[bool, Any]:
         return False, None
 
     return within(name, purge, factory=factory)
+
+
+def checked_up(name: str, *, factory: bool) -> Checkup:
+    """What the doctor says of the app's suite."""
+
+    async def look(gate: Gate, asker: Asker) -> Checkup:  # noqa: ARG001
+        from apsperf_mw.runtime.loop import hop
+
+        return await hop(gate.suite.doctor)
+
+    return within(name, look, factory=factory)
 
 
 def within(name: str, work: Work[T], *, factory: bool) -> T:

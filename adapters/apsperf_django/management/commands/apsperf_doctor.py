@@ -24,9 +24,8 @@ class Command(BaseCommand):  # type: ignore[misc]
         from msgspec import json
 
         from apsperf_django import get_suite
-        from apsperf_django.listing import routes
 
-        checkup = get_suite().doctor(routes())
+        checkup = get_suite().doctor()
         told = json.format(json.encode(checkup), indent=2).decode()
         self.stdout.write(told if options["json"] else str(checkup))
         if not checkup.healthy:
