@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
 
+_suites: WeakSet[Suite] = WeakSet()
+
+
 class Suite(Diagnosis):
     """Everything that goes round an app.
 
@@ -92,6 +95,7 @@ class Suite(Diagnosis):
         self.fronts = self._make_fronts()
         self.lists = tuple
         self._shells: WeakSet[ASGIShell | WSGIShell] = WeakSet()
+        _suites.add(self)
         observe_driver(self.exporter, self.driver("cache"))
 
     def _make_channel(self) -> Channel | None:
@@ -223,6 +227,10 @@ class Suite(Diagnosis):
             kind = PassWSGIShell if self.recorder is None else WatchWSGIShell
             shell = kind(self, app)
         return shell
+
+    def shells(self) -> list[ASGIShell | WSGIShell]:
+        """Those that are round an app now."""
+        return list(self._shells)
 
     def warm(
         self, targets: Iterable[str], *, app: object = None, **options: Unpack[Options]
@@ -366,6 +374,11 @@ class Suite(Diagnosis):
         plan = current.get()
         if plan is not None:
             plan.add(tags)
+
+
+def suites() -> list[Suite]:
+    """All suites of this process."""
+    return list(_suites)
 
 
 def _shed(registry: ref[Registry], share: float) -> int:

@@ -14,12 +14,26 @@ from apsperf_mw.observe.series import QUERY
 from apsperf_mw.observe.spans import ChildRecord, OwnSpan, root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.observe.channels import Channels
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.observe.series import Attributes
+
+# Who wants to hear of each statement, as tests do.
+_heard: list[Callable[[str, float], object]] = []
+
+
+@contextmanager
+def listening(hear: Callable[[str, float], object]) -> Iterator[None]:
+    """Have `hear` told the text and the seconds of every statement that ends meanwhile."""
+    _heard.append(hear)
+    try:
+        yield
+    finally:
+        _heard.remove(hear)
+
 
 # Shapes of statements that are counted in one request.
 MOST_SHAPES = 64
@@ -77,6 +91,8 @@ class Children:
     def _ended(self, text: str, system: str, started: float, error: str) -> None:
         duration_s, shape = monotonic() - started, shape_of(text)
         verb = verb_of(shape)
+        for hear in _heard:
+            hear(text, duration_s)
         plan = current.get()
         if plan is not None:
             plan.costs = plan.costs or Costs()

@@ -16,6 +16,7 @@ PACKAGES = {
     "apsperf_flask": PROJECT / "adapters" / "apsperf_flask",
     "apsperf_fastapi": PROJECT / "adapters" / "apsperf_fastapi",
     "apsperf_django": PROJECT / "adapters" / "apsperf_django",
+    "apsperf_pytest": PROJECT / "adapters" / "apsperf_pytest",
 }
 BASE = {
     "cachetools",
@@ -60,7 +61,7 @@ def files(site: Path) -> set[str]:
     return {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
 
 
-def test_the_wheel_holds_four_packages_and_nothing_else(unpacked: Path) -> None:
+def test_the_wheel_holds_five_packages_and_nothing_else(unpacked: Path) -> None:
     names = {path.name for path in unpacked.iterdir() if path.suffix != ".dist-info"}
     assert names == set(PACKAGES)
 
