@@ -8,10 +8,11 @@ from msgspec import Struct
 
 
 class Tally(Struct, frozen=True):
-    """One run: each test's outcome, and how many requests the suites saw, by what they did."""
+    """One run: each test's outcome, how many requests the suites saw, and round how many apps."""
 
     outcomes: Mapping[str, str]
     requests: Mapping[str, int] = {}
+    apps: int = 0
 
     def count(self, outcome: str) -> int:
         """How many tests ended so."""

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     import pytest
 
 # Tests compare whole heads, so nothing is added; a purge in one process is not for the next one.
-SETTINGS: dict[str, Any] = {"cache": {"status_header": False, "purge_file": "none"}}
+# All is observed and traced, into memory: into a provider that a test sets its own spans go alone.
+SETTINGS: dict[str, Any] = {
+    "cache": {"status_header": False, "purge_file": "none"},
+    "exporter": {"kind": "memory", "max_spans": 16},
+    "tracing": {"sample_ratio": 1.0},
+}
 requests: Counter[str] = Counter()
+apps: Counter[str] = Counter()
 outcomes: dict[str, str] = {}
 
 # Flask's conftest takes this private name from pytest, which has renamed it.
@@ -38,6 +44,7 @@ sys.modules.setdefault("ephemeral_port_reserve", ModuleType("ephemeral_port_rese
 def suite() -> Suite:
     """A suite that counts what passes through it."""
     made = Suite(**SETTINGS)
+    apps["seen"] += 1
     made.hooks.ends = (*made.hooks.ends, lambda x: requests.update([x.result]))
     return made
 
@@ -68,6 +75,7 @@ def wrap_flask() -> None:
     def init_wrapped(self: Any, *args: Any, **options: Any) -> None:
         init(self, *args, **options)
         made = APSPerf(**SETTINGS).init_app(self)
+        apps["seen"] += 1
         made.hooks.ends = (*made.hooks.ends, lambda x: requests.update([x.result]))
 
     app.__init__ = init_wrapped
@@ -87,11 +95,12 @@ def wrap_werkzeug() -> None:
 
 WRAPS: dict[str, Callable[[], None]] = {
     "starlette": wrap_starlette,
+    "fastapi": wrap_starlette,
     "flask": wrap_flask,
     "werkzeug": wrap_werkzeug,
 }
-if wrapped := os.environ.get("TRANSPARENCY_WRAP"):
-    WRAPS[wrapped]()
+if (wrapped := os.environ.get("TRANSPARENCY_WRAP")) in WRAPS:
+    WRAPS[wrapped]()  # Django's runner wraps by `transparent_settings`
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -102,5 +111,5 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish() -> None:
     """Write the tally down."""
-    tally = {"outcomes": outcomes, "requests": requests}
+    tally = {"outcomes": outcomes, "requests": requests, "apps": apps["seen"]}
     Path(os.environ["TRANSPARENCY_TALLY"]).write_text(json.dumps(tally), "utf-8")
