@@ -84,7 +84,7 @@ def test_what_is_exported_is_seen(apsperf_suite, apsperf_captured):
 
 def test_a_suite_that_exports_elsewhere_is_named():
     from apsperf_mw import Suite
-    from apsperf_mw.testing.captured import Captured
+    from apsperf_pytest.captured import Captured
     with pytest.raises(ValueError, match="exporter.kind: 'none' given; accepted here: memory"):
         Captured(Suite(exporter={"kind": "none"}))
 """,

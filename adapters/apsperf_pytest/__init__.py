@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from apsperf_mw.suite import Suite
-    from apsperf_mw.testing.captured import Captured
-    from apsperf_mw.testing.clock import Clock
-    from apsperf_mw.testing.queries import Queries
+    from apsperf_pytest.captured import Captured
+    from apsperf_pytest.clock import Clock
+    from apsperf_pytest.queries import Queries
 
 MARK = "apsperf_no_cache"
 
@@ -28,7 +28,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     """Switch caches off for a test that bears the marker, and for its fixtures."""
     if item.get_closest_marker(MARK) is None:
         return (yield)
-    from apsperf_mw.testing.switch import caches_off
+    from apsperf_pytest.switch import caches_off
 
     with caches_off():
         return (yield)
@@ -56,7 +56,7 @@ def apsperf_suite(request: pytest.FixtureRequest) -> Iterator[Suite]:
 @pytest.fixture
 def apsperf_clock() -> Iterator[Clock]:
     """A clock that the test moves: `apsperf_clock.move(60)`."""
-    from apsperf_mw.testing.clock import Clock
+    from apsperf_pytest.clock import Clock
 
     clock = Clock()
     clock.set_up()
@@ -69,7 +69,7 @@ def apsperf_clock() -> Iterator[Clock]:
 @pytest.fixture
 def apsperf_captured(apsperf_suite: Suite) -> Captured:
     """What `apsperf_suite` has exported: `spans(name)`, `points(metric)`, `total(metric)`."""
-    from apsperf_mw.testing.captured import Captured
+    from apsperf_pytest.captured import Captured
 
     return Captured(apsperf_suite)
 
@@ -86,7 +86,7 @@ def apsperf_isolated() -> None:
 @pytest.fixture
 def assert_max_queries() -> Callable[[int], AbstractContextManager[Queries]]:
     """A context that fails where more statements are sent in it than it is called with."""
-    from apsperf_mw.testing import queries
+    from apsperf_pytest import queries
 
     found: Any = queries.assert_max_queries
     return found  # type: ignore[no-any-return]
