@@ -103,19 +103,22 @@ class ASGISite(Site):
 
     async def _converse(self, request: Request, reply: Reply, seen: Seen | None) -> None:
         messages = iter([{"type": "http.request", "body": request.body, "more_body": False}])
-        never = asyncio.Event()
+        over = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
             for message in messages:
                 return message
-            await never.wait()
+            await over.wait()  # a server says so of a response that has ended
             return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 reply.status, reply.headers = message["status"], list(message["headers"])
-            elif chunk := message.get("body", b""):
+                return
+            if chunk := message.get("body", b""):
                 take(chunk, reply, seen)
+            if not message.get("more_body"):
+                over.set()
 
         await self.app(scope_of(request), receive, send)
 
