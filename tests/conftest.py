@@ -18,6 +18,28 @@ EXPECTED_SKIPS: tuple[str, ...] = (
 )
 
 
+# With LINT=1 both sides of the suite are held to their specifications: these break them, or look at
+# what is in between.
+RULE_BREAKERS = (
+    "test_an_unsafe_method_that_succeeds_invalidates[asgi-",
+    "test_two_hosts_go_round_the_cache",
+    "test_a_split_response_is_not_stored",
+    "test_the_package_does_as_the_reference",
+    "test_methods_that_are_not_known_are_one",
+    "test_one_of_several_apps_is_chosen",
+    "test_it_is_off_unless_it_is_switched_on",
+    "test_a_wrapped_callable_knows",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave those out where everything is linted."""
+    if os.environ.get("LINT") == "1":
+        out = [item for item in items if item.name.startswith(RULE_BREAKERS)]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take N (cases) and SEED from the environment; without SEED every run sees the same cases."""
     seed = _whole_number("SEED")

@@ -6,6 +6,7 @@ An app is a function from `Request` to `Response`; `ASGIClient(Suite(), app)` an
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from apsperf_mw.testing.forms import (
     request_of_scope,
     scope_of,
 )
+from apsperf_mw.testing.lint import Lint
 from apsperf_mw.testing.messages import Gate, Reply, Request
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 # A gate that is never opened fails the test, it does not hang it.
 GATE_TIMEOUT_S = 30.0
+
+# Whether both sides of each ASGI shell are held to the specification; for tests that break it not.
+LINTS = os.environ.get("LINT") == "1"
 
 
 class Left(Exception):
@@ -114,7 +119,10 @@ class ASGIClient(Client):
     def __init__(self, suite: Suite, app: App, backend: str = "asyncio") -> None:
         super().__init__(suite, app)
         self.backend = backend
-        self.shell = suite.asgi(self.serve)
+        self.shell: Any = suite.asgi(self.serve)
+        if LINTS:
+            within: Any = Lint(self.serve, "inside, ")
+            self.shell = Lint(suite.asgi(within), "outside, ")
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app in its ASGI form."""

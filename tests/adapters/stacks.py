@@ -66,7 +66,7 @@ def fastapi_client(app: App, settings: dict[str, Any]) -> Client:
         return answer
 
     site.add_route("/{rest:path}", view, methods=METHODS)
-    client.shell = site  # type: ignore[assignment]
+    client.shell = site
     return client
 
 

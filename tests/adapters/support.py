@@ -9,11 +9,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from wsgiref.validate import validator
 
 from msgspec import Struct, field
+from werkzeug.middleware.lint import LintMiddleware
 
 from apsperf_mw.testing.forms import as_bytes, environ_of, scope_of
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.harness import LINTS, make_request
+from apsperf_mw.testing.lint import Lint
 from apsperf_mw.testing.messages import Reply
 
 if TYPE_CHECKING:
@@ -120,7 +123,9 @@ class ASGISite(Site):
             if not message.get("more_body"):
                 over.set()
 
-        await self.app(scope_of(request), receive, send)
+        lower = "django" not in type(self.app).__module__
+        app = Lint(self.app, lower=lower) if LINTS else self.app
+        await app(scope_of(request), receive, send)
 
 
 class WSGISite(Site):
@@ -131,7 +136,8 @@ class WSGISite(Site):
             reply.status, reply.headers = int(status[:3]), as_bytes(headers)
             return reply.chunks.append
 
-        body = self.app(environ_of(request), start_response)
+        app = validator(LintMiddleware(self.app)) if LINTS else self.app
+        body: Any = app(environ_of(request), start_response)
         try:
             for chunk in body:
                 if chunk:
