@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from click.testing import CliRunner
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
-from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -23,6 +23,11 @@ from apsperf_mw.cli import main
 from apsperf_mw.data.cache import DataCache
 from apsperf_mw.errors import SettingError
 from tests.adapters.support import Pages
+
+with warnings.catch_warnings():
+    # Older releases of Starlette use names that anyio has given up since.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from fastapi.testclient import TestClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

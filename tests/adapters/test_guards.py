@@ -96,6 +96,10 @@ class ByAddress:
             raise HTTPException(403)
 
 
+# Older releases of FastAPI look for the names of annotations where an object has none.
+ByAddress.__call__.__annotations__["request"] = Request
+
+
 def by_address(app: FastAPI) -> None:
     def deeper(checked: Annotated[None, Depends(ByAddress())]) -> None:
         """One more level."""
