@@ -20,8 +20,12 @@ APPS = {
     "pyramid": ("pyramid_shop", "served", WSGISite),
     "bottle": ("bottle_shop", "served", WSGISite),
 }
-# Pyramid's WebOb loads a module that Python has given up.
-pytestmark = pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning")
+# Pyramid and its WebOb load modules that have been given up.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*pkg_resources:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*pkg_resources:DeprecationWarning"),
+]
 JSON = {"Content-Type": "application/json", "Content-Length": "15"}
 
 
