@@ -96,7 +96,7 @@ class ASGIShell(ASGIGate):
         x.status = message["status"]
         x.head_at = monotonic()
         headers = message.get("headers") or ()
-        if x.plan is not None and "extensions" in x.raw and certified_scope(x.raw):
+        if x.plan is not None and certified_scope(x.raw):
             x.plan.private = True
         if self._describe is not None and x.plan is not None:
             self._describe(scope, x.plan)

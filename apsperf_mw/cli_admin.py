@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from apsperf_mw.errors import APSPerfError
+from apsperf_mw.printed import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,6 +205,4 @@ def _written(channel: Channel, what: Purge) -> dict[str, Any]:
 
 def print_json(told: object) -> None:
     """Print one JSON object."""
-    from msgspec import json
-
-    click.echo(json.format(json.encode(told), indent=2))
+    click.echo(as_json(told))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from apsperf_mw.cli_admin import AS_JSON, SERVER, TOKEN, failing, print_json, server_at
@@ -20,12 +22,17 @@ def report(server: str | None, token: str | None, as_json: bool) -> None:
         told = server_at(server, token).ask("GET", "report")
     if as_json:
         print_json(told)
-        return
+    else:
+        click.echo(in_words(told))
+
+
+def in_words(told: dict[str, Any]) -> str:
+    """The report that a process gave, for people."""
     from msgspec import convert
 
     from apsperf_mw.observe.report import Report
 
-    click.echo(f"process {told['pid']}: {convert(told, Report)}")
+    return f"process {told['pid']}: {convert(told, Report)}"
 
 
 @click.command()

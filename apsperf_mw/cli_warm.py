@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from apsperf_mw import printed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -115,11 +117,6 @@ def _progress(length: int) -> Iterator[Callable[[], object]]:
 
 def print_report(report: Report, *, as_json: bool) -> None:
     """Print what came of it, and what becomes of that."""
-    if as_json:
-        from msgspec import json
-
-        click.echo(json.format(json.encode(report), indent=2))
-    else:
-        click.echo(str(report))
+    click.echo(printed.as_json(report) if as_json else str(report))
     if not report.lasting:
         click.echo(NOT_LASTING, err=True)

@@ -29,6 +29,11 @@ class Route(NamedTuple):
     rule: Rule | None
     guard: str
 
+    @property
+    def has_one_url(self) -> bool:
+        """Whether it is marked, and takes no parameters in any framework's notation."""
+        return bool(self.rule) and "GET" in self.methods and not set("<{(?*") & set(self.template)
+
 
 class Finding(Struct):
     """One thing that was looked at."""
@@ -72,10 +77,10 @@ def _stores(suite: Suite) -> Iterator[Finding]:
             text = f"{standing.health}, {standing.round_trip_ms:g} ms there and back"
             yield Finding("ok", about, text)
     if suite.driver("cache").local:
-        yield Finding("note", "cache", f"each process keeps its own; {suite_wide(suite)}")
+        yield Finding("note", "cache", f"each process keeps its own; {_reach(suite)}")
 
 
-def suite_wide(suite: Suite) -> str:
+def _reach(suite: Suite) -> str:
     """How processes with stores of their own hear of purges."""
     if suite.channel is None:
         return "a purge stays in its process (cache.purge_file)"
@@ -107,17 +112,17 @@ def _routes(routes: list[Route]) -> Iterator[Finding]:
         elif route.guard:
             yield Finding("note", about, f"shared with everybody, though behind {route.guard}")
         else:
-            yield Finding("ok", about, f"cached for {lifetime(rule)}{tagged(rule)}")
+            yield Finding("ok", about, f"cached for {_lifetime(rule)}{_tags(rule)}")
 
 
-def lifetime(rule: Rule) -> str:
+def _lifetime(rule: Rule) -> str:
     """What a rule says of the lifetime, in words."""
     if callable(rule.ttl):
         return f"as {getattr(rule.ttl, '__qualname__', 'its function')} says"
     return rule.ttl if isinstance(rule.ttl, str) else f"{rule.ttl:g} s"
 
 
-def tagged(rule: Rule) -> str:
+def _tags(rule: Rule) -> str:
     """What a rule says of tags, in words."""
     return f", tags {', '.join(rule.tags)}" if rule.tags else ""
 

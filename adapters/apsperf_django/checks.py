@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
 MIDDLEWARE = "apsperf_django.middleware.SuiteMiddleware"
-# These would keep what the suite keeps already, or have it keep what is good for one client.
+# These keep what the suite keeps already.
 DJANGOS = (
     "django.middleware.cache.UpdateCacheMiddleware",
     "django.middleware.cache.FetchFromCacheMiddleware",
     "django.middleware.cache.CacheMiddleware",
 )
-GZIP = "django.middleware.gzip.GZipMiddleware"
 
 
 @register(Tags.caches)  # type: ignore[untyped-decorator]
@@ -60,17 +59,11 @@ def _order(names: list[str]) -> Iterator[CheckMessage]:
             hint="Put it first; or silence this where hits are to pass through them.",
             id="apsperf.W002",
         )
-    if GZIP in names[place:]:
-        yield Warning(
-            f"{GZIP} stands within the suite: what is stored is compressed for one client's "
-            "Accept-Encoding.",
-            hint="Leave compression to the server, or put it before the suite.",
-            id="apsperf.W003",
-        )
-    for each in set(DJANGOS).intersection(names):
-        yield Warning(
-            f"{each} caches what the suite caches.", hint="Take one out.", id="apsperf.W004"
-        )
+    for each in DJANGOS:
+        if each in names:
+            yield Warning(
+                f"{each} caches what the suite caches.", hint="Take one out.", id="apsperf.W003"
+            )
 
 
 @register(Tags.security, deploy=True)  # type: ignore[untyped-decorator]
@@ -88,7 +81,7 @@ def check_exposed(**_: Any) -> list[CheckMessage]:
             Warning(
                 f"APSPERF: whoever asks for {asked.prometheus.path} is told the project's numbers.",
                 hint="Set prometheus.token, or have the server in front refuse the path.",
-                id="apsperf.W005",
+                id="apsperf.W004",
             )
         )
     bearers = [name for name in ("admin", "profiling") if getattr(asked, name).enabled]
@@ -97,7 +90,7 @@ def check_exposed(**_: Any) -> list[CheckMessage]:
             Warning(
                 f"APSPERF: {' and '.join(bearers)}: the token may go over the wire in clear.",
                 hint="Have the project, or the server in front, redirect to HTTPS.",
-                id="apsperf.W006",
+                id="apsperf.W005",
             )
         )
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.guards import comes_from, held, layers
+from apsperf_django.rules import operations
+from apsperf_mw.guards import comes_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def guard(view: Callable[..., Any], method: str = "GET") -> str:
 
 
 def _found(view: Callable[..., Any], method: str) -> str:
-    return next(_guards(view, method.lower()), "")
+    return next(_guards(view, method), "")
 
 
 def _guards(view: Any, method: str) -> Iterator[str]:
@@ -55,17 +56,18 @@ def _guards(view: Any, method: str) -> Iterator[str]:
     if isinstance(kind, type):
         yield from _of_class(kind, method)
         yield from _of_rest(kind, getattr(view, "initkwargs", None) or {})
-    for layer in layers(view):
-        for each in held(layer):
-            yield from _of_ninja(each)
+    for operation in operations(view, method):
+        for name in ("auth_callbacks", "throttle_objects"):
+            if getattr(operation, name, None):
+                yield name
 
 
 def _of_class(kind: Any, method: str) -> Iterator[str]:
     """The guards of a class of views: its bases, its methods, and those of the REST framework."""
     for base in kind.__mro__:
-        if any(base.__module__ == name for name in MODULES):
+        if base.__module__ in MODULES:
             yield base.__name__
-    for name in ("dispatch", method):
+    for name in ("dispatch", method.lower()):
         if found := comes_from(getattr(kind, name, None), MODULES):
             yield found
 
@@ -76,12 +78,4 @@ def _of_rest(kind: Any, given: dict[str, Any]) -> Iterator[str]:
         for each in given.get(policy) or getattr(kind, policy, None) or ():
             name = getattr(each, "__name__", policy)
             if name not in free:
-                yield name
-
-
-def _of_ninja(view: Any) -> Iterator[str]:
-    """The guards of a path of Django Ninja's."""
-    for operation in getattr(view, "operations", None) or ():
-        for name in ("auth_callbacks", "throttle_objects"):
-            if getattr(operation, name, None):
                 yield name

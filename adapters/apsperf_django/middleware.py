@@ -12,7 +12,6 @@ from apsperf_django.exchanges import Gates
 from apsperf_django.profiled import Profiled
 from apsperf_django.watching import Watching
 from apsperf_mw.ops.fronts import Asked
-from apsperf_mw.profiling.requests import ENVIRON_FIELD
 from apsperf_mw.runtime.step import step
 
 if TYPE_CHECKING:
@@ -74,8 +73,8 @@ class SuiteMiddleware:
 
     def _before_all(self, fronts: Fronts, request: HttpRequest) -> Any:
         """What is answered before the project: a response, or its awaitable; or None."""
-        if fronts.profiles is not None and ENVIRON_FIELD in request.META:
-            wish = fronts.profiles.wish(request.META[ENVIRON_FIELD].encode("latin-1", "replace"))
+        if fronts.profiles is not None:
+            wish = fronts.profiles.wish_in(request.META)
             if wish is not None:
                 profiled = Profiled(fronts.profiles, self.get_response)
                 serve = profiled.serve_async if self._is_async else profiled.serve

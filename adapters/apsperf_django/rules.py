@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.policy import Rule
 
-UNMARKED: Any = object()
-
 
 def rule_for(view: Any, method: str) -> Rule | None:
     """The mark of a view, of its class, of the class's method, or of an operation's function."""
@@ -23,15 +21,14 @@ def rule_for(view: Any, method: str) -> Rule | None:
     kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
     if isinstance(kind, type):
         return rule_of(getattr(kind, method.lower(), None)) or rule_of(kind)
-    for each in operations(view):
-        if method in each.methods:
-            return rule_of(each.view_func)
-    return None
+    return next((rule_of(each.view_func) for each in operations(view, method)), None)
 
 
-def operations(view: Any) -> Iterator[Any]:
-    """The operations of a path of Django Ninja's, which its view has closed over."""
+def operations(view: Any, method: str) -> Iterator[Any]:
+    """What Django Ninja does for a method, which its view has closed over."""
     if getattr(view, "__module__", "") == "ninja.operation":
         for layer in layers(view):
             for path in held(layer):
-                yield from getattr(path, "operations", None) or ()
+                for each in getattr(path, "operations", None) or ():
+                    if method in each.methods:
+                        yield each

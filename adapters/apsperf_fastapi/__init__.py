@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from apsperf_fastapi.listing import routes
 from apsperf_fastapi.parts import SuiteMiddleware, get_cache, get_suite
 from apsperf_fastapi.standing import Quiet, describe, marks_of, stand_in
 from apsperf_mw.cache.policy import cached
@@ -46,5 +45,7 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
 
 def listed(app: ref[Starlette]) -> Iterable[Route]:
     """The app's routes; the suite does not keep it."""
+    from apsperf_fastapi.listing import routes
+
     here = app()
     return () if here is None else routes(here)

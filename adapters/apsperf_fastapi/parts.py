@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI looks at annotations
 
-from apsperf_fastapi.listing import routes
 from apsperf_fastapi.standing import SUITE, Quiet, describe, marks_of
 from apsperf_mw.errors import SettingError
+from apsperf_mw.guards import MOST_LAYERS
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class SuiteMiddleware:
 
 def below(app: Any) -> Iterator[Route]:
     """The routes of the first app that has any, under the middleware."""
-    for _ in range(64):
+    from apsperf_fastapi.listing import routes
+
+    for _ in range(MOST_LAYERS):
         if hasattr(app, "routes"):
             yield from routes(app)
             return

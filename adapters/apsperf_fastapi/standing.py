@@ -8,7 +8,6 @@ from starlette.routing import Mount
 
 from apsperf_fastapi.guards import guard
 from apsperf_mw.cache.policy import Plan, rule_of
-from apsperf_mw.guards import certified_scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -85,8 +84,8 @@ def describe(scope: Scope, plan: Plan) -> None:
     session = scope.get("session")
     if session is not None and getattr(session, "accessed", bool(session)):
         plan.private = True
-    # Whom a middleware or a client's certificate has let in; they are not in the fields.
-    if getattr(scope.get("user"), "is_authenticated", False) or certified_scope(scope):
+    # Whom a middleware has let in, by whatever the request has.
+    if getattr(scope.get("user"), "is_authenticated", False):
         plan.private = True
     plan.guarded = plan.guarded or guard(scope)
 

@@ -11,7 +11,6 @@ from flask.globals import request_ctx
 
 from apsperf_flask.guards import guard, let_in
 from apsperf_mw.cache.policy import Plan, cached, rule_of
-from apsperf_mw.guards import certified
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
 
@@ -102,7 +101,7 @@ def describe(response: Response) -> Response:
         plan.route = plan.route or environ.get("SCRIPT_NAME", "") + rule.rule
         plan.rule = plan.rule or rule_of(context.app.view_functions.get(rule.endpoint))
     plan.guarded = plan.guarded or guard(context.app, request)
-    if let_in(context) or certified(environ):
+    if let_in(context):
         plan.private = True
     session = session_of(context)
     if session is not None:

@@ -13,7 +13,6 @@ from apsperf_mw.cli_report import report
 from apsperf_mw.cli_warm import print_report
 
 if TYPE_CHECKING:
-    from apsperf_mw.doctor import Route
     from apsperf_mw.suite import Suite
 
 group = AppGroup("apsperf", help="The suite of this app.")
@@ -56,12 +55,7 @@ def purge(tags: tuple[str, ...], **what: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def warm(paths: tuple[str, ...], as_json: bool) -> None:
     """Ask the app for the PATHS; without any, for all marked routes that take no parameters."""
-    wanted = paths or [each.template for each in suite_of().lists() if has_one_url(each)]
+    wanted = paths or [each.template for each in suite_of().lists() if each.has_one_url]
     done = suite_of().warm(wanted)
     print_report(done, as_json=as_json)
     raise SystemExit(0 if done.ok else 1)
-
-
-def has_one_url(route: Route) -> bool:
-    """Whether a route is marked and takes no parameters."""
-    return route.rule is not None and "<" not in route.template and "GET" in route.methods

@@ -35,17 +35,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture
-def apsperf_suite(request: pytest.FixtureRequest) -> Iterator[Suite]:
+def apsperf_suite() -> Iterator[Suite]:
     """A suite for one test: in memory, empty, with everything traced and exported into memory.
 
     Override it to have the other fixtures look at the suite of your app.
     """
     from apsperf_mw.suite import Suite
 
-    enabled = request.node.get_closest_marker(MARK) is None
     made = Suite(
         default="memory",
-        cache={"enabled": enabled, "purge_file": "none"},
+        cache={"purge_file": "none"},
         exporter={"kind": "memory"},
         tracing={"sample_ratio": 1.0},
     )
@@ -86,7 +85,6 @@ def apsperf_isolated() -> None:
 @pytest.fixture
 def assert_max_queries() -> Callable[[int], AbstractContextManager[Queries]]:
     """A context that fails where more statements are sent in it than it is called with."""
-    from apsperf_pytest import queries
+    from apsperf_pytest.queries import assert_max_queries as found
 
-    found: Any = queries.assert_max_queries
-    return found  # type: ignore[no-any-return]
+    return found

@@ -95,7 +95,7 @@ class Maker:
         if not BYTES.issuperset(map(type, values)):
             values = list(map(bytes, values))
         rule, said = plan.rule, form.policy(values)
-        out = plan.kept_out if plan.guarded else plan.private
+        out = plan.kept_out if plan.guarded else plan.private  # most are not: no call for them
         key = (form, x.flags & SETTLING, method or x.method, x.status, rule, out, said)
         ready = self._ready.get(key)
         if ready is not None:

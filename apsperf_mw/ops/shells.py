@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.wire import as_text
 from apsperf_mw.http.status import STATUS_LINES
 from apsperf_mw.ops.fronts import Asked
-from apsperf_mw.profiling.requests import ENVIRON_FIELD, FIELD, PARAMETER
+from apsperf_mw.profiling.requests import FIELD, PARAMETER
 from apsperf_mw.runtime.loop import hop
 
 if TYPE_CHECKING:
@@ -74,32 +74,13 @@ class FrontedWSGI:
         self._profiles = fronts.profiles
         fronts.begin()
 
-    def _profiled(self, profiles: Profiles, environ: Environ) -> Any:
-        """The profile of a request that asks for it with the token, or None."""
-        wish = None
-        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
-        if ENVIRON_FIELD in environ:
-            wish = profiles.wish(environ[ENVIRON_FIELD].encode("latin-1", "replace"))
-        if PARAMETER in query:
-            found, query = profiles.asked(query)
-            wish = wish or found
-        if wish is None:
-            return None
-        environ["QUERY_STRING"] = query.decode("latin-1")
-        for name in ("RAW_URI", "REQUEST_URI"):
-            if name in environ:
-                path = environ[name].partition("?")[0]
-                environ[name] = f"{path}?{environ['QUERY_STRING']}" if query else path
-        return profiles.wsgi(self.app.app, environ, wish)
-
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if self._profiles is not None:
-            page = self._profiled(self._profiles, environ)
-            if page is not None:
-                line = STATUS_LINES[page.status]
-                start_response(line, list(as_text(tuple(page.headers))))
-                return [page.body]
+        wish = None if self._profiles is None else self._profiles.wish_in(environ)
+        if self._profiles is not None and wish is not None:
+            page = self._profiles.wsgi(self.app.app, environ, wish)
+            start_response(STATUS_LINES[page.status], list(as_text(tuple(page.headers))))
+            return [page.body]
         path = environ.get("PATH_INFO", "")
         if path in self._paths:
             self._fronts.begin()

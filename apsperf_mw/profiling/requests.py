@@ -26,6 +26,8 @@ FIELD = b"apsperf-profile"
 ENVIRON_FIELD = "HTTP_APSPERF_PROFILE"
 REFUSED = "a profile without the token"
 PARAMETER = FIELD + b"="
+# What servers call the target as it came.
+RAW_NAMES = ("RAW_URI", "REQUEST_URI")
 FORMS = ("html", "speedscope", "text")
 BUSY = "another profile is under way in this process"
 # The page has its scripts and its styles within; it needs nothing from anywhere.
@@ -93,6 +95,23 @@ class Profiles:
             if part.startswith(PARAMETER):
                 wish = wish or self.wish(unquote_to_bytes(part.removeprefix(PARAMETER)))
         return wish, b"&".join([part for part in parts if not part.startswith(PARAMETER)])
+
+    def wish_in(self, environ: dict[str, Any]) -> Wish | None:
+        """What a WSGI environ with the token asks for, which is then in it no more."""
+        wish = None
+        query = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
+        if ENVIRON_FIELD in environ:
+            wish = self.wish(environ[ENVIRON_FIELD].encode("latin-1", "replace"))
+        if PARAMETER in query:
+            found, query = self.asked(query)
+            wish = wish or found
+        if wish is not None:
+            environ["QUERY_STRING"] = text = query.decode("latin-1")
+            for name in RAW_NAMES:
+                if name in environ:
+                    path = environ[name].partition("?")[0]
+                    environ[name] = f"{path}?{text}" if text else path
+        return wish
 
     def worker(self, wish: Wish) -> Page:
         """All threads of the process for the seconds that are wished for, by route; blocks."""

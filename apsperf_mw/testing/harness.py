@@ -119,10 +119,9 @@ class ASGIClient(Client):
     def __init__(self, suite: Suite, app: App, backend: str = "asyncio") -> None:
         super().__init__(suite, app)
         self.backend = backend
-        self.shell: Any = suite.asgi(self.serve)
-        if LINTS:
-            within: Any = Lint(self.serve, "inside, ")
-            self.shell = Lint(suite.asgi(within), "outside, ")
+        within: Any = Lint(self.serve, "inside, ") if LINTS else self.serve
+        shell = suite.asgi(within)
+        self.shell: Any = Lint(shell, "outside, ") if LINTS else shell
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app in its ASGI form."""

@@ -25,7 +25,6 @@ EXTENSIONS = {
     "http.response.zerocopysend": "http.response.zerocopysend",
     "http.response.push": "http.response.push",
     "http.response.debug": "http.response.debug",
-    "http.response.trailers": "http.response.trailers",
     "websocket.http.response.start": "websocket.http.response",
     "websocket.http.response.body": "websocket.http.response",
 }
@@ -133,7 +132,7 @@ class Connection:
         """A message of the app."""
         kind = message["type"]
         needs = EXTENSIONS.get(kind)
-        if needs is not None and kind != "http.response.trailers":
+        if needs is not None:
             known = self._scope.get("extensions") or {}
             self._hold(needs in known, f"{kind} without its extension")
         check = {"http": self._check_http, "websocket": self._check_socket,

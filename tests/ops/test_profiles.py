@@ -310,6 +310,11 @@ def test_each_framework_is_profiled(stack: str) -> None:
         assert reply.status == 200
         assert reply.header("apsperf-profile-status") == "200"
         assert site.ask("/item/7").status == 200
+        asked = site.ask(f"/said?control=no-store&apsperf-profile={TOKEN}%3Bformat%3Dtext")
+        assert asked.header("apsperf-profile-status") == "200"
+        assert (asked.header("content-type") or "").startswith("text/plain")
+        assert TOKEN.encode() not in asked.body
+        assert site.ask("/said?control=no-store&apsperf-profile=wrong").status == 200
 
 
 def test_what_is_kept_is_bounded() -> None:

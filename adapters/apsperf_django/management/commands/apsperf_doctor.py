@@ -21,12 +21,10 @@ class Command(BaseCommand):  # type: ignore[misc]
 
     def handle(self, **options: Any) -> None:
         """Look, and print."""
-        from msgspec import json
-
         from apsperf_django import get_suite
+        from apsperf_mw.printed import as_json
 
         checkup = get_suite().doctor()
-        told = json.format(json.encode(checkup), indent=2).decode()
-        self.stdout.write(told if options["json"] else str(checkup))
+        self.stdout.write(as_json(checkup) if options["json"] else str(checkup))
         if not checkup.healthy:
             raise SystemExit(1)

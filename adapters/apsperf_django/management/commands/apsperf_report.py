@@ -22,19 +22,15 @@ class Command(BaseCommand):  # type: ignore[misc]
 
     def handle(self, **options: Any) -> None:
         """Ask, and print."""
-        from msgspec import convert, json
-
         from apsperf_django import get_suite
         from apsperf_mw.cli_admin import server_at
+        from apsperf_mw.cli_report import in_words
         from apsperf_mw.errors import APSPerfError
-        from apsperf_mw.observe.report import Report
+        from apsperf_mw.printed import as_json
 
         token = get_suite().settings.admin.token or None
         try:
             told = server_at(options["server"], token).ask("GET", "report")
         except APSPerfError as error:
             raise CommandError(str(error)) from None
-        if options["json"]:
-            self.stdout.write(json.format(json.encode(told), indent=2).decode())
-        else:
-            self.stdout.write(f"process {told['pid']}: {convert(told, Report)}")
+        self.stdout.write(as_json(told) if options["json"] else in_words(told))

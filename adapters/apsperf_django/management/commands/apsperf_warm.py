@@ -26,20 +26,14 @@ class Command(BaseCommand):  # type: ignore[misc]
         from django.core.wsgi import get_wsgi_application
 
         from apsperf_django import get_suite
-        from apsperf_django.listing import routes
         from apsperf_mw.cli_warm import NOT_LASTING
+        from apsperf_mw.printed import as_json
 
-        wanted = options["paths"] or [
-            each.template for each in routes() if each.rule and not set("<(?") & set(each.template)
-        ]
+        suite = get_suite()
+        wanted = options["paths"] or [each.template for each in suite.lists() if each.has_one_url]
         base = {"base": options["base"]} if options["base"] else {}
-        report = get_suite().warm(wanted, app=get_wsgi_application(), **base)
-        if options["json"]:
-            from msgspec import json
-
-            self.stdout.write(json.format(json.encode(report), indent=2).decode())
-        else:
-            self.stdout.write(str(report))
+        report = suite.warm(wanted, app=get_wsgi_application(), **base)
+        self.stdout.write(as_json(report) if options["json"] else str(report))
         if not report.lasting:
             self.stderr.write(NOT_LASTING)
         if not report.ok:
