@@ -6,10 +6,8 @@ Where the tests run on the built wheel, so does this.
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -18,13 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.adapters.support import environ
+from tests.apps.servers import free_port, running, wait_for_port
 from tests.test_readme import README
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FENCED = re.compile(r"```(?:python)?\n(.*?)```", re.DOTALL)
-START_S = 30.0
 ASK = """
 urlpatterns = []
 from django.http import JsonResponse
@@ -42,45 +40,14 @@ def blocks(title: str) -> list[str]:
     return FENCED.findall(section(title))
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def started(directory: Path, *command: str) -> Iterator[int]:
-    """The port of a server that the command starts."""
-    port, log = free_port(), directory / "log"
+    """The port of a server that the command starts in a directory."""
+    port = free_port()
     filled = [each.format(port=port) for each in command]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *filled],
-            cwd=directory,
-            env=environ() | {"HOME": str(directory)},
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        wait_for(process, port, log)
+    with running(directory, *filled, cwd=directory) as (process, log):
+        wait_for_port(port, process, log)
         yield port
-    finally:
-        process.terminate()
-        process.wait(15)
-
-
-def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text("utf-8", "replace")
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text("utf-8", "replace"))
 
 
 def asked(port: int, path: str) -> tuple[int, str, bytes]:

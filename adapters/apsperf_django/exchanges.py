@@ -297,6 +297,6 @@ def describe(request: HttpRequest, plan: Plan) -> None:
     scope = getattr(request, "scope", None)
     shown = certified(request.META) if scope is None else certified_scope(scope)
     # Whoever asks for the CSRF token gets a page of their own; the flag stays once it was there.
-    guarded = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
-    if shown or guarded or (session is not None and getattr(session, "accessed", True)):
+    forms = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
+    if shown or forms or (session is not None and getattr(session, "accessed", True)):
         plan.private = True

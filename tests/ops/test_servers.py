@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -18,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.apps.servers import ROOT, port_of
+from tests.apps.servers import free_port, port_of, running
 from tests.ops.test_prometheus import COUNT, values
 
 if TYPE_CHECKING:
@@ -35,28 +32,9 @@ def served(
     directory: Path, *command: str, **settings: str
 ) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """The port and the process of a server of the small site."""
-    log = directory / "server.log"
-    foreign = ("APSPERF_", "OTEL_", "GUNICORN_")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environ |= {"HOME": str(directory), "PYTHONPATH": str(ROOT), "APSPERF_HEALTH__ENABLED": "true"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=ROOT,
-            env=environ | settings,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    environ = {"APSPERF_HEALTH__ENABLED": "true"} | settings
+    with running(directory, "-m", *command, environ=environ) as (process, log):
         yield port_of(process, log), process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    assert "fault in" not in log.read_text("utf-8", "replace")
 
 
 def got(port: int, path: str) -> tuple[int, str]:
@@ -98,13 +76,6 @@ def test_a_host_is_scraped_whole_while_its_workers_are_recycled(tmp_path: Path) 
             counted = sum(values(text, COUNT).values())
             time.sleep(0.2)  # the others leave their numbers once a second
         assert counted == 120
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus comes with its own package")

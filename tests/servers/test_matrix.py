@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from threading import Event, Thread
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.apps.servers import ROOT
+from tests.apps.servers import free_port, running, wait_for_port
 from tests.observe.support import wait_until
 
 if TYPE_CHECKING:
@@ -62,7 +59,7 @@ HOLDS = {"daphne"}
 NO_LIFESPAN = {"daphne"}
 BIG_MB = int(os.environ.get("BIG_MB", "200"))
 GROWTH_BYTES = 8 * 2**20
-START_S = 30.0
+SITE = "tests.servers.sites:app"
 
 
 class Served:
@@ -91,42 +88,12 @@ class Served:
 
 @contextmanager
 def serving(server: str, site: str, place: Path) -> Iterator[Served]:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port: int = chosen.getsockname()[1]
-    command = (ASGI | WSGI)[server]
-    filled = [each.format(port=port, site="tests.servers.sites:app") for each in command]
-    foreign = ("APSPERF_", "OTEL_", "GUNICORN_")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environ |= {"PYTHONPATH": str(ROOT), "SITE": site, "SITE_PLACE": str(place), "HOME": str(place)}
-    with (place / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *filled], cwd=ROOT, env=environ, stdout=log, stderr=log
-        )
-    try:
-        served = Served(server, site, place, port, process)
-        wait_for(served)
-        yield served
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    assert "fault in" not in (place / "log").read_text("utf-8", "replace")
-
-
-def wait_for(served: Served) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert served.process.poll() is None, (served.place / "log").read_text("utf-8", "replace")
-        try:
-            if served.ask("/page?first")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError((served.place / "log").read_text("utf-8", "replace"))
+    port = free_port()
+    filled = [each.format(port=port, site=SITE) for each in (ASGI | WSGI)[server]]
+    environ = {"SITE": site, "SITE_PLACE": str(place)}
+    with running(place, "-m", *filled, environ=environ) as (process, log):
+        wait_for_port(port, process, log)
+        yield Served(server, site, place, port, process)
 
 
 def on(pairs: list[tuple[str, str]]) -> pytest.MarkDecorator:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.apps.servers import free_port, running, wait_for_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = b"page " * 400
 SERVERS = {
     "uvicorn": ("-m", "uvicorn", "tests.servers.counting:asgi", "--log-level=warning", "--port"),
@@ -34,38 +30,13 @@ CLIENTS = {"uvicorn": 200, "granian": 200, "gunicorn gthread": 50}
 
 
 @contextmanager
-def serving(name: str) -> Iterator[int]:
-    """A server of this kind on a free port of the loopback, until the block ends."""
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port: int = chosen.getsockname()[1]
+def serving(name: str, directory: Path) -> Iterator[int]:
+    """The port of a server of this kind, until the block ends."""
+    port = free_port()
     where = f"127.0.0.1:{port}" if "gunicorn" in name else str(port)
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
-    command = [sys.executable, *SERVERS[name], where]
-    process = subprocess.Popen(command, cwd=ROOT, env=environ | {"PYTHONPATH": str(ROOT)})
-    try:
-        wait_for(port, process)
+    with running(directory, *SERVERS[name], where) as (process, log):
+        wait_for_port(port, process, log)
         yield port
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the server does not listen")
 
 
 async def ask(port: int, path: str, *, leave_after_s: float | None = None) -> bytes:
@@ -91,8 +62,8 @@ def calls(port: int, path: str) -> int:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_all_cold_requests_for_one_page_make_one_call(name: str) -> None:
-    with serving(name) as port:
+def test_all_cold_requests_for_one_page_make_one_call(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as port:
         answers = asyncio.run(ask_at_once(port, "/page", CLIENTS[name]))
         assert all(PAGE in answer for answer in answers)
         assert sum(b"; stored" in answer for answer in answers) == 1
@@ -101,7 +72,7 @@ def test_all_cold_requests_for_one_page_make_one_call(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_client_that_leaves_takes_no_other_with_it(name: str) -> None:
+def test_a_client_that_leaves_takes_no_other_with_it(name: str, tmp_path: Path) -> None:
     async def one_leaves(port: int) -> list[bytes]:
         leaver = asyncio.create_task(ask(port, "/left", leave_after_s=0.1))
         await asyncio.sleep(0.03)
@@ -109,7 +80,7 @@ def test_a_client_that_leaves_takes_no_other_with_it(name: str) -> None:
         await leaver
         return answers
 
-    with serving(name) as port:
+    with serving(name, tmp_path) as port:
         answers = asyncio.run(one_leaves(port))
         assert all(PAGE in answer for answer in answers)
         assert calls(port, "/left") <= 2
@@ -118,8 +89,8 @@ def test_a_client_that_leaves_takes_no_other_with_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_private_pages_are_made_for_each_and_do_not_queue(name: str) -> None:
-    with serving(name) as port:
+def test_private_pages_are_made_for_each_and_do_not_queue(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path) as port:
         answers = asyncio.run(ask_at_once(port, "/private", 20))
         assert all(PAGE in answer for answer in answers)
         assert calls(port, "/private") == 20
