@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet, ref
 
 from apsperf_mw.cache.codec import Codec
-from apsperf_mw.cache.faces import loop_face, thread_face
-from apsperf_mw.cache.far import purge_far
 from apsperf_mw.cache.near_flow import cache_of
-from apsperf_mw.cache.policy import current
 from apsperf_mw.cache.routes import Routes
-from apsperf_mw.cache.tags import Purge
 from apsperf_mw.diagnosis import Diagnosis
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.faults import Faults
@@ -27,8 +23,8 @@ from apsperf_mw.observe.sockets import Sockets
 from apsperf_mw.observe.tallies import Tallies
 from apsperf_mw.observe.timing import RequestIds, ServerTiming
 from apsperf_mw.ops.health import Health
+from apsperf_mw.purging import Purging
 from apsperf_mw.runtime.background import Background
-from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -52,7 +48,7 @@ if TYPE_CHECKING:
 _suites: WeakSet[Suite] = WeakSet()
 
 
-class Suite(Diagnosis):
+class Suite(Diagnosis, Purging):
     """Everything that goes round an app.
 
     `code` holds settings as keywords, section by section: `Suite(cache={"patience_s": 2})`. What
@@ -176,57 +172,19 @@ class Suite(Diagnosis):
 
     def asgi(self, app: ASGIApp, describe: Describe | None = None) -> ASGIShell:
         """The ASGI app with the suite round it."""
-        shell = self._asgi_shell(app, describe)
+        from apsperf_mw.wrapping import asgi_shell, fronted_asgi
+
+        shell = asgi_shell(self, app, describe)
         self._shells.add(shell)
-        if self.fronts is None:
-            return shell
-        from apsperf_mw.ops.shells import FrontedASGI
-
-        return cast("ASGIShell", FrontedASGI(shell, self.fronts))
-
-    def _asgi_shell(self, app: ASGIApp, describe: Describe | None) -> ASGIShell:
-        shell: ASGIShell
-        if self.door is not None:
-            from apsperf_mw.admin.shells import AdminASGIShell
-
-            shell = AdminASGIShell(self, app, describe)
-        elif not self.only_watches:
-            from apsperf_mw.asgi import ASGIShell
-
-            shell = ASGIShell(self, app, describe)
-        else:
-            from apsperf_mw.asgi_watch import PassASGIShell, WatchASGIShell
-
-            kind = PassASGIShell if self.recorder is None else WatchASGIShell
-            shell = kind(self, app, describe)
-        return shell
+        return fronted_asgi(self, shell)
 
     def wsgi(self, app: WSGIApp) -> WSGIShell:
         """The WSGI app with the suite round it; `DriverError` if the driver only suspends."""
-        shell = self._wsgi_shell(app)
+        from apsperf_mw.wrapping import fronted_wsgi, wsgi_shell
+
+        shell = wsgi_shell(self, app)
         self._shells.add(shell)
-        if self.fronts is None:
-            return shell
-        from apsperf_mw.ops.shells import FrontedWSGI
-
-        return cast("WSGIShell", FrontedWSGI(shell, self.fronts))
-
-    def _wsgi_shell(self, app: WSGIApp) -> WSGIShell:
-        shell: WSGIShell
-        if self.door is not None:
-            from apsperf_mw.admin.shells import AdminWSGIShell
-
-            shell = AdminWSGIShell(self, app)
-        elif not self.only_watches:
-            from apsperf_mw.wsgi import WSGIShell
-
-            shell = WSGIShell(self, app)
-        else:
-            from apsperf_mw.wsgi_watch import PassWSGIShell, WatchWSGIShell
-
-            kind = PassWSGIShell if self.recorder is None else WatchWSGIShell
-            shell = kind(self, app)
-        return shell
+        return fronted_wsgi(self, shell)
 
     def shells(self) -> list[ASGIShell | WSGIShell]:
         """Those that are round an app now."""
@@ -316,64 +274,6 @@ class Suite(Diagnosis):
             self.caches.close()
         self.exporter.close()
         self.registry.close()
-
-    def purge(
-        self,
-        *tags: str,
-        urls: Iterable[str] = (),
-        prefixes: Iterable[str] = (),
-        everything: bool = False,
-        hard: bool = False,
-    ) -> None:
-        """Make stored responses not good any more, at once, also those that are being made.
-
-        Those that carry one of the tags, are of one of the URLs (absolute, or a path for any
-        host), or stand below one of the prefixes. The next request asks the app about them;
-        `hard`, they are not used even for that. The other workers of this host hear of it through
-        `cache.purge_file`, before their next request or 10 ms later; all that share a driver
-        outside the process hear of it through that. `SettingError` for what cannot be;
-        `PurgeError` where not all have heard of it.
-        """
-        what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
-        if self.driver("cache").local:
-            self.responses.tags.apply(what)
-            self._tell(what)
-        else:
-            step(purge_far(self.face(thread_face), what))
-
-    async def apurge(
-        self,
-        *tags: str,
-        urls: Iterable[str] = (),
-        prefixes: Iterable[str] = (),
-        everything: bool = False,
-        hard: bool = False,
-    ) -> None:
-        """As `purge`, without holding the event loop."""
-        from apsperf_mw.runtime.loop import hop
-
-        what = self._named(Purge(tags, tuple(urls), tuple(prefixes), everything, hard))
-        if self.driver("cache").local:
-            self.responses.tags.apply(what)
-            await hop(self._tell, what)
-        else:
-            await purge_far(self.face(loop_face), what)
-
-    def _named(self, what: Purge) -> Purge:
-        """The purge as its URLs are stored; `SettingError` for what cannot be."""
-        what.check()
-        form = self.responses.query_form
-        return what._replace(urls=tuple(map(form.of_url, what.urls))) if form else what
-
-    def _tell(self, what: Purge) -> None:
-        if self.channel is not None:
-            self.channel.publish(what)
-
-    def tag(self, *tags: str) -> None:
-        """Have the response that is being made carry these tags; outside a request, nothing."""
-        plan = current.get()
-        if plan is not None:
-            plan.add(tags)
 
 
 def suites() -> list[Suite]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 
-from apsperf_django.exchanges import describe
+from apsperf_django.describing import describe
 from apsperf_mw.cache.policy import current
 from apsperf_mw.errors import SettingError
 

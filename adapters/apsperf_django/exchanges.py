@@ -12,9 +12,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 
+from apsperf_django.describing import describe
 from apsperf_django.environs import CONDITIONAL, as_served, put
-from apsperf_django.guards import guard
-from apsperf_django.rules import rule_for
 from apsperf_mw.asgi_gate import ASGIExchange, ASGIGate
 from apsperf_mw.cache.faces import LocalFace, loop_face, thread_face
 from apsperf_mw.cache.flights import Outcome
@@ -22,7 +21,6 @@ from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.revival import in_doubt, questions, revive
 from apsperf_mw.cache.serving import reply
 from apsperf_mw.cache.wire import as_bytes, as_text, with_key
-from apsperf_mw.guards import certified, certified_scope
 from apsperf_mw.pull import asking_environ, renewing_environ
 from apsperf_mw.push import renewing_scope
 from apsperf_mw.runtime.step import step
@@ -284,19 +282,3 @@ def fields_of(response: HttpResponseBase) -> tuple[Header, ...]:
     """The response's fields, its cookies among them."""
     cookies = [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
     return tuple(as_bytes([*response.items(), *cookies]))
-
-
-def describe(request: HttpRequest, plan: Plan) -> None:
-    """Fill the plan in from what Django resolved, and from whether the session was used."""
-    match = request.resolver_match
-    if match is not None:
-        plan.route = plan.route or "/" + match.route
-        plan.rule = plan.rule or rule_for(match.func, request.method or "")
-        plan.guarded = plan.guarded or guard(match.func, request.method or "")
-    session = getattr(request, "session", None)
-    scope = getattr(request, "scope", None)
-    shown = certified(request.META) if scope is None else certified_scope(scope)
-    # Whoever asks for the CSRF token gets a page of their own; the flag stays once it was there.
-    forms = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
-    if shown or forms or (session is not None and getattr(session, "accessed", True)):
-        plan.private = True

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
+from apsperf_django.describing import describe
 from apsperf_django.environs import as_served
-from apsperf_django.exchanges import describe
 from apsperf_mw.asgi_watch import Seen as ScopeSeen
 from apsperf_mw.cache.policy import UNPLANNED, current
 from apsperf_mw.observe.watcher import Watcher

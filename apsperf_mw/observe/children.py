@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.policy import current
 from apsperf_mw.observe.fingerprints import shape_of, verb_of
 from apsperf_mw.observe.ids import random_bits, span_id
+from apsperf_mw.observe.measures import QUERY
 from apsperf_mw.observe.record import Costs
-from apsperf_mw.observe.series import QUERY
 from apsperf_mw.observe.spans import ChildRecord, OwnSpan, root
 
 if TYPE_CHECKING:

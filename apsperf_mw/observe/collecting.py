@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
-from apsperf_mw.observe.series import GC_PAUSE
+from apsperf_mw.observe.measures import GC_PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from apsperf_mw.observe.environment import old_names
+from apsperf_mw.observe.measures import MEASURES
 from apsperf_mw.observe.old_names import old_only
 from apsperf_mw.observe.powers import Powers
-from apsperf_mw.observe.series import MEASURES, Histogram, Series
+from apsperf_mw.observe.series import Histogram, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.screen import TRACED
 from apsperf_mw.observe.ids import random_bits, span_id, trace_id
 from apsperf_mw.observe.ledger import CROWDED
+from apsperf_mw.observe.measures import BEHIND
 from apsperf_mw.observe.record import Costs, Finished
 from apsperf_mw.observe.sampling import Sampling
-from apsperf_mw.observe.series import BEHIND, error_type
+from apsperf_mw.observe.series import error_type
 from apsperf_mw.observe.spans import OwnSpan, SpanRecord, asked, client_bytes, root
 from apsperf_mw.observe.statm import statm
 from apsperf_mw.observe.waits import beat, queued_s

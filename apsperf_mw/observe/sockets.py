@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from apsperf_mw.cache.policy import Plan, current
-from apsperf_mw.observe.series import SOCKET
+from apsperf_mw.observe.measures import SOCKET
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:

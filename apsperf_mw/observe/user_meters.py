@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from apsperf_mw.__about__ import __version__
+from apsperf_mw.observe.measures import DURATION_BOUNDS_S, MEASURES
 from apsperf_mw.observe.points import HISTOGRAMS, RESULTS
 from apsperf_mw.observe.series import (
     BODY_BOUNDS_BYTES,
-    DURATION_BOUNDS_S,
-    MEASURES,
     Table,
     grouped,
     request_attributes,

@@ -6,7 +6,7 @@ from time import time
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from apsperf_mw.observe.series import LOOP_LAG, POOL_WAIT
+from apsperf_mw.observe.measures import LOOP_LAG, POOL_WAIT
 
 if TYPE_CHECKING:
     from apsperf_mw.exchange import Exchange

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -9,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from apsperf_mw.testing.messages import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from apsperf_mw.asgi import Receive, Scope
     from apsperf_mw.exchange import Header
@@ -102,3 +103,21 @@ def request_of_environ(environ: dict[str, Any]) -> Request:
     )
     body = environ["wsgi.input"].read()
     return Request(environ["REQUEST_METHOD"], target, headers, body, environ["wsgi.url_scheme"])
+
+
+def make_request(
+    target: str = "/",
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    scheme: str = "http",
+) -> Request:
+    """A request with a Host, unless one is given, and with the Content-Length of its body."""
+    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
+    names = {name.lower() for name, _ in fields}
+    if "host" not in names:
+        fields.insert(0, ("Host", HOST))
+    if body and not names & {"content-length", "transfer-encoding"}:
+        fields.append(("Content-Length", str(len(body))))
+    return Request(method, target, tuple(fields), body, scheme)

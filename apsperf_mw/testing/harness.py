@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from apsperf_mw.runtime.step import step
 from apsperf_mw.testing.forms import (
-    HOST,
     PLAN_KEY,
     as_bytes,
     environ_of,
     lowered,
+    make_request,
     request_of_environ,
     request_of_scope,
     scope_of,
@@ -27,7 +26,7 @@ from apsperf_mw.testing.lint import Lint
 from apsperf_mw.testing.messages import Gate, Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from apsperf_mw.asgi import Receive, Scope, Send
     from apsperf_mw.suite import Suite
@@ -93,24 +92,6 @@ class Client(ABC):
         """Call the app, and count the call."""
         self.calls += 1
         return self._app(request)
-
-
-def make_request(
-    target: str = "/",
-    headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-    *,
-    method: str = "GET",
-    body: bytes = b"",
-    scheme: str = "http",
-) -> Request:
-    """A request with a Host, unless one is given, and with the Content-Length of its body."""
-    fields = list(headers.items() if isinstance(headers, Mapping) else headers)
-    names = {name.lower() for name, _ in fields}
-    if "host" not in names:
-        fields.insert(0, ("Host", HOST))
-    if body and not names & {"content-length", "transfer-encoding"}:
-        fields.append(("Content-Length", str(len(body))))
-    return Request(method, target, tuple(fields), body, scheme)
 
 
 class ASGIClient(Client):

@@ -14,8 +14,8 @@ from wsgiref.validate import validator
 from msgspec import Struct, field
 from werkzeug.middleware.lint import LintMiddleware
 
-from apsperf_mw.testing.forms import as_bytes, environ_of, scope_of
-from apsperf_mw.testing.harness import LINTS, make_request
+from apsperf_mw.testing.forms import as_bytes, environ_of, make_request, scope_of
+from apsperf_mw.testing.harness import LINTS
 from apsperf_mw.testing.lint import Lint
 from apsperf_mw.testing.messages import Reply
 

@@ -14,7 +14,8 @@ import pytest
 from msgspec import Struct
 
 from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.testing.harness import Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client, WSGIClient
 from apsperf_mw.testing.messages import Reply, Request, Response
 from tests.adapters.stacks import STACKS, client_in
 

@@ -22,8 +22,7 @@ from django.views import View
 from apsperf_django import cached, get_suite
 from apsperf_mw import Suite
 from apsperf_mw.testing.dicts import DictDriver
-from apsperf_mw.testing.forms import environ_of
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import environ_of, make_request
 from tests.adapters.django_site import OURS, project_with
 from tests.adapters.support import CHUNKS, ROOT, ASGISite, Pages, Site, WSGISite, environ
 

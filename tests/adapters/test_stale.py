@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import make_request
 from apsperf_mw.testing.messages import Reply
 from tests.adapters.conftest import Make
 from tests.adapters.support import ASGISite, Site

@@ -19,8 +19,8 @@ from apsperf_mw.admin.questions import MOST_URL_CHARS
 from apsperf_mw.asgi import ASGIShell
 from apsperf_mw.faults import Faults
 from apsperf_mw.settings import AdminSettings
-from apsperf_mw.testing.forms import scope_of
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request, scope_of
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Gate, Reply, Response
 from apsperf_mw.wsgi import WSGIShell
 from tests.admin.support import (

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw import Suite
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import make_request
 from apsperf_mw.testing.messages import Response
 
 if TYPE_CHECKING:

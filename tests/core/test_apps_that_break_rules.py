@@ -12,8 +12,8 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.forms import LONGEST_FORM
-from apsperf_mw.testing.forms import environ_of, scope_of
-from apsperf_mw.testing.harness import WSGIClient, make_request
+from apsperf_mw.testing.forms import environ_of, make_request, scope_of
+from apsperf_mw.testing.harness import WSGIClient
 from apsperf_mw.testing.messages import Reply
 from tests.adapters.support import environ
 from tests.core.conftest import Clock

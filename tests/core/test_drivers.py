@@ -22,7 +22,8 @@ from apsperf_mw.cache.tags import Purge
 from apsperf_mw.drivers.memory import SLOT_BYTES, MemoryDriver
 from apsperf_mw.drivers.registry import Registry
 from apsperf_mw.testing.dicts import OWN, AsyncDictDriver, DictDriver
-from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 from apsperf_mw.testing.messages import Gate, Reply, Request
 from tests.core.support import followers, fresh, numbered, parts
 

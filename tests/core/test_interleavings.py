@@ -23,8 +23,8 @@ from msgspec import Struct
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.runtime.threads import Lock
-from apsperf_mw.testing.forms import request_of_scope, scope_of
-from apsperf_mw.testing.harness import WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request, request_of_scope, scope_of
+from apsperf_mw.testing.harness import WSGIClient
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.conftest import Clock, stop_clocks
 from tests.core.support import followers

@@ -9,7 +9,8 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.cache.tags import Tags
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.support import MINUTE, followers, fresh, replies
 

@@ -10,8 +10,8 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.cache.keys import environ_key, neighbours, scope_key
 from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.testing.forms import environ_of, scope_of
-from apsperf_mw.testing.harness import Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import environ_of, make_request, scope_of
+from apsperf_mw.testing.harness import Client, WSGIClient
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.support import ETAG, MINUTE, fresh, page
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, Script, fresh, once, page, replies

@@ -10,7 +10,8 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.exchange import Exchange
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import (

@@ -12,7 +12,8 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.cache.flights import Flights, Outcome
 from apsperf_mw.exchange import Exchange
-from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 from apsperf_mw.testing.messages import Gate, Reply, Request, Response
 from tests.core.support import MINUTE, followers, fresh, parts, replies
 

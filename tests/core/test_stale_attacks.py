@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, Script, ask_and_wait, fresh, page

@@ -11,8 +11,8 @@ from starlette.responses import StreamingResponse
 
 from apsperf_mw import SettingError, Suite
 from apsperf_mw.cache.policy import rule
-from apsperf_mw.testing.forms import environ_of, scope_of
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import environ_of, make_request, scope_of
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, Script, ask_and_wait, once, page

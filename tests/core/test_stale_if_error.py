@@ -11,8 +11,8 @@ import pytest
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.testing.forms import environ_of
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import environ_of, make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import CacheStatus, Gate, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, Script, followers, once, page, parts, replies

@@ -11,7 +11,8 @@ import pytest
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, rule
 from apsperf_mw.cache.rests import Rests
-from apsperf_mw.testing.harness import ASGIClient, Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import ASGIClient, Client
 from apsperf_mw.testing.messages import CacheStatus, Gate, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import (

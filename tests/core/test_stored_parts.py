@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from apsperf_mw.cache.policy import Plan
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, MINUTE, ask_and_wait, page

@@ -13,8 +13,8 @@ from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.tags import Purge, Tags
 from apsperf_mw.errors import SettingError
-from apsperf_mw.testing.forms import environ_of
-from apsperf_mw.testing.harness import Client, make_request
+from apsperf_mw.testing.forms import environ_of, make_request
+from apsperf_mw.testing.harness import Client
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import (

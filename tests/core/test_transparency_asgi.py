@@ -12,8 +12,7 @@ import anyio
 import pytest
 
 from apsperf_mw import Suite
-from apsperf_mw.testing.forms import scope_of
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import make_request, scope_of
 
 START = {
     "type": "http.response.start",

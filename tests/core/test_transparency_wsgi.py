@@ -13,8 +13,7 @@ from wsgiref.validate import validator
 import pytest
 
 from apsperf_mw import Suite
-from apsperf_mw.testing.forms import PLAN_KEY, environ_of
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import PLAN_KEY, environ_of, make_request
 
 HEAD = [("Cache-Control", "max-age=60"), ("Content-Type", "text/plain")]
 

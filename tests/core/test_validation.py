@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from apsperf_mw.http.dates import format_http_date
-from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import ASGIClient, Client, WSGIClient
 from apsperf_mw.testing.messages import CacheStatus, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, MINUTE, MODIFIED, Script, fresh, page

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from apsperf_mw import Suite
-from apsperf_mw.testing.forms import environ_of, scope_of
-from apsperf_mw.testing.harness import ASGIClient, Client, make_request
+from apsperf_mw.testing.forms import environ_of, make_request, scope_of
+from apsperf_mw.testing.harness import ASGIClient, Client
 from apsperf_mw.testing.messages import Gate, Request, Response
 from tests.core.conftest import Clock
 from tests.core.support import ETAG, MINUTE, Script, followers, fresh, once, page, parts, replies

@@ -9,8 +9,8 @@ import pytest
 
 from apsperf_mw.asgi import ASGIShell
 from apsperf_mw.cache.policy import Plan, rule
-from apsperf_mw.testing.forms import environ_of
-from apsperf_mw.testing.harness import Client, WSGIClient, make_request
+from apsperf_mw.testing.forms import environ_of, make_request
+from apsperf_mw.testing.harness import Client, WSGIClient
 from apsperf_mw.testing.messages import Request, Response
 from tests.core.support import fresh
 

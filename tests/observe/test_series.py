@@ -7,14 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apsperf_mw.exchange import Facts
+from apsperf_mw.observe.measures import DURATION_BOUNDS_S
 from apsperf_mw.observe.record import Finished
-from apsperf_mw.observe.series import (
-    DURATION_BOUNDS_S,
-    OVERFLOW,
-    Histogram,
-    Requests,
-    error_type,
-)
+from apsperf_mw.observe.series import OVERFLOW, Histogram, Requests, error_type
 
 durations = st.one_of(st.floats(0, 20), st.sampled_from(DURATION_BOUNDS_S))
 

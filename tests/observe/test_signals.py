@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apsperf_mw import Plan, Suite
-from apsperf_mw.testing.harness import ASGIClient, WSGIClient, make_request
+from apsperf_mw.testing.forms import make_request
+from apsperf_mw.testing.harness import ASGIClient, WSGIClient
 from apsperf_mw.testing.messages import Response
 
 if TYPE_CHECKING:

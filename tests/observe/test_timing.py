@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apsperf_mw import Suite
-from apsperf_mw.observe.series import DURATION_BOUNDS_S
+from apsperf_mw.observe.measures import DURATION_BOUNDS_S
 from apsperf_mw.testing.messages import Request, Response
 from tests.observe.raw import ask
 from tests.observe.support import MINUTE, metric, page, plain, points

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRat
 from opentelemetry.trace import NoOpTracerProvider
 
 from apsperf_mw import Suite
-from apsperf_mw.observe.series import DURATION_BOUNDS_S
+from apsperf_mw.observe.measures import DURATION_BOUNDS_S
 from apsperf_mw.testing.messages import Request, Response
 from tests.observe.support import PARENT, PATIENCE_S, TRACE, make_client, page, plain, traceparent
 

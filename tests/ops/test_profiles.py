@@ -17,8 +17,7 @@ from apsperf_mw import Suite
 from apsperf_mw.errors import SettingError
 from apsperf_mw.profiling.formats import guarded
 from apsperf_mw.profiling.stacks import MOST_STACKS, Stacks, stack_of
-from apsperf_mw.testing.forms import environ_of
-from apsperf_mw.testing.harness import make_request
+from apsperf_mw.testing.forms import environ_of, make_request
 from apsperf_mw.testing.messages import Request, Response
 from tests.adapters.conftest import Maker
 from tests.observe.raw import ask, scope
