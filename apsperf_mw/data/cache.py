@@ -7,7 +7,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from apsperf_mw.data.making import MISSING, Job, Making
+from apsperf_mw.data.job import MISSING, Job
+from apsperf_mw.data.making import Making
 from apsperf_mw.data.reach import task_reach, thread_reach
 from apsperf_mw.data.stock import Stock, tag_names
 from apsperf_mw.data.verbs import NOTHING, Verbs

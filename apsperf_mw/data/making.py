@@ -7,12 +7,11 @@ from contextvars import ContextVar
 from functools import partial
 from os import urandom
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any, Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.flights import Flight, Outcome
 from apsperf_mw.data.frames import Held, Terms, framed
+from apsperf_mw.data.job import MISSING, Job
 from apsperf_mw.data.values import BadValue
 from apsperf_mw.drivers.base import LocalDriver
 
@@ -21,29 +20,10 @@ if TYPE_CHECKING:
 
     from apsperf_mw.data.verbs import Verbs
 
-# No value: None is one.
-MISSING: Final[Any] = object()
 # Values differ by their key alone.
 LANE = (0, ())
 # Seconds between two looks at what another process makes: at first, and at most.
 SHORT_S, LONG_S = 0.005, 0.1
-
-
-class Job(Struct, eq=False):
-    """One value that is wanted. While it leads, `flight` is set; it ends in `settle` or `drop`.
-
-    `token` is the driver's lease; `keeps` says whether what is made may be kept.
-    """
-
-    name: bytes
-    ttl_s: float
-    stale_s: float = 0.0
-    tags: tuple[str, ...] = ()
-    flight: Flight | None = None
-    token: bytes | None = None
-    keeps: bool = True
-    terms: Terms | None = None
-    began_at: float = 0.0
 
 
 # What is being made in this context, outermost first.

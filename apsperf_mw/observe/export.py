@@ -14,6 +14,7 @@ from weakref import WeakMethod
 from msgspec import Struct
 
 from apsperf_mw.observe.environment import shows_exemplars
+from apsperf_mw.observe.jobs import Jobs
 from apsperf_mw.observe.ledger import Ledger
 from apsperf_mw.observe.losses import DROPPED, FAILURES, Losses
 from apsperf_mw.observe.outputs import Outputs
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 # How long a fork waits for the thread at most.
 HOLD_S = 1.0
-
-
-class Job(Struct, eq=False):
-    """Something that the thread does at an interval."""
-
-    interval_s: float
-    run: Callable[[], None]
-    due: float = 0.0
 
 
 class Asked(Struct, eq=False):
@@ -93,7 +86,7 @@ class MetricsExporter:
         self.memory = self._outputs.memory
         self._lock = Lock()
         self._observed: list[Observed] = []
-        self._jobs: list[Job] = []
+        self._jobs = Jobs()
         self._asked: deque[Asked] = deque()
         self._next_export = 0.0
         self._at_exit: Callable[[], None] | None = None
@@ -150,7 +143,7 @@ class MetricsExporter:
 
     def every(self, interval_s: float, run: Callable[[], None]) -> None:
         """Have `run` called in the exporter's thread, at its start and at this interval."""
-        self._jobs.append(Job(interval_s, run))
+        self._jobs.add(interval_s, run)
 
     def start(self) -> bool:
         """Look at what is set up, and begin, unless that is done; False once it is closed.
@@ -205,7 +198,7 @@ class MetricsExporter:
                 self.spans = None
             drain = partial(self.ledger.drain, wait=bool(asked))
             outputs.attempt("the counting of requests", drain)
-            self._sample()
+            self._jobs.run(outputs.attempt)
             went_out = self._send(flushed=bool(asked))
             for one in asked:
                 one.went_out = outputs.flush_providers(one.until) and went_out
@@ -236,7 +229,7 @@ class MetricsExporter:
         if not self._stops:
             self._stops.extend(start(self) for start in self._starts)
         self._next_export = monotonic() + outputs.interval_s
-        self._pulse.start(min(TICK_S, outputs.interval_s, *(job.interval_s for job in self._jobs)))
+        self._pulse.start(min(TICK_S, outputs.interval_s, self._jobs.shortest_s))
 
     def _hold(self) -> None:
         """Before a fork: a tick that it cut in two might leave the child half an import."""
@@ -259,17 +252,9 @@ class MetricsExporter:
         self.live.clear()
         self._outputs = Outputs(self._settings, self.faults, self._losses, self._shown)
         self.memory = self._outputs.memory
-        for job in self._jobs:
-            job.due = 0.0
+        self._jobs.begin_anew()
         for begin in self._in_child:
             begin()
-
-    def _sample(self) -> None:
-        now = monotonic()
-        for job in self._jobs:
-            if now >= job.due:
-                job.due = now + job.interval_s
-                self._outputs.attempt("a sampler", job.run)
 
     def _send(self, *, flushed: bool) -> bool:
         outputs, now = self._outputs, monotonic()
