@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from examples.shop.account import COOKIE, STAFF, seal
-from examples.shop.database import CHINOOK
+from examples.records.database import CHINOOK
+from examples.records.seals import COOKIE, STAFF, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,42 +1,24 @@
-"""Who is asking: customers by a sealed cookie, staff by a sealed bearer token.
+"""Who is asking, and the customer's own page."""
 
-The sign-in page that hands these out is not part of the example; `seal` is what it would call.
-"""
-
-import hmac
 from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Depends, Header, HTTPException, Request, Response
 
-from .database import SessionIn
-from .models import Customer
-from .schemas import CustomerOut
+from examples.records.models import Customer
+from examples.records.schemas import CustomerOut
+from examples.records.seals import customer_of, is_staff
+
+from .session import SessionIn
 
 router = APIRouter()
-
-COOKIE = "shop_session"
-STAFF = "staff"
-
-
-def seal(subject: str, secret: str) -> str:
-    """The subject with a mark that only the shop can make."""
-    mark = hmac.digest(secret.encode(), subject.encode(), "sha256").hex()
-    return f"{subject}.{mark}"
-
-
-def unseal(sealed: str, secret: str) -> str | None:
-    """The subject, or None where the mark is not ours."""
-    subject = sealed.rpartition(".")[0]
-    genuine = hmac.compare_digest(seal(subject, secret).encode(), sealed.encode())
-    return subject if genuine else None
 
 
 def customer(
     request: Request, session: SessionIn, shop_session: Annotated[str, Cookie()] = ""
 ) -> Customer:
     """The customer whom the cookie names, or a 401."""
-    subject = unseal(shop_session, request.app.state.secret) or ""
-    found = session.get(Customer, int(subject)) if subject.isdecimal() else None
+    number = customer_of(shop_session, request.app.state.secret)
+    found = None if number is None else session.get(Customer, number)
     if found is None:
         raise HTTPException(401, "Please sign in first.")
     return found
@@ -44,8 +26,7 @@ def customer(
 
 def staff(request: Request, authorization: Annotated[str, Header()] = "") -> None:
     """Let only staff pass; others get a 401."""
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or unseal(token, request.app.state.secret) != STAFF:
+    if not is_staff(authorization, request.app.state.secret):
         raise HTTPException(401, "Staff only.", {"WWW-Authenticate": "Bearer"})
 
 

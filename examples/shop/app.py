@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from apsperf_fastapi import install
+from examples.records.database import private_copy
 
 from . import account, catalogue, charts, counters, pages, reviews
-from .database import private_copy
 
 
 @asynccontextmanager

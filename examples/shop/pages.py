@@ -4,14 +4,12 @@ from html import escape
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
-from sqlalchemy import select
 
 from apsperf_fastapi import cached
+from examples.records import reading
+from examples.records.schemas import BestSellerOut, NamedOut
 
-from .charts import best_sellers
-from .database import SessionIn
-from .models import Genre
-from .schemas import BestSellerOut
+from .session import SessionIn
 
 router = APIRouter()
 
@@ -38,15 +36,20 @@ FRONT_PAGE = """<!doctype html>
 @cached(ttl="short", tags=["sales"], shared=True)
 def front(session: SessionIn) -> str:
     """The ten best sellers, and the way to the rest."""
-    genres = session.scalars(select(Genre).order_by(Genre.name))
     return FRONT_PAGE.format(
-        best_sellers="\n".join(map(_best_seller, best_sellers(session, 10))),
-        genres="\n".join(_link("genres", genre.id, genre.name) for genre in genres),
+        best_sellers="\n".join(map(_best_seller, reading.best_sellers(session, 10))),
+        genres="\n".join(
+            _link("genres", genre.id, genre.name) for genre in reading.genres(session)
+        ),
     )
 
 
 def _best_seller(track: BestSellerOut) -> str:
     return _link("tracks", track.id, f"{track.name} ({track.artist})")
+
+
+def _genre(genre: NamedOut) -> str:
+    return _link("genres", genre.id, genre.name)
 
 
 def _link(kind: str, number: int, text: str) -> str:

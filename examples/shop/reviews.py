@@ -1,15 +1,15 @@
 """What customers say of the albums."""
 
 from fastapi import APIRouter
-from sqlalchemy import select
 
 from apsperf_fastapi import cached
+from examples.records import reading
+from examples.records.models import Album, Review
+from examples.records.schemas import ReviewIn, ReviewOut
 
 from .account import CustomerIn
 from .catalogue import found
-from .database import SessionIn
-from .models import Album, Review
-from .schemas import ReviewIn, ReviewOut
+from .session import SessionIn
 
 router = APIRouter(prefix="/albums/{album_id}/reviews")
 
@@ -18,11 +18,7 @@ router = APIRouter(prefix="/albums/{album_id}/reviews")
 @cached(ttl="medium", shared=True)
 def reviews(album_id: int, session: SessionIn) -> list[ReviewOut]:
     """An album's reviews, newest first."""
-    found(session.get(Album, album_id))
-    rows = session.scalars(
-        select(Review).where(Review.album_id == album_id).order_by(Review.id.desc()).limit(50)
-    )
-    return [ReviewOut.model_validate(review) for review in rows]
+    return found(reading.reviews(session, album_id))
 
 
 @router.post("", status_code=201)

@@ -13,9 +13,9 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from examples.records.database import CHINOOK
+from examples.records.seals import COOKIE, STAFF, seal
 from examples.shop import counters, create_app
-from examples.shop.account import COOKIE, STAFF, seal
-from examples.shop.database import CHINOOK
 
 SECRET = "of the tests"
 

@@ -1,15 +1,14 @@
 """The shop's database: a private copy of Chinook, gone at shutdown."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
 from sqlalchemy import create_engine, event
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import sessionmaker
 
 from .models import Base
 
@@ -40,9 +39,7 @@ def _prepare(connection: Any, _: Any) -> None:
 @contextmanager
 def private_copy() -> Iterator[Database]:
     """A database of one's own, to write to."""
-    with TemporaryDirectory(prefix="chinook-") as directory:
-        file = Path(directory) / CHINOOK.name
-        shutil.copyfile(CHINOOK, file)
+    with copied_file() as file:
         database = Database(file)
         try:
             yield database
@@ -50,11 +47,10 @@ def private_copy() -> Iterator[Database]:
             database.engine.dispose()
 
 
-async def session(request: Request) -> AsyncIterator[Session]:
-    """One request's session. Making and closing one is too short for a thread of its own."""
-    database: Database = request.app.state.database
-    with database.sessions() as opened:
-        yield opened
-
-
-SessionIn = Annotated[Session, Depends(session)]
+@contextmanager
+def copied_file() -> Iterator[Path]:
+    """A copy of the Chinook file, gone afterwards."""
+    with TemporaryDirectory(prefix="chinook-") as directory:
+        file = Path(directory) / CHINOOK.name
+        shutil.copyfile(CHINOOK, file)
+        yield file

@@ -1,0 +1,1 @@
+"""What the record shops of all frameworks share: Chinook's tables, what is read, who is asking."""
