@@ -21,7 +21,7 @@ import click
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples.replay.race import race
-from examples.replay.report import WHAT_NEXT, Figures, as_json, table, verdict, what_to_ask
+from examples.replay.report import Figures, as_json, table, verdict, what_next, what_to_ask
 from examples.replay.servers import Server, ServerFailed, running
 from examples.replay.sink import Sink, listening
 from examples.replay.workload import session_cookie, workload
@@ -79,7 +79,7 @@ def run(requests: int, seed: int, file: Path | None, *, serve: bool) -> bool:
             click.echo(what_to_ask(bare, wrapped, session_cookie(1, secret)))
             keep_up(bare, wrapped)
         else:
-            click.echo(WHAT_NEXT)
+            click.echo(what_next(click.get_current_context().command_path))
     return bool(outcome.different)
 
 

@@ -112,3 +112,27 @@ def test_django(tmp_path: Path) -> None:
 @pytest.mark.parametrize("title", ["FastAPI and Starlette", "Flask", "Django"])
 def test_each_framework_has_a_quick_start(title: str) -> None:
     assert blocks(title)
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    """As a command, in a directory that has an `examples` of its own."""
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "__init__.py").write_text("raise RuntimeError('not these')")
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("apsperf"), "demo", "--requests", "200"],
+        cwd=tmp_path, env=environ(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "201 responses identical" in ran.stdout
+    assert "`apsperf demo --serve` keeps both shops up" in ran.stdout
+
+
+def test_the_demo_names_what_is_not_installed(tmp_path: Path) -> None:
+    for missing in ("sqlalchemy", "httptools"):
+        code = f"import sys; sys.modules[{missing!r}] = None; from apsperf_mw.cli import main; "
+        ran = subprocess.run(
+            [sys.executable, "-c", code + "main(['demo'])"],
+            cwd=tmp_path, env=environ(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 1
+        assert "the demo needs it: pip install 'apsperf-mw[demo]'" in ran.stderr

@@ -1,5 +1,8 @@
 """Who is asking, the customer's own page, and the visitor's basket."""
 
+# Django comes without types.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,8 @@
 """What the shop takes."""
 
+# Django comes without types.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,8 @@
 """The front page in HTML, the charts, and the feed of new arrivals."""
 
+# Django comes without types.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,8 @@
 """What customers say of the albums."""
 
+# Django comes without types.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -109,8 +109,17 @@ def as_json(bare: Figures, wrapped: Figures, outcome: Outcome) -> dict[str, Any]
 
 
 WHAT_NEXT = """\
-Next: `make demo ARGS=--serve` keeps both shops up and shows curl lines for Cache-Status, Age and
-Server-Timing; `make demo ARGS='--requests 20000 --seed 7'` replays more, over other pages."""
+Next: `{serve}` keeps both shops up and shows curl lines for Cache-Status, Age and
+Server-Timing; `{more}` replays more, over other pages."""
+INSTALLED = "apsperf demo"
+
+
+def what_next(command: str) -> str:
+    """What to try, for who has called it by this command."""
+    more = "--requests 20000 --seed 7"
+    if command == INSTALLED:
+        return WHAT_NEXT.format(serve=f"{command} --serve", more=f"{command} {more}")
+    return WHAT_NEXT.format(serve="make demo ARGS=--serve", more=f"make demo ARGS='{more}'")
 
 
 def what_to_ask(bare: Server, wrapped: Server, cookie: str) -> str:

@@ -18,6 +18,8 @@ PACKAGES = {
     "apsperf_django": PROJECT / "adapters" / "apsperf_django",
     "apsperf_pytest": PROJECT / "adapters" / "apsperf_pytest",
 }
+# What `apsperf demo` runs, as it lies in the project.
+DEMO = ("__init__.py", "demo.py", "data/**/*", "records/**/*", "replay/**/*", "shop/**/*")
 BASE = {
     "cachetools",
     "click",
@@ -73,7 +75,14 @@ def test_every_source_file_is_in_the_wheel(unpacked: Path) -> None:
         for path in root.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert sources == {path for path in files(unpacked) if ".dist-info/" not in path}
+    examples = PROJECT / "examples"
+    demo = {
+        f"apsperf_mw/_demo/examples/{path.relative_to(examples).as_posix()}"
+        for pattern in DEMO
+        for path in examples.glob(pattern)
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert sources | demo == {path for path in files(unpacked) if ".dist-info/" not in path}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -105,7 +114,8 @@ def test_the_base_needs_these_and_no_framework(metadata: Message) -> None:
     assert {one.partition(">")[0].strip() for one in required} == BASE
 
 
-def test_the_licence_goes_with_it(unpacked: Path, metadata: Message) -> None:
-    assert metadata["License-Expression"] == "MIT"
-    (path,) = unpacked.glob("*.dist-info/licenses/LICENSE")
-    assert path.read_bytes() == (PROJECT / "LICENSE").read_bytes()
+def test_the_licences_go_with_it(unpacked: Path, metadata: Message) -> None:
+    assert metadata["License-Expression"] == "MIT AND Apache-2.0"
+    (licences,) = unpacked.glob("*.dist-info/licenses")
+    for name in ("LICENSE", "examples/data/NOTICE", "examples/data/chinook.LICENSE.md"):
+        assert (licences / name).read_bytes() == (PROJECT / name).read_bytes()
