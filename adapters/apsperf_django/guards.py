@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apsperf_django.rules import operations
-from apsperf_mw.guards import comes_from
+from apsperf_mw.guards import ADDRESS, comes_from, speaks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def _found(view: Callable[..., Any], method: str) -> str:
 
 
 def _guards(view: Any, method: str) -> Iterator[str]:
-    if found := comes_from(view, MODULES):
+    if found := comes_from(view, MODULES) or speaks_of(view, ADDRESS):
         yield found
     kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
     if isinstance(kind, type):
@@ -68,7 +68,8 @@ def _of_class(kind: Any, method: str) -> Iterator[str]:
         if base.__module__ in MODULES:
             yield base.__name__
     for name in ("dispatch", method.lower()):
-        if found := comes_from(getattr(kind, name, None), MODULES):
+        part = getattr(kind, name, None)
+        if found := comes_from(part, MODULES) or speaks_of(part, ADDRESS):
             yield found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.guards import comes_from, layers, reads
+from apsperf_mw.guards import ADDRESS, comes_from, field_of, layers, reads_of, speaks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,23 @@ def _found(route: Any, endpoint: Any) -> str:
     for each in () if dependant is None else below(dependant):
         if found := _guards(each):
             return found
-    return comes_from(endpoint, PACKAGES) or _limited(endpoint)
+    return comes_from(endpoint, PACKAGES) or _limited(endpoint) or _read(dependant, endpoint)
+
+
+def _read(dependant: Any, endpoint: Any) -> str:
+    """What the endpoint itself looks at to learn who asks."""
+    given = {field_of(str(field.alias)) for field in getattr(dependant, "header_params", ())}
+    if found := ADDRESS & given:
+        return min(found)
+    if found := reads_of(endpoint, _request_name(dependant), WHO):
+        return f"request.{found}"
+    return speaks_of(endpoint, ADDRESS)
+
+
+def _request_name(dependant: Any) -> str:
+    """What a dependency or an endpoint calls the request."""
+    named = ("request_param_name", "http_connection_param_name")
+    return next(filter(None, (getattr(dependant, name, None) for name in named)), "request")
 
 
 def below(dependant: Any) -> Iterator[Any]:
@@ -71,12 +87,9 @@ def _guards(dependant: Any) -> str:
             return "Security"
     if is_scheme(call):
         return type(call).__name__
-    takes = getattr(dependant, "request_param_name", None) or getattr(
-        dependant, "http_connection_param_name", None
-    )
-    if takes and (found := reads(call, WHO)):
+    if found := reads_of(call, _request_name(dependant), WHO):
         return f"request.{found}"
-    return _asked_for(dependant) or comes_from(call, PACKAGES)
+    return _asked_for(dependant) or speaks_of(call, ADDRESS) or comes_from(call, PACKAGES)
 
 
 def _asked_for(dependant: Any) -> str:

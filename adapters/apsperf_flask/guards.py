@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from apsperf_mw.guards import comes_from, reads
+from flask import request
+
+from apsperf_mw.guards import ADDRESS, comes_from, reads, reads_of, speaks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,19 +29,22 @@ LIMITER = "flask_limiter"
 # What code before the view reads of a request where it decides by who asks.
 WHO = frozenset({"remote_addr", "access_route", "authorization", "remote_user", "current_user"})
 
+# The same of a view, whose other reads are seen as they happen.
+ASKER = frozenset({"remote_addr", "access_route", "remote_user"})
+
 _known: WeakKeyDictionary[Flask, dict[str, str]] = WeakKeyDictionary()
 
 
-def guard(app: Flask, request: Request) -> str:
+def guard(app: Flask, asked: Request) -> str:
     """What decides who may pass to the request's view, or an empty string."""
-    endpoint = request.endpoint
+    endpoint = asked.endpoint
     if endpoint is None:
         return ""
     # The same view is asked by several methods, each with a guard of its own.
-    name = f"{request.method} {endpoint}"
+    name = f"{asked.method} {endpoint}"
     known = _known.setdefault(app, {})
     if name not in known:
-        known[name] = guards_of(app, endpoint, request.method)
+        known[name] = guards_of(app, endpoint, asked.method)
     return known[name]
 
 
@@ -52,7 +57,7 @@ def _guards(app: Flask, endpoint: str, method: str) -> Iterator[str]:
     view = app.view_functions.get(endpoint)
     kind = getattr(view, "view_class", None)
     for each in (view, getattr(kind, method, None)):
-        if each is not None and (found := comes_from(each, PACKAGES)):
+        if each is not None and (found := comes_from(each, PACKAGES) or _read(each)):
             yield found
     for scope in (None, *around(endpoint)):
         for before in app.before_request_funcs.get(scope, ()):
@@ -61,6 +66,12 @@ def _guards(app: Flask, endpoint: str, method: str) -> Iterator[str]:
                     yield found
             elif found := reads(before, WHO):
                 yield f"request.{found}"
+
+
+def _read(view: Any) -> str:
+    """What the view itself looks at to learn who asks."""
+    found = reads_of(view, "request", ASKER, proxy=request)
+    return f"request.{found}" if found else speaks_of(view, ADDRESS)
 
 
 def around(endpoint: str) -> list[str]:

@@ -130,6 +130,19 @@ def ninja() -> NinjaAPI:
     return api
 
 
+def address(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(request.META["REMOTE_ADDR"]), headers=FOR_ALL)
+
+
+def near(request: HttpRequest) -> HttpResponse:
+    return address(request)
+
+
+class Address(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.headers.get("X-Forwarded-For", ""), headers=FOR_ALL)
+
+
 @cached("short", shared=True)
 @login_required
 def for_all(request: HttpRequest) -> HttpResponse:
@@ -160,4 +173,7 @@ def urls() -> tuple[Any, ...]:
         path("ninja/", include((ninja().urls[0], "guarded"))),
         path("for-all", for_all),
         path("free", free),
+        path("address", address),
+        path("near", near),
+        path("address/class", Address.as_view()),
     )

@@ -71,3 +71,12 @@ def test_who_says_that_a_guarded_page_is_for_all_has_it_shared(site: Site) -> No
 def test_a_view_without_a_guard_is_stored(site: Site) -> None:
     site.ask("/free")
     assert site.ask("/free").cache.hit
+
+
+@pytest.mark.parametrize("name", ["address", "near", "address/class"])
+def test_a_view_that_looks_at_the_clients_address_is_not_shared(site: Site, name: str) -> None:
+    for _ in range(2):
+        reply = site.ask(f"/{name}")
+        assert reply.status == 200
+        assert not reply.cache.stored
+        assert not reply.cache.hit

@@ -23,7 +23,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from apsperf_fastapi import cached, install
 from apsperf_flask import APSPerf
 from apsperf_mw import Suite
-from apsperf_mw.guards import MOST_LAYERS, layers, reads
+from apsperf_mw.guards import ADDRESS, MOST_LAYERS, layers, reads, reads_of, speaks_of
 from tests.adapters.support import FOR_ALL, ASGISite, Pages, WSGISite
 from tests.observe.raw import ask
 
@@ -431,6 +431,99 @@ def test_layers_that_hold_each_other_end() -> None:
     for _ in range(3 * MOST_LAYERS):
         deep = functools.partial(deep)
     assert len(list(layers(deep))) <= MOST_LAYERS
+
+
+def address_of(request: Any) -> Any:
+    return request.client.host
+
+
+def test_only_what_is_read_of_the_request_itself_counts() -> None:
+    client = frozenset({"client"})
+    told: list[Callable[..., Any]] = [
+        lambda request: request.client.host,
+        lambda words, request: words(request.client),
+        lambda request: request.client.host.split(),
+        lambda request: request.scope["client"],
+        lambda words, request: words(address_of(request)),
+    ]
+    assert [reads_of(each, "request", client) for each in told] == ["client"] * len(told)
+    assert reads_of(lambda asked: asked.client, "asked", client) == "client"
+    for other in (
+        lambda request: request.app.state.client.get("/"),
+        lambda db, request: db.client(request),
+        lambda request: request.query_params["client"],
+        lambda self: self.client,
+    ):
+        assert reads_of(other, "request", client) == ""
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        (lambda request: request.META["REMOTE_ADDR"], "REMOTE_ADDR"),
+        (lambda request: request.META.get("HTTP_X_FORWARDED_FOR"), "HTTP_X_FORWARDED_FOR"),
+        (lambda request: request.headers["X-Real-IP"], "X-Real-IP"),
+        (lambda request: request.headers["X-Request-Id"], ""),
+    ],
+)
+def test_fields_that_tell_an_address_are_named(check: Callable[..., Any], told: str) -> None:
+    assert speaks_of(check, ADDRESS) == told
+
+
+def on_fastapi() -> ASGISite:
+    app = FastAPI()
+
+    @app.get("/in")
+    @cached("long")
+    def inside(request: Request) -> Any:
+        return PlainTextResponse(request.client.host if request.client else "")
+
+    @app.get("/field")
+    @cached("long")
+    def field(x_forwarded_for: Annotated[str, Header()] = "") -> Any:
+        return PlainTextResponse(x_forwarded_for)
+
+    @app.get("/state")
+    @cached("long")
+    def state(request: Request) -> Any:
+        return PlainTextResponse(request.app.state.client)
+
+    app.state.client = "of the app"
+    return ASGISite(app, Pages(), install(app))
+
+
+def on_flask() -> WSGISite:
+    app = Flask("addresses")
+
+    @app.get("/in")
+    @cached("long")
+    def inside() -> Any:
+        return flask_request.remote_addr
+
+    @app.get("/field")
+    @cached("long")
+    def field() -> Any:
+        return flask_request.headers.get("X-Forwarded-For", "")
+
+    @app.get("/state")
+    @cached("long")
+    def state() -> Any:
+        return flask_request.path
+
+    return WSGISite(app, Pages(), APSPerf().init_app(app))
+
+
+@pytest.mark.parametrize("make", [on_fastapi, on_flask])
+def test_a_view_that_looks_at_the_clients_address_is_not_shared(
+    make: Callable[[], ASGISite | WSGISite],
+) -> None:
+    site = make()
+    for target, shared in (("/in", False), ("/field", False), ("/state", True)):
+        first, second = site.ask(target), site.ask(target)
+        assert (first.status, second.status) == (200, 200)
+        assert (first.cache.stored, second.cache.hit) == (shared, shared), target
+    other = site.ask("/field", {"X-Forwarded-For": "192.0.2.7"})
+    assert other.body == b"192.0.2.7"
 
 
 def test_what_code_reads_is_named() -> None:
