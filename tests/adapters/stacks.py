@@ -110,7 +110,7 @@ def django_client(app: App, settings: dict[str, Any], *, is_async: bool) -> Iter
         return django_answer(made, is_async=False)
 
     async def async_view(asked: Any) -> HttpResponseBase:
-        fields = tuple((n.decode(), v.decode("latin-1")) for n, v in asked.scope["headers"])
+        fields = tuple(asked.headers.items())
         query = asked.scope["query_string"].decode("latin-1")
         target = asked.scope["raw_path"].decode("latin-1") + ("?" + query if query else "")
         made = client.answer(Request(asked.method, target, fields, asked.body))
