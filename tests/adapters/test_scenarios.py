@@ -294,8 +294,16 @@ def converse(stack: str, scenario: Scenario, clock: Clock) -> list[Reply]:
 
 def asked(client: Client, ask: Ask) -> Reply:
     """The reply, once what goes on behind it has ended."""
+    ended: list[object] = []
+    hooks = client.suite.hooks
+    hooks.ends, before = (*hooks.ends, ended.append), hooks.ends
+
+    def over() -> bool:
+        return bool(ended) and not len(client.suite.background)
+
     request = make_request(ask.target, ask.headers, method=ask.method)
-    (reply,) = client.send_all([request], meanwhile=lambda: not len(client.suite.background))
+    (reply,) = client.send_all([request], meanwhile=over)
+    hooks.ends = before
     assert isinstance(reply, Reply), reply
     return reply
 
