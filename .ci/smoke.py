@@ -82,7 +82,11 @@ async def twice(app: Any) -> list[tuple[str, str]]:
 # Tests for drivers of others, which pytest runs.
 FOR_PYTEST = ("apsperf_mw.testing.contract", "apsperf_mw.testing.drivers")
 # What extras bring is used by these alone, which are loaded where it is asked for.
-FOR_EXTRAS = ("apsperf_mw.ops.exposition", "apsperf_mw.profiling.formats")
+FOR_EXTRAS = (
+    "apsperf_mw.db.sqlalchemy",
+    "apsperf_mw.ops.exposition",
+    "apsperf_mw.profiling.formats",
+)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+    from apsperf_mw.db import Database
     from apsperf_mw.doctor import Checkup, Route
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.children import Children
@@ -43,6 +44,12 @@ class Diagnosis:
         the semantic conventions, such as `postgresql` or `sqlite`.
         """
         return self.children.statement(text, system)
+
+    def database(self) -> Database:
+        """What the app's databases do: `database().attach(engine)`, `database().stats()`."""
+        from apsperf_mw.db import Database
+
+        return Database(self.children.statements)
 
     def drain(self) -> None:
         """Say at `health.ready_path` from now on that this process takes no more requests."""

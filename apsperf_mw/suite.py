@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
     from apsperf_mw.drivers.base import AsyncDriver, Driver
+    from apsperf_mw.observe.statements import Statements
     from apsperf_mw.ops.fronts import Fronts
     from apsperf_mw.profiling.requests import Profiles
     from apsperf_mw.warm import Options, Report
@@ -85,6 +86,7 @@ class Suite(Diagnosis, Purging):
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self.children = Children(self.exporter, self.channels)
+        self.exporter.in_child(partial(_forget, ref(self.children.statements)))
         self.sockets = self._make_sockets()
         self.health = Health(self.faults)
         self.profiles = self._make_profiles()
@@ -268,6 +270,7 @@ class Suite(Diagnosis, Purging):
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""
         self.background.close()
+        self.children.statements.close()
         if "functions" in vars(self):
             self.functions.calls.close()
         if "caches" in vars(self):
@@ -279,6 +282,12 @@ class Suite(Diagnosis, Purging):
 def suites() -> list[Suite]:
     """All suites of this process."""
     return list(_suites)
+
+
+def _forget(statements: ref[Statements]) -> None:
+    known = statements()
+    if known is not None:
+        known.clear()
 
 
 def _shed(registry: ref[Registry], share: float) -> int:

@@ -57,8 +57,8 @@ def _found(route: Any, endpoint: Any) -> str:
 def _read(dependant: Any, endpoint: Any) -> str:
     """What the endpoint itself looks at to learn who asks."""
     given = {field_of(str(field.alias)) for field in getattr(dependant, "header_params", ())}
-    if found := ADDRESS & given:
-        return min(found)
+    if told := ADDRESS & given:
+        return min(told)
     if found := reads_of(endpoint, _request_name(dependant), WHO):
         return f"request.{found}"
     return speaks_of(endpoint, ADDRESS)

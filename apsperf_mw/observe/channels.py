@@ -7,6 +7,7 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.observe.lines import LEVELS, Quiet, event, line
+from apsperf_mw.observe.record import REPEATS
 from apsperf_mw.runtime.threads import Lock, current_thread_id
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.record import Finished
     from apsperf_mw.settings import LoggingSettings
 
-# So many statements of one shape in one request are one too many.
-REPEATS = 5
 # The parts of a request's time, as they are told.
 PARTS = (
     ("database", "database_s"),
@@ -36,7 +35,7 @@ class Channels:
         self._threshold = LEVELS[settings.threshold]
         self._as_json = settings.json
         self._slow_s = settings.slow_request_s or float("inf")
-        self._slow_query_s = settings.slow_query_s if settings.log_slow_queries else float("inf")
+        self.slow_query_s = settings.slow_query_s if settings.log_slow_queries else float("inf")
         self._quiet = Quiet(settings.interval_s)
         self._lock = Lock()
         self._writing: set[int] = set()
@@ -48,16 +47,25 @@ class Channels:
             if each.duration_s > slow_s:
                 self._tell_slow(each)
             if each.costs is not None and each.costs.shapes:
-                self._tell_repeats(each, each.costs.shapes)
+                self._tell_repeats(each, each.costs.shapes, each.costs.causes or {})
 
     def slow_query(
-        self, statement: str, duration_s: float, route: str = "", ids: tuple[int, int] = (0, 0)
+        self,
+        statement: str,
+        duration_s: float,
+        route: str = "",
+        ids: tuple[int, int] = (0, 0),
+        site: str = "",
     ) -> None:
-        """Tell of a statement that took too long; it must have no values in it."""
-        if duration_s <= self._slow_query_s:
+        """Tell of a statement that took too long, and of the app's line that has sent it.
+
+        It must have no values in it.
+        """
+        if duration_s <= self.slow_query_s:
             return
-        facts = {"statement": statement, "duration_s": round(duration_s, 6), "route": route}
-        text = "slow query: {duration_s:.3f} s: {statement}"
+        took = round(duration_s, 6)
+        facts = {"statement": statement, "duration_s": took, "route": route, "site": site}
+        text = "slow query: {duration_s:.3f} s: {statement}" + (" (at {site})" if site else "")
         self.tell(event("database", "slow_query", text, facts, cause=statement, ids=ids))
 
     def leak(self, route: str, bytes_per_request: float, evidence: str) -> None:
@@ -132,13 +140,23 @@ class Channels:
         cause = f"{method} {route}"
         self.tell(event("performance", "slow_request", text, facts, cause=cause, ids=ids))
 
-    def _tell_repeats(self, each: Finished, shapes: dict[str, int]) -> None:
+    def _tell_repeats(
+        self, each: Finished, shapes: dict[str, int], causes: dict[str, tuple[str, str]]
+    ) -> None:
         route = each.raw[2] or "(unknown route)"
         for shape, count in shapes.items():
             if count < REPEATS:
                 continue
-            facts = {"route": route, "statement": shape, "count": count}
+            site, fix = causes.get(shape, ("", ""))
+            facts = {
+                "route": route,
+                "statement": shape,
+                "count": count,
+                "site": site,
+                "fix": fix,
+            }
             text = "N+1: {route} sent {count} statements of one shape in a request: {statement}"
+            text += (" (at {site})" if site else "") + ("; try {fix}" if fix else "")
             ids = each.trace_id, each.span_id
             cause = f"{route} {shape}"
             self.tell(event("database", "repeated_query", text, facts, cause=cause, ids=ids))

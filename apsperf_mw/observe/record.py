@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # A value of the histogram of this name, and its attributes.
 Measured = tuple[str, float, tuple[tuple[str, "str | int | bool"], ...]]
 
+# So many statements of one shape in one request are one too many.
+REPEATS = 5
+
 
 class Costs(Struct, eq=False, gc=False):
     """What one run of the app has cost, in seconds unless a name says otherwise.
@@ -20,7 +23,8 @@ class Costs(Struct, eq=False, gc=False):
     `app_s` is the wall time in the app so far, `cpu_s` the CPU time of the thread meanwhile or None
     where it was not measured, `queue_s` the wait before the request came to us, `cache_s` the
     time in the cache before the app ran, `database_s` the time in `queries` statements, of which
-    `shapes` counts those of each fingerprint. `growth_bytes` is how much the process grew, where
+    `shapes` counts those of each fingerprint; of one that came again and again `causes` has the
+    app's line and what to do about it. `growth_bytes` is how much the process grew, where
     it was measured. While the app runs, `entered_at` says since when, and
     `grown_from` from how many bytes.
     """
@@ -36,6 +40,7 @@ class Costs(Struct, eq=False, gc=False):
     growth_bytes: int | None = None
     entered_cpu: float = 0.0
     grown_from: int = 0
+    causes: dict[str, tuple[str, str]] | None = None
 
 
 class Finished(Struct, eq=False, gc=False):

@@ -69,11 +69,14 @@ class SealedSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The cache of query results."""
+    """Statements, and the cache of query results."""
 
     driver: Annotated[
         DriverName | None, Meta(description="Driver of query results; unset: the one of `default`.")
     ] = None
+    record: Annotated[
+        bool, Meta(description="Note what the statements of Django's connections cost.")
+    ] = True
 
 
 def _memory_driver() -> dict[str, str]:

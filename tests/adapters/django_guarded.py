@@ -131,7 +131,7 @@ def ninja() -> NinjaAPI:
 
 
 def address(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(request.META["REMOTE_ADDR"]), headers=FOR_ALL)
+    return HttpResponse(str(request.META["REMOTE_ADDR"]).encode(), headers=FOR_ALL)
 
 
 def near(request: HttpRequest) -> HttpResponse:
@@ -140,7 +140,9 @@ def near(request: HttpRequest) -> HttpResponse:
 
 class Address(View):
     def get(self, request: HttpRequest) -> HttpResponse:
-        return HttpResponse(request.headers.get("X-Forwarded-For", ""), headers=FOR_ALL)
+        return HttpResponse(
+            str(request.META.get("HTTP_X_FORWARDED_FOR", "")).encode(), headers=FOR_ALL
+        )
 
 
 @cached("short", shared=True)

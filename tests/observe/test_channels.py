@@ -15,9 +15,9 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 
 from apsperf_mw import Suite
-from apsperf_mw.observe.channels import REPEATS, Channels
+from apsperf_mw.observe.channels import Channels
 from apsperf_mw.observe.lines import MOST_CAUSES, MOST_PER_S, MOST_TEXT, Quiet, event, line, safe
-from apsperf_mw.observe.record import Costs, Finished
+from apsperf_mw.observe.record import REPEATS, Costs, Finished
 from apsperf_mw.settings import LoggingSettings
 from apsperf_mw.testing.messages import Request, Response
 from tests.observe.support import page, traceparent

@@ -1,0 +1,54 @@
+"""What the statements of Django's connections cost."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db import connections
+from django.db.backends.signals import connection_created
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsperf_mw.observe.statements import Recorder
+    from apsperf_mw.suite import Suite
+
+SYSTEMS = {"oracle": "oracle.db", "microsoft": "microsoft.sql_server"}
+
+
+def watch_connections() -> None:
+    """Note the statements of connections that are open, and of those that open later."""
+    connection_created.connect(_watch, dispatch_uid="apsperf_django")
+    for connection in connections.all(initialized_only=True):
+        _watch(connection)
+
+
+def _watch(connection: Any, **_: Any) -> None:
+    wrappers = connection.execute_wrappers
+    if noted not in wrappers:
+        wrappers.insert(0, noted)
+
+
+def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    """Send the statement on, and note it."""
+    recorder = recorder_of(context["connection"].vendor)
+    if recorder is None:
+        return execute(sql, params, many, context)
+    started, error = perf_counter(), ""
+    try:
+        return execute(sql, params, many, context)
+    except BaseException as fault:
+        error = type(fault).__qualname__
+        raise
+    finally:
+        recorder.note(str(sql), perf_counter() - started, error)
+
+
+def recorder_of(vendor: str) -> Recorder | None:
+    """Who notes the statements of a kind of database; None before there is a suite, and without."""
+    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    if suite is None or not suite.settings.database.record:
+        return None
+    return suite.children.statements.of(SYSTEMS.get(vendor, vendor))

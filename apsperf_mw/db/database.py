@@ -1,0 +1,73 @@
+"""What a suite knows of an app's databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from apsperf_mw.db.connections import Connection
+from apsperf_mw.db.stats import stats
+from apsperf_mw.errors import SettingError
+
+if TYPE_CHECKING:
+    from apsperf_mw.db.stats import Stats
+    from apsperf_mw.observe.statements import Statements
+
+EngineT = TypeVar("EngineT")
+
+
+class Database:
+    """Notes the statements of engines and connections; `suite.database()` gives it."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def attach(self, engine: EngineT) -> EngineT:
+        """Note what a SQLAlchemy engine, plain or async, sends from now on; gives the engine.
+
+        Attached already, it stays so. `SettingError` for what is no engine.
+        """
+        from apsperf_mw.db.sqlalchemy import attach
+
+        attach(engine, self._statements)
+        return engine
+
+    def detach(self, engine: object) -> None:
+        """Note no more of it; an engine that is not attached is left alone."""
+        from apsperf_mw.db.sqlalchemy import detach
+
+        detach(engine, self._statements)
+
+    def wrap(self, connection: Any, system: str = "") -> Any:
+        """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
+
+        `system` is the database's name in the semantic conventions, such as `postgresql`; unset,
+        it is told by the connection's module.
+        """
+        if not callable(getattr(connection, "cursor", None)):
+            raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
+        return Connection(connection, self._statements.of(system or system_of(connection)))
+
+    def stats(self) -> Stats:
+        """Each statement's calls, times and errors in this process, the costliest first."""
+        return stats(self._statements)
+
+
+# What the modules of drivers speak to.
+MODULES = {
+    "sqlite3": "sqlite",
+    "psycopg": "postgresql",
+    "psycopg2": "postgresql",
+    "pymysql": "mysql",
+    "MySQLdb": "mysql",
+    "mysql": "mysql",
+    "oracledb": "oracle.db",
+    "pyodbc": "microsoft.sql_server",
+}
+
+
+def system_of(connection: object) -> str:
+    """The database that a driver's connection leads to."""
+    for kind in type(connection).__mro__:
+        if found := MODULES.get(kind.__module__.partition(".")[0]):
+            return found
+    return "other_sql"

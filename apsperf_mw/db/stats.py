@@ -1,0 +1,84 @@
+"""Statements by what they cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, to_builtins
+
+from apsperf_mw.observe.lines import safe
+
+if TYPE_CHECKING:
+    from apsperf_mw.observe.statements import Shape, Statements
+
+COLUMNS = ("calls", "total", "p50", "p95", "p99", "longest", "errors", "statement")
+
+
+class Row(Struct):
+    """One shape of statements; times in milliseconds. `site` is where a slow one was sent last."""
+
+    statement: str
+    system: str
+    calls: int
+    errors: int
+    total_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    longest_ms: float
+    site: str
+
+
+class Stats(Struct):
+    """What this process has sent since its first statement, the costliest first."""
+
+    calls: int
+    total_ms: float
+    rows: list[Row]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return to_builtins(self)  # type: ignore[no-any-return]
+
+    def __str__(self) -> str:
+        head = f"{self.calls} statements in {self.total_ms:.1f} ms"
+        if not self.rows:
+            return head
+        lines = [COLUMNS, *map(cells, self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [
+            "  ".join(cell.rjust(width) for cell, width in zip(line[:-1], widths, strict=False))
+            for line in lines
+        ]
+        told = [f"{numbers}  {line[-1]}" for numbers, line in zip(table, lines, strict=True)]
+        return "\n".join([head, "", *told])
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A line of the table."""
+    times = (row.total_ms, row.p50_ms, row.p95_ms, row.p99_ms, row.longest_ms)
+    shown = [f"{ms:.2f} ms" for ms in times]
+    where = f"  (slow at {safe(row.site)})" if row.site else ""
+    return (str(row.calls), *shown, str(row.errors), safe(row.statement) + where)
+
+
+def stats(statements: Statements) -> Stats:
+    """The figures as they are now."""
+    rows = sorted(map(_row, statements.shapes()), key=lambda row: -row.total_ms)
+    return Stats(sum(row.calls for row in rows), sum(row.total_ms for row in rows), rows)
+
+
+def _row(shape: Shape) -> Row:
+    p50, p95, p99 = (shape.sketch.quantile(share) * 1000 for share in (0.5, 0.95, 0.99))
+    return Row(
+        shape.text,
+        shape.system,
+        shape.calls,
+        shape.errors,
+        shape.total_s * 1000,
+        p50,
+        p95,
+        p99,
+        shape.longest_s * 1000,
+        shape.site,
+    )

@@ -1,0 +1,200 @@
+"""What statements cost: by shape for the whole process, and among the costs of their request.
+
+Noting one is a few list and dictionary operations; its shape is found once for each text.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from msgspec import Struct, field
+
+from apsperf_mw.cache.policy import current
+from apsperf_mw.observe.below import note_below
+from apsperf_mw.observe.fingerprints import shape_of, verb_of
+from apsperf_mw.observe.measures import QUERY
+from apsperf_mw.observe.record import REPEATS, Costs
+from apsperf_mw.observe.sites import cause_of, site_of
+from apsperf_mw.observe.spans import OwnSpan
+from apsperf_mw.observe.tallies import Sketch
+from apsperf_mw.runtime.threads import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsperf_mw.cache.policy import Plan
+    from apsperf_mw.observe.channels import Channels
+    from apsperf_mw.observe.export import MetricsExporter
+
+# Texts that are known by their shape, shapes that are counted of the process, and of one request.
+MOST_TEXTS = 4096
+MOST_KNOWN_SHAPES = 1024
+MOST_SHAPES = 64
+OTHERS = "(other statements)"
+# Durations of a shape that wait to be added up.
+MOST_WAITING = 256
+
+
+class Shape(Struct, eq=False):
+    """Statements that differ in their values alone; `site` is where a slow one was sent."""
+
+    text: str
+    system: str
+    verb: str
+    told: tuple[tuple[str, str | int | bool], ...]
+    durations: list[float] = field(default_factory=list)
+    calls: int = 0
+    errors: int = 0
+    total_s: float = 0.0
+    longest_s: float = 0.0
+    sketch: Sketch = field(default_factory=Sketch)
+    site: str = ""
+
+    def fold(self) -> None:
+        """Add up what waits; more may be appended meanwhile."""
+        batch = self.durations[: len(self.durations)]
+        del self.durations[: len(batch)]
+        if batch:
+            self.calls += len(batch)
+            self.total_s += sum(batch)
+            self.longest_s = max(self.longest_s, *batch)
+            self.sketch.add(batch)
+
+
+class Statements:
+    """The statements of one suite."""
+
+    def __init__(self, exporter: MetricsExporter, channels: Channels) -> None:
+        self.exporter = exporter
+        self.channels = channels
+        self._lock = Lock()
+        self._recorders: dict[str, Recorder] = {}
+        self._shapes: dict[tuple[str, str], Shape] = {}
+        # How to let go of each engine.
+        self.ends: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        """Note nothing more of engines."""
+        for let_go in list(self.ends.values()):
+            let_go()
+        self.ends.clear()
+
+    def of(self, system: str) -> Recorder:
+        """Who notes those of one kind of database, by its name in the semantic conventions."""
+        found = self._recorders.get(system)
+        if found is None:
+            found = self._recorders.setdefault(system, Recorder(self, system))
+        return found
+
+    def shape(self, text: str, system: str) -> Shape:
+        """The shape of this text; past so many, one for all others of the database."""
+        key = shape_of(text), system
+        with self._lock:
+            found = self._shapes.get(key)
+            if found is None:
+                if len(self._shapes) >= MOST_KNOWN_SHAPES:
+                    key = OTHERS, system
+                found = self._shapes.setdefault(key, new_shape(*key))
+        return found
+
+    def fold(self, shape: Shape) -> None:
+        """Add up what waits of a shape."""
+        with self._lock:
+            shape.fold()
+
+    def shapes(self) -> list[Shape]:
+        """All of them, added up."""
+        with self._lock:
+            for shape in self._shapes.values():
+                shape.fold()
+            return [shape for shape in self._shapes.values() if shape.calls]
+
+    def clear(self) -> None:
+        """Forget everything: in a forked child it belongs to the parent."""
+        self._lock = Lock()
+        self._shapes.clear()
+        for recorder in self._recorders.values():
+            recorder.known.clear()
+
+
+def new_shape(text: str, system: str) -> Shape:
+    """One of which nothing is known."""
+    verb = "" if text == OTHERS else verb_of(text)
+    told: list[tuple[str, str | int | bool]] = [("db.system.name", system)]
+    if verb:
+        told.append(("db.operation.name", verb))
+    return Shape(text, system, verb, tuple(told))
+
+
+class Recorder:
+    """Notes the statements of one kind of database."""
+
+    def __init__(self, statements: Statements, system: str) -> None:
+        self._all = statements
+        self._measure = statements.exporter.ledger.measure
+        self._slow_s = statements.channels.slow_query_s
+        self.system = system
+        self.known: dict[str, Shape] = {}
+
+    def note(self, text: str, duration_s: float, error: str = "") -> None:
+        """A statement has ended now. `text` may have values in it, which are told to nobody."""
+        shape = self.known.get(text)
+        if shape is None:
+            shape = self._learn(text)
+        durations = shape.durations
+        durations.append(duration_s)
+        if len(durations) >= MOST_WAITING:
+            self._all.fold(shape)
+        if not error:
+            self._measure((QUERY, duration_s, shape.told))
+        plan = current.get()
+        if plan is not None:
+            costs = plan.costs
+            if costs is None:
+                costs = plan.costs = Costs()
+            costs.database_s += duration_s
+            costs.queries += 1
+            self._count(costs, shape)
+        if error or duration_s > self._slow_s or (plan is not None and plan.span is not None):
+            self._tell(plan, shape, duration_s, error)
+
+    def _learn(self, text: str) -> Shape:
+        if len(self.known) >= MOST_TEXTS:
+            self.known.clear()
+        shape = self.known[text] = self._all.shape(text, self.system)
+        return shape
+
+    def _count(self, costs: Costs, shape: Shape) -> None:
+        """Count the shape among those of its request; what comes again and again has a cause."""
+        shapes, text = costs.shapes, shape.text
+        if shapes is None:
+            costs.shapes = {text: 1}
+            return
+        count = shapes.get(text, 0) + 1
+        if count > 1 or len(shapes) < MOST_SHAPES:
+            shapes[text] = count
+        if count == REPEATS:
+            costs.causes = costs.causes or {}
+            costs.causes[text] = site_of(), cause_of()
+
+    def _tell(self, plan: Plan | None, shape: Shape, duration_s: float, error: str) -> None:
+        """Have logs and spans know of it."""
+        told: dict[str, Any] = dict(shape.told)
+        if error:
+            shape.errors += 1
+            told["error.type"] = error
+            self._measure((QUERY, duration_s, tuple(told.items())))
+        span = None if plan is None else plan.span
+        if duration_s > self._slow_s:
+            shape.site = site_of()
+            own = span if type(span) is OwnSpan and span.sampled else None
+            ids = (0, 0) if own is None else (own.trace_id, own.span_id)
+            route = "" if plan is None else plan.route
+            self._all.channels.slow_query(shape.text, duration_s, route, ids, shape.site)
+        if span is not None:
+            name = f"{shape.verb} {shape.system}" if shape.verb else shape.system
+            told["db.query.text"] = shape.text
+            began = monotonic() - duration_s
+            note_below(self._all.exporter, span, name, "client", told, began, error)

@@ -1,0 +1,72 @@
+"""Django's statements: counted, and what is asked again and again has a line and a cure."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adapters.support import environ
+
+ROOT = Path(__file__).resolve().parents[2]
+CURES = {
+    "follow": "select_related('artist')",
+    "followed_back": "prefetch_related('albums')",
+    "counted": "annotate(Count('albums'))",
+    "existing": "annotate(Exists(...)) over 'albums'",
+    "got": "in_bulk(keys) in place of many get(...)",
+    "left_out": "load 'title' with the others: no defer() of it, or only() with it",
+    "raw": "",
+    "saved": "bulk_create or bulk_update",
+}
+
+
+def ask(**more: str) -> Any:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.adapters.django_asked"],
+        cwd=ROOT,
+        env=environ() | {"DJANGO_SETTINGS_MODULE": "examples.django_shop.settings"} | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def told() -> Any:
+    return ask()
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_what_is_asked_again_and_again_has_a_line_and_a_cure(name: str, told: Any) -> None:
+    at = re.compile(rf"tests/adapters/django_asked\.py:\d+ in {name}")
+    (facts,) = [each for each in told["facts"] if at.fullmatch(each["site"])]
+    assert (facts["count"], facts["fix"]) == (10, CURES[name])
+
+
+def test_good_code_is_not_complained_of(told: Any) -> None:
+    assert len(told["facts"]) == len(CURES)
+
+
+def test_statements_are_counted_with_their_request(told: Any) -> None:
+    assert told["replies"]["follow"].endswith(";desc=11")
+    assert told["replies"]["one_query"].endswith(";desc=1")
+    assert told["replies"]["async"].endswith(";desc=1")
+    rows = {row["statement"]: row for row in told["stats"]["rows"]}
+    assert rows["SELECT Name FROM Track WHERE TrackId = ?"]["calls"] == 10
+    assert {row["system"] for row in rows.values()} == {"sqlite"}
+    assert told["n"] == 1
+
+
+def test_it_can_be_switched_off() -> None:
+    told = ask(APSPERF_DATABASE__RECORD="false")
+    assert told["facts"] == []
+    assert told["stats"]["calls"] == 0
+    assert "db;" not in told["replies"]["follow"]
