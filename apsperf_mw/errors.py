@@ -25,3 +25,7 @@ class UnknownDriver(DriverError, LookupError):
 
 class DriverDown(DriverError):
     """A driver's server does not answer; while it is known not to, this is raised at once."""
+
+
+class LazyLoad(APSPerfError):
+    """Something is loaded lazily where that is refused; the message says what to type instead."""

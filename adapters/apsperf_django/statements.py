@@ -9,6 +9,8 @@ from django.apps import apps
 from django.db import connections
 from django.db.backends.signals import connection_created
 
+from apsperf_mw.db.lazy import check
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,7 +34,8 @@ def _watch(connection: Any, **_: Any) -> None:
 
 
 def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-    """Send the statement on, and note it."""
+    """Send the statement on, and note it; `LazyLoad` where that is refused."""
+    check()
     recorder = recorder_of(context["connection"].vendor)
     if recorder is None:
         return execute(sql, params, many, context)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.db.connections import Connection
+from apsperf_mw.db.lazy import no_lazy
 from apsperf_mw.db.stats import stats
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from apsperf_mw.db.stats import Stats
     from apsperf_mw.observe.statements import Statements
 
@@ -46,6 +49,13 @@ class Database:
         if not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
         return Connection(connection, self._statements.of(system or system_of(connection)))
+
+    def no_lazy(self) -> AbstractContextManager[None]:
+        """Have `LazyLoad` raised inside for whatever is loaded when an attribute is asked for.
+
+        Of engines that are attached, and of Django's connections; in this task or thread.
+        """
+        return no_lazy()
 
     def stats(self) -> Stats:
         """Each statement's calls, times and errors in this process, the costliest first."""

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
+from apsperf_mw.db.lazy import check
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -86,6 +87,7 @@ def at_the_seam(engine: Engine, recorder: Recorder) -> Undo:
 
 def _noted(execute: Callable[..., Any], note: Note) -> Callable[..., Any]:
     def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
+        check()
         started = perf_counter()
         try:
             given = execute(cursor, statement, *more, **named)
@@ -130,6 +132,7 @@ def by_events(engine: Engine, recorder: Recorder) -> Undo:
     begun = f"apsperf_begun_{id(recorder)}"
 
     def before(_: Any, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
+        check()
         setattr(context, begun, perf_counter())
 
     def after(_: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:

@@ -12,8 +12,10 @@ from sysconfig import get_paths
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
+
+    Fix = Callable[[Any, FrameType], str]
 
 MOST_FRAMES = 200
 OURS = frozenset(
@@ -66,18 +68,19 @@ def shown(file: str) -> str:
         return "/".join(path.parts[-2:])
 
 
-def cause_of() -> str:
+def cause_of(fixes: Mapping[str, Fix] | None = None) -> str:
     """What to type so that a mapper does not send it again and again, or an empty string.
 
     Who follows a key is told so, though the key itself is got like any other.
     """
+    known = FIXES if fixes is None else fixes
     plain = ""
     for frame in frames():
         owner: Any = frame.f_locals.get("self")
         if owner is None:
             continue
         for kind in type(owner).__mro__:
-            fix = FIXES.get(kind.__name__.lstrip("_"))
+            fix = known.get(kind.__name__.lstrip("_"))
             said = "" if fix is None else _try(fix, owner, frame)
             if said in PLAIN:
                 plain = plain or said
@@ -86,13 +89,12 @@ def cause_of() -> str:
     return plain
 
 
-def _try(fix: Any, owner: Any, frame: FrameType) -> str:
+def _try(fix: Fix, owner: Any, frame: FrameType) -> str:
     """What a fix says; other releases of a mapper may have other names."""
     try:
-        said: str = fix(owner, frame)
+        return fix(owner, frame)
     except (AttributeError, TypeError, StopIteration):
         return ""
-    return said
 
 
 def lazy(loader: Any, _: FrameType) -> str:
@@ -153,14 +155,13 @@ def model(_: Any, frame: FrameType) -> str:
     return BULK if frame.f_code.co_name == "save" else ""
 
 
-FIXES = {
+# What loads a part of an object when it is asked for, by the name of its class.
+LAZY: dict[str, Fix] = {
     "LazyLoader": lazy,
     "DeferredColumnLoader": deferred,
     "InstanceState": expired,
-    "Session": session,
     "ForwardManyToOneDescriptor": forward,
     "ReverseOneToOneDescriptor": backward_one,
     "DeferredAttribute": attribute,
-    "QuerySet": query_set,
-    "Model": model,
 }
+FIXES: dict[str, Fix] = {**LAZY, "Session": session, "QuerySet": query_set, "Model": model}

@@ -20,6 +20,7 @@ from django.test import Client, override_settings  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from apsperf_django import get_suite  # noqa: E402
+from apsperf_mw.errors import LazyLoad  # noqa: E402
 from examples.django_shop.models import Album, Artist, Review, Track  # noqa: E402
 
 
@@ -83,6 +84,18 @@ ASKED = {
 }  # fmt: skip
 
 
+def refused() -> dict[str, str]:
+    """What a scope without lazy loads says of each."""
+    said = {}
+    with get_suite().database().no_lazy():
+        for name, ask in ASKED.items():
+            try:
+                ask()
+            except LazyLoad as error:
+                said[name] = str(error)
+    return said
+
+
 def view(_: HttpRequest, name: str) -> HttpResponse:
     ASKED[name]()
     return HttpResponse(name)
@@ -113,9 +126,8 @@ def main() -> None:
     suite.flush()
     stats = suite.database().stats().as_dict()
     wrappers = len(connection.execute_wrappers)
-    sys.stdout.write(
-        json.dumps({"facts": told.facts, "stats": stats, "replies": replies, "n": wrappers})
-    )
+    answer = {"facts": told.facts, "stats": stats, "replies": replies, "n": wrappers}
+    sys.stdout.write(json.dumps({**answer, "no": refused()}))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,12 @@ def test_statements_are_counted_with_their_request(told: Any) -> None:
     assert told["n"] == 1
 
 
+def test_lazy_loads_are_refused_where_they_are_to_be(told: Any) -> None:
+    assert set(told["no"]) == {"follow", "left_out"}
+    for name, said in told["no"].items():
+        assert f" in {name}; try {CURES[name]}" in said
+
+
 def test_it_can_be_switched_off() -> None:
     told = ask(APSPERF_DATABASE__RECORD="false")
     assert told["facts"] == []
