@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
-from apsperf_mw.db.lazy import check
+from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.statements import Recorder, Statements
 
     Undo = Callable[[], object]
-    Note = Callable[[str, float, str], None]
+    Note = Callable[..., object]
 
 SEAMS = ("do_execute", "do_executemany", "do_execute_no_params")
 SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
@@ -86,15 +86,18 @@ def at_the_seam(engine: Engine, recorder: Recorder) -> Undo:
 
 
 def _noted(execute: Callable[..., Any], note: Note) -> Callable[..., Any]:
+    refuses = refused.get
+
     def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
-        check()
+        if refuses():
+            check()
         started = perf_counter()
         try:
             given = execute(cursor, statement, *more, **named)
         except BaseException as fault:
             note(statement, perf_counter() - started, type(fault).__qualname__)
             raise
-        note(statement, perf_counter() - started, "")
+        note(statement, perf_counter() - started)
         return given
 
     return noted

@@ -151,33 +151,31 @@ class Recorder:
             self._measure((QUERY, duration_s, shape.told))
         plan = current.get()
         if plan is not None:
-            costs = plan.costs
-            if costs is None:
-                costs = plan.costs = Costs()
-            costs.database_s += duration_s
-            costs.queries += 1
-            self._count(costs, shape)
+            self._within(plan, shape, duration_s)
         if error or duration_s > self._slow_s or (plan is not None and plan.span is not None):
             self._tell(plan, shape, duration_s, error)
+
+    def _within(self, plan: Plan, shape: Shape, duration_s: float) -> None:
+        """Add it to its request's costs; what comes again and again there has a cause."""
+        costs = plan.costs
+        if costs is None:
+            costs = plan.costs = Costs()
+        costs.database_s += duration_s
+        costs.queries += 1
+        shapes, text = costs.shapes, shape.text
+        if shapes is None:
+            costs.shapes = {text: 1}
+        elif (count := shapes.get(text, 0)) or len(shapes) < MOST_SHAPES:
+            shapes[text] = count + 1
+            if count == REPEATS - 1:
+                costs.causes = costs.causes or {}
+                costs.causes[text] = site_of(), cause_of()
 
     def _learn(self, text: str) -> Shape:
         if len(self.known) >= MOST_TEXTS:
             self.known.clear()
         shape = self.known[text] = self._all.shape(text, self.system)
         return shape
-
-    def _count(self, costs: Costs, shape: Shape) -> None:
-        """Count the shape among those of its request; what comes again and again has a cause."""
-        shapes, text = costs.shapes, shape.text
-        if shapes is None:
-            costs.shapes = {text: 1}
-            return
-        count = shapes.get(text, 0) + 1
-        if count > 1 or len(shapes) < MOST_SHAPES:
-            shapes[text] = count
-        if count == REPEATS:
-            costs.causes = costs.causes or {}
-            costs.causes[text] = site_of(), cause_of()
 
     def _tell(self, plan: Plan | None, shape: Shape, duration_s: float, error: str) -> None:
         """Have logs and spans know of it."""
