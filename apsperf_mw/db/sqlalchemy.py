@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
 from apsperf_mw.db.lazy import check, refused
+from apsperf_mw.db.pools import watch
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 SEAMS = ("do_execute", "do_executemany", "do_execute_no_params")
 SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 # How to let an engine's dialect go again, for each suite's statements.
-_attached: WeakKeyDictionary[Any, dict[int, Undo]] = WeakKeyDictionary()
+_attached: WeakKeyDictionary[Any, dict[int, list[Undo]]] = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -42,7 +43,7 @@ def attach(engine: object, statements: Statements) -> None:
         known = _attached.setdefault(plain, {})
         if id(statements) not in known:
             begin = at_the_seam if holds() else by_events
-            known[id(statements)] = begin(plain, recorder)
+            known[id(statements)] = [begin(plain, recorder), watch(plain, statements)]
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
 
 
@@ -54,8 +55,8 @@ def detach(engine: object, statements: Statements) -> None:
 def _let_go(engine: ref[Engine], of: int) -> None:
     plain = engine()
     with _lock:
-        undo = None if plain is None else _attached.get(plain, {}).pop(of, None)
-    if undo is not None:
+        undone = () if plain is None else _attached.get(plain, {}).pop(of, ())
+    for undo in undone:
         undo()
 
 

@@ -68,6 +68,12 @@ class Channels:
         text = "slow query: {duration_s:.3f} s: {statement}" + (" (at {site})" if site else "")
         self.tell(event("database", "slow_query", text, facts, cause=statement, ids=ids))
 
+    def pool_timeout(self, pool: str, holders: list[str]) -> None:
+        """Tell of a wait for a connection that was in vain, and of who has them."""
+        facts = {"pool": pool, "count": len(holders), "holders": "; ".join(holders)}
+        text = "no connection of {pool} in time; {count} are held: {holders}"
+        self.tell(event("database", "pool_timeout", text, facts, cause=pool, level="error"))
+
     def leak(self, route: str, bytes_per_request: float, evidence: str) -> None:
         """Tell of a route whose requests leave memory behind."""
         facts = {

@@ -34,6 +34,9 @@ LOOP_LAG = "apsperf.eventloop.lag"
 POOL_WAIT = "apsperf.threadpool.wait"
 SOCKET = "apsperf.websocket.duration"
 QUERY = "db.client.operation.duration"
+WAIT_TIME = "db.client.connection.wait_time"
+USE_TIME = "db.client.connection.use_time"
+CREATE_TIME = "db.client.connection.create_time"
 MEASURES = {
     BEHIND: Measure(
         "s", "Time that the app goes on after the last byte of a response.", DURATION_BOUNDS_S
@@ -43,4 +46,7 @@ MEASURES = {
     POOL_WAIT: Measure("s", "Wait for a worker thread of the event loop.", WAIT_BOUNDS_S),
     SOCKET: Measure("s", "Duration of WebSocket connections.", DURATION_BOUNDS_S),
     QUERY: Measure("s", "Duration of database client operations.", QUERY_BOUNDS_S),
+    WAIT_TIME: Measure("s", "Wait for a connection of a pool.", QUERY_BOUNDS_S),
+    USE_TIME: Measure("s", "Time that a connection of a pool is held.", QUERY_BOUNDS_S),
+    CREATE_TIME: Measure("s", "Time that a new connection takes.", QUERY_BOUNDS_S),
 }

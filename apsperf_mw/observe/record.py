@@ -24,8 +24,8 @@ class Costs(Struct, eq=False, gc=False):
     where it was not measured, `queue_s` the wait before the request came to us, `cache_s` the
     time in the cache before the app ran, `database_s` the time in `queries` statements, of which
     `shapes` counts those of each fingerprint; of one that came again and again `causes` has the
-    app's line and what to do about it. `growth_bytes` is how much the process grew, where
-    it was measured. While the app runs, `entered_at` says since when, and
+    app's line and what to do about it, and `last` is the last of them. `growth_bytes` is how much
+    the process grew, where it was measured. While the app runs, `entered_at` says since when, and
     `grown_from` from how many bytes.
     """
 
@@ -41,6 +41,7 @@ class Costs(Struct, eq=False, gc=False):
     entered_cpu: float = 0.0
     grown_from: int = 0
     causes: dict[str, tuple[str, str]] | None = None
+    last: str = ""
 
 
 class Finished(Struct, eq=False, gc=False):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from msgspec import Struct, field
 
@@ -72,6 +72,9 @@ class Statements:
         self._lock = Lock()
         self._recorders: dict[str, Recorder] = {}
         self._shapes: dict[tuple[str, str], Shape] = {}
+        # The pools that are watched, and whether the exporter asks for them.
+        self.pools: WeakSet[Any] = WeakSet()
+        self.pools_told = False
         # How to let go of each engine.
         self.ends: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 
@@ -163,6 +166,7 @@ class Recorder:
         costs.database_s += duration_s
         costs.queries += 1
         shapes, text = costs.shapes, shape.text
+        costs.last = text
         if shapes is None:
             costs.shapes = {text: 1}
         elif (count := shapes.get(text, 0)) or len(shapes) < MOST_SHAPES:

@@ -42,7 +42,8 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import apsperf_mw
 for module in pkgutil.walk_packages(apsperf_mw.__path__, "apsperf_mw."):
-    if not module.name.endswith(("__main__", "db.sqlalchemy")):  # that one is for its extra alone
+    # Two are for their extra alone.
+    if not module.name.endswith(("__main__", "db.sqlalchemy", "db.pools")):
         importlib.import_module(module.name)
 """
 
