@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         opened: dict[str, Connection] = {}
         for name, prepare in arms(suite).items():
             engine = create_engine("sqlite://", poolclass=StaticPool)
+            stack.callback(engine.dispose)
             prepare(engine)
             opened[name] = stack.enter_context(engine.connect())
         least = measure(opened, rounds, suite)

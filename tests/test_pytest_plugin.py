@@ -147,10 +147,10 @@ def test_sqlalchemy_is_heard(assert_max_queries):
     assert len(queries) == 2
     engine.dispose()
 
-def test_django_is_heard_in_every_thread(assert_max_queries):
+def test_django_is_heard_in_every_thread(assert_max_queries, tmp_path):
     import django
     from django.conf import settings
-    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "site.sqlite"}
     settings.configure(DATABASES={"default": sqlite})
     django.setup()
     from threading import Thread

@@ -143,7 +143,7 @@ def test_an_inside_that_is_not_known_is_said_once(
     try:
         with pytest.warns(RuntimeWarning, match="listens to its events"):
             suite.database().attach(engine)
-        suite.database().attach(create_engine("sqlite://"))
+        suite.database().attach(create_engine("sqlite://"))  # it connects to nothing
     finally:
         seam.holds.cache_clear()
     with engine.connect() as connection:
