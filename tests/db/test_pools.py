@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from apsperf_mw import Suite
 from apsperf_mw.cache.policy import Plan, current
@@ -148,7 +148,10 @@ def test_a_storm_of_cancellations_leaks_none(tmp_path: Path) -> None:
 
     async def storm() -> tuple[int, int]:
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///{tmp_path}/shop.sqlite", pool_size=3, max_overflow=0
+            f"sqlite+aiosqlite:///{tmp_path}/shop.sqlite",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=3,
+            max_overflow=0,
         )
         suite.database().attach(engine)
         (pool,) = suite.children.statements.pools
