@@ -6,7 +6,6 @@ its author says so. For adapters, which know where their framework keeps guards.
 
 from __future__ import annotations
 
-from dis import get_instructions
 from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -114,6 +113,8 @@ def reads_of(view: object, name: str, attributes: frozenset[str], proxy: object 
 
 
 def _read(layer: Any, names: set[str], attributes: frozenset[str]) -> str:
+    from dis import get_instructions
+
     code = getattr(layer, "__code__", None)
     before: object = None
     for step in () if code is None else get_instructions(code):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.statements import Recorder
     from apsperf_mw.suite import Suite
-
-SYSTEMS = {"oracle": "oracle.db", "microsoft": "microsoft.sql_server"}
 
 
 def watch_connections() -> None:
@@ -39,14 +36,7 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     recorder = recorder_of(context["connection"].vendor)
     if recorder is None:
         return execute(sql, params, many, context)
-    started, error = perf_counter(), ""
-    try:
-        return execute(sql, params, many, context)
-    except BaseException as fault:
-        error = type(fault).__qualname__
-        raise
-    finally:
-        recorder.note(str(sql), perf_counter() - started, error)
+    return recorder.run(str(sql), execute, sql, params, many, context)
 
 
 def recorder_of(vendor: str) -> Recorder | None:
@@ -54,4 +44,4 @@ def recorder_of(vendor: str) -> Recorder | None:
     suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
     if suite is None or not suite.settings.database.record:
         return None
-    return suite.children.statements.of(SYSTEMS.get(vendor, vendor))
+    return suite.children.statements.of(vendor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.db.connections import Connection
@@ -44,9 +45,10 @@ class Database:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
 
         `system` is the database's name in the semantic conventions, such as `postgresql`; unset,
-        it is told by the connection's module.
+        it is told by the connection's module. `SettingError` for what is none, or is awaited.
         """
-        if not callable(getattr(connection, "cursor", None)):
+        waits = iscoroutinefunction(getattr(connection, "commit", None))
+        if waits or not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
         return Connection(connection, self._statements.of(system or system_of(connection)))
 

@@ -6,6 +6,7 @@ is taken: until then nobody will ask.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from apsperf_mw.cache.policy import current
+from apsperf_mw.db.seams import stand_in
 from apsperf_mw.observe.measures import CREATE_TIME, USE_TIME, WAIT_TIME
 from apsperf_mw.observe.sites import site_of
 from apsperf_mw.runtime.threads import current_thread_id, thread_names
@@ -42,6 +44,10 @@ METRICS: tuple[tuple[str, str, str, Kind], ...] = (
     ("db.client.connection.pending_requests", "{request}", "Who waits for one.", "updown"),
     ("db.client.connection.timeouts", "{timeout}", "Waits that were in vain.", "counter"),
 )
+
+
+# The pools that are being asked in this context.
+inside: ContextVar[tuple[object, ...]] = ContextVar("apsperf_pools", default=())
 
 
 class Holder(Struct, eq=False):
@@ -75,6 +81,7 @@ class Pool:
         self.timeouts = 0
         self.most = self.crowded = 0
         self.real: Any = None
+        self.live = True
         self.listeners: tuple[tuple[str, Any], ...] = (
             ("checkout", self.taken),
             ("checkin", self.given),
@@ -90,23 +97,34 @@ class Pool:
         self.holders.clear()
         self.most = most_of(real)
         self.crowded = int(self.most * CROWDED) or MOST_TOLD
-        vars(real)["_do_get"] = partial(self._timed_get, real._do_get)
-        vars(real)["_create_connection"] = partial(
-            self._timed, CREATE_TIME, real._create_connection
-        )
+        places = {
+            "_do_get": partial(self._timed_get, real._do_get),
+            "_create_connection": partial(self._timed, CREATE_TIME, real._create_connection),
+        }
+        self._undo = stand_in(real, places)
+
+    def leave(self) -> None:
+        """Watch no more, also where others stand in between and this one has to stay."""
+        self.live = False
+        self._undo()
 
     def renewed(self, engine: Engine) -> None:
         """The engine has been disposed of and has another pool."""
         self.begin(engine.pool)
 
     def _timed(self, name: str, run: Callable[[], Any]) -> Any:
+        if not self.live:
+            return run()
         started = perf_counter()
         made = run()
         self._measure((name, perf_counter() - started, self.told))
         return made
 
     def _timed_get(self, get: Callable[[], Any]) -> Any:
-        me = object()
+        asked = inside.get()
+        if not self.live or self in asked:  # the pool asks itself again
+            return get()
+        me, token = object(), inside.set((*asked, self))
         self.waiting[me] = None
         try:
             return self._timed(WAIT_TIME, get)
@@ -118,6 +136,7 @@ class Pool:
             raise
         finally:
             del self.waiting[me]
+            inside.reset(token)
 
     def list_holders(self) -> list[str]:
         """Who has connections now, the longest first."""
@@ -172,8 +191,7 @@ def _let_go(engine: ref[Engine], pool: ref[Pool]) -> None:
     known, watched = engine(), pool()
     if known is None or watched is None:
         return
-    for name in ("_do_get", "_create_connection"):
-        vars(watched.real).pop(name, None)
+    watched.leave()
     for name, listener in watched.listeners:
         event.remove(known, name, listener)
 

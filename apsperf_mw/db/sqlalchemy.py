@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 
 from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.db.pools import watch
+from apsperf_mw.db.seams import stand_in
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     Note = Callable[..., object]
 
 SEAMS = ("do_execute", "do_executemany", "do_execute_no_params")
-SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 # How to let an engine's dialect go again, for each suite's statements.
 _attached: WeakKeyDictionary[Any, dict[int, list[Undo]]] = WeakKeyDictionary()
 _lock = Lock()
@@ -38,7 +38,7 @@ _lock = Lock()
 def attach(engine: object, statements: Statements) -> None:
     """Note the engine's statements."""
     plain = engine_of(engine)
-    recorder = statements.of(SYSTEMS.get(plain.dialect.name, plain.dialect.name))
+    recorder = statements.of(plain.dialect.name)
     with _lock:
         known = _attached.setdefault(plain, {})
         if id(statements) not in known:
@@ -68,40 +68,46 @@ def engine_of(engine: object) -> Engine:
     return plain
 
 
+class Seam:
+    """Stands between a dialect and its driver."""
+
+    def __init__(self, dialect: Any, note: Note) -> None:
+        self.note = note
+        self._undo = stand_in(
+            dialect, {name: self._noted(getattr(dialect, name)) for name in SEAMS}
+        )
+
+    def leave(self) -> None:
+        """Note nothing more, also where others stand in between and this one has to stay."""
+        self.note = nothing
+        self._undo()
+
+    def _noted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        refuses = refused.get
+
+        def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
+            if refuses():
+                check()
+            # As `Recorder.run`, without its call: this is the hot path.
+            started = perf_counter()
+            try:
+                given = execute(cursor, statement, *more, **named)
+            except BaseException as fault:
+                self.note(statement, perf_counter() - started, type(fault).__qualname__)
+                raise
+            self.note(statement, perf_counter() - started)
+            return given
+
+        return noted
+
+
 def at_the_seam(engine: Engine, recorder: Recorder) -> Undo:
-    """Stand between the dialect and the driver."""
-    dialect: Any = engine.dialect
-    noted = {name: _noted(getattr(dialect, name), recorder.note) for name in SEAMS}
-    before = {name: vars(dialect).get(name) for name in SEAMS}
-    vars(dialect).update(noted)
-
-    def undo() -> None:
-        for name in SEAMS:
-            if vars(dialect).get(name) is noted[name]:
-                if before[name] is None:
-                    delattr(dialect, name)
-                else:
-                    setattr(dialect, name, before[name])
-
-    return undo
+    """Stand between the engine's dialect and the driver."""
+    return Seam(engine.dialect, recorder.note).leave
 
 
-def _noted(execute: Callable[..., Any], note: Note) -> Callable[..., Any]:
-    refuses = refused.get
-
-    def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
-        if refuses():
-            check()
-        started = perf_counter()
-        try:
-            given = execute(cursor, statement, *more, **named)
-        except BaseException as fault:
-            note(statement, perf_counter() - started, type(fault).__qualname__)
-            raise
-        note(statement, perf_counter() - started)
-        return given
-
-    return noted
+def nothing(*_: object) -> None:
+    """What is noted once nobody wants to hear of it."""
 
 
 @cache
@@ -109,11 +115,8 @@ def holds() -> bool:
     """Whether this release of SQLAlchemy sends statements by way of the seam; says so if not."""
     seen: list[str] = []
     engine = create_engine("sqlite://")
-    dialect: Any = engine.dialect
     try:
-        for name in SEAMS:
-            seam = _noted(getattr(dialect, name), lambda text, *_: seen.append(text))
-            vars(dialect)[name] = seam
+        Seam(engine.dialect, lambda text, *_: seen.append(text))
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1").close()
     except Exception:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apsperf_mw.observe.below import note_below
 from apsperf_mw.observe.ids import random_bits
@@ -38,19 +39,8 @@ class Children:
 
     def __init__(self, exporter: MetricsExporter, channels: Channels) -> None:
         self._exporter = exporter
+        self.note = partial(note_below, exporter)
         self.statements = Statements(exporter, channels)
-
-    def note(
-        self,
-        span: Any,
-        name: str,
-        kind: str,
-        attributes: Attributes,
-        started: float,
-        error: str = "",
-    ) -> None:
-        """Something below a span has ended now; nothing where that is not sampled."""
-        note_below(self._exporter, span, name, kind, attributes, started, error)
 
     def refreshed(self, x: Exchange, started: float, error: str = "") -> None:
         """A background refresh has ended: a trace of its own, which links to the request's."""

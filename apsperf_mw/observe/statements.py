@@ -5,7 +5,7 @@ Noting one is a few list and dictionary operations; its shape is found once for 
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -33,6 +33,12 @@ MOST_TEXTS = 4096
 MOST_KNOWN_SHAPES = 1024
 MOST_SHAPES = 64
 OTHERS = "(other statements)"
+# What mappers call databases that the semantic conventions call otherwise.
+SYSTEMS = {
+    "mssql": "microsoft.sql_server",
+    "microsoft": "microsoft.sql_server",
+    "oracle": "oracle.db",
+}
 # Durations of a shape that wait to be added up.
 MOST_WAITING = 256
 
@@ -85,7 +91,8 @@ class Statements:
         self.ends.clear()
 
     def of(self, system: str) -> Recorder:
-        """Who notes those of one kind of database, by its name in the semantic conventions."""
+        """Who notes those of one kind of database, by its name there or in a mapper."""
+        system = SYSTEMS.get(system, system)
         found = self._recorders.get(system)
         if found is None:
             found = self._recorders.setdefault(system, Recorder(self, system))
@@ -106,6 +113,11 @@ class Statements:
         """Add up what waits of a shape."""
         with self._lock:
             shape.fold()
+
+    def fail(self, shape: Shape) -> None:
+        """One of them has failed."""
+        with self._lock:
+            shape.errors += 1
 
     def shapes(self) -> list[Shape]:
         """All of them, added up."""
@@ -158,6 +170,17 @@ class Recorder:
         if error or duration_s > self._slow_s or (plan is not None and plan.span is not None):
             self._tell(plan, shape, duration_s, error)
 
+    def run(self, text: str, execute: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        """Have a statement executed, and note it."""
+        started = perf_counter()
+        try:
+            made = execute(*given, **named)
+        except BaseException as fault:
+            self.note(text, perf_counter() - started, type(fault).__qualname__)
+            raise
+        self.note(text, perf_counter() - started)
+        return made
+
     def _within(self, plan: Plan, shape: Shape, duration_s: float) -> None:
         """Add it to its request's costs; what comes again and again there has a cause."""
         costs = plan.costs
@@ -185,7 +208,7 @@ class Recorder:
         """Have logs and spans know of it."""
         told: dict[str, Any] = dict(shape.told)
         if error:
-            shape.errors += 1
+            self._all.fail(shape)
             told["error.type"] = error
             self._measure((QUERY, duration_s, tuple(told.items())))
         span = None if plan is None else plan.span

@@ -70,7 +70,8 @@ def test_what_fails_is_counted_and_raised_as_without(engine: Engine, way: str) -
     assert (row.calls, row.errors, row.system) == (1, 1, "sqlite")
 
 
-def test_attached_twice_it_counts_once_and_lets_go(engine: Engine, way: str) -> None:
+@pytest.mark.parametrize("order", ["the first first", "the last first"])
+def test_attached_twice_it_counts_once_and_lets_go(engine: Engine, way: str, order: str) -> None:
     suite, other = Suite(), Suite()
     for _ in range(2):
         suite.database().attach(engine)
@@ -82,14 +83,15 @@ def test_attached_twice_it_counts_once_and_lets_go(engine: Engine, way: str) -> 
 
     ask()
     assert (calls(suite), calls(other)) == ({"SELECT ?": 1}, {"SELECT ?": 1})
-    other.close()
+    first, last = (suite, other) if order == "the first first" else (other, suite)
+    first.close()
     ask()
-    assert (calls(suite), calls(other)) == ({"SELECT ?": 2}, {"SELECT ?": 1})
-    suite.database().detach(engine)
-    suite.database().detach(engine)
+    assert (calls(first), calls(last)) == ({"SELECT ?": 1}, {"SELECT ?": 2})
+    last.database().detach(engine)
+    last.database().detach(engine)
     ask()
-    assert calls(suite) == {"SELECT ?": 2}
-    if way == "the seam":
+    assert (calls(first), calls(last)) == ({"SELECT ?": 1}, {"SELECT ?": 2})
+    if way == "the seam" and order == "the last first":
         assert not set(seam.SEAMS) & set(vars(engine.dialect))
 
 
@@ -138,7 +140,7 @@ def test_an_inside_that_is_not_known_is_said_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seam.holds.cache_clear()
-    monkeypatch.setattr(seam, "_noted", lambda execute, note: execute)
+    monkeypatch.setattr(seam.Seam, "_noted", lambda _, execute: execute)
     suite = Suite()
     try:
         with pytest.warns(RuntimeWarning, match="listens to its events"):

@@ -88,6 +88,7 @@ def test_a_connection_is_wrapped() -> None:
     with closing(sqlite3.connect(":memory:")) as real:
         connection = suite.database().wrap(real)
         connection.execute("CREATE TABLE a (b)")
+        connection.executescript("SELECT 'script'; SELECT 1")
         cursor = connection.cursor()
         assert cursor.execute("SELECT 1").fetchall() == [(1,)]
         assert list(connection.execute("SELECT 2")) == [(2,)]
@@ -106,7 +107,27 @@ def test_a_connection_is_wrapped() -> None:
     assert rows["INSERT INTO a VALUES (?)"].calls == 1
 
 
-@pytest.mark.parametrize("given", ["sqlite://", None, 7])
+class Awaited:
+    """As async drivers' connections are."""
+
+    def cursor(self) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+def test_keywords_reach_the_driver() -> None:
+    class Driver:
+        def cursor(self) -> Any:
+            return self
+
+        def execute(self, text: str, *, prepare: bool) -> str:
+            return f"{text} {prepare}"
+
+    connection = Suite().database().wrap(Driver(), "postgresql")
+    assert connection.cursor().execute("SELECT 1", prepare=True) == "SELECT 1 True"
+
+
+@pytest.mark.parametrize("given", ["sqlite://", None, 7, Awaited()])
 def test_what_is_no_connection_is_refused(given: Any) -> None:
     with pytest.raises(SettingError, match="accepted: a DB-API connection"):
         Suite().database().wrap(given)
