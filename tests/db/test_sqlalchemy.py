@@ -217,6 +217,20 @@ def update(session: Session) -> None:
         session.flush()
 
 
+def serve(wrap: Wrap, engine: Engine, ask: Callable[[Session], None]) -> None:
+    """One request that asks so, and what is told of it."""
+
+    def app(request: Request) -> Any:
+        with Session(engine) as session:
+            ask(session)
+        return page()
+
+    client = wrap(app)
+    client.suite.database().attach(engine)
+    client.ask("/")
+    client.suite.flush()
+
+
 CAUSES: list[tuple[Callable[[Session], None], str]] = [
     (follow, "selectinload(Album.artist)"),
     (follow_back, "selectinload(Artist.albums)"),
@@ -237,15 +251,7 @@ def test_what_is_asked_again_and_again_has_a_line_and_a_cure(
     wrap: Wrap,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def app(request: Request) -> Any:
-        with Session(engine) as session:
-            ask(session)
-        return page()
-
-    client = wrap(app)
-    client.suite.database().attach(engine)
-    client.ask("/")
-    client.suite.flush()
+    serve(wrap, engine, ask)
     (told,) = [each for each in caplog.records if each.name == "apsperf.database"]
     facts: dict[str, Any] = vars(told)["apsperf"]
     assert facts["count"] == 10
@@ -269,15 +275,7 @@ def few(session: Session) -> None:
 def test_good_code_is_not_complained_of(
     ask: Callable[[Session], None], engine: Engine, wrap: Wrap, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def app(request: Request) -> Any:
-        with Session(engine) as session:
-            ask(session)
-        return page()
-
-    client = wrap(app)
-    client.suite.database().attach(engine)
-    client.ask("/")
-    client.suite.flush()
+    serve(wrap, engine, ask)
     assert not [each for each in caplog.records if each.name == "apsperf.database"]
 
 
