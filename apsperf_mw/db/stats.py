@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
-from apsperf_mw.observe.lines import safe
+from apsperf_mw.observe.lines import aligned, safe
 
 if TYPE_CHECKING:
     from apsperf_mw.observe.statements import Shape, Statements
@@ -44,14 +44,8 @@ class Stats(Struct):
         head = f"{self.calls} statements in {self.total_ms:.1f} ms"
         if not self.rows:
             return head
-        lines = [COLUMNS, *map(cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join(cell.rjust(width) for cell, width in zip(line[:-1], widths, strict=False))
-            for line in lines
-        ]
-        told = [f"{numbers}  {line[-1]}" for numbers, line in zip(table, lines, strict=True)]
-        return "\n".join([head, "", *told])
+        table = aligned([COLUMNS, *map(cells, self.rows)], left=len(COLUMNS) - 1)
+        return "\n".join([head, "", *table])
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -50,6 +50,18 @@ def event(
     return Event(channel, name, level, f"{name} {safe(cause)}", text.format(**clean), clean, *ids)
 
 
+def aligned(rows: list[tuple[str, ...]], left: int) -> list[str]:
+    """The rows of a table as lines: numbers flush on the right, the column of words on the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at == left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def safe(text: str) -> str:
     """The text in printable characters, on one line, and not too long.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
-from apsperf_mw.observe.lines import safe
+from apsperf_mw.observe.lines import aligned, safe
 from apsperf_mw.observe.verdicts import Facts, verdict
 
 if TYPE_CHECKING:
@@ -53,15 +53,7 @@ class Report(Struct):
         head = f"{self.requests} requests in {self.seconds:.0f} s"
         if not self.rows:
             return head
-        lines = [COLUMNS, *(cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join(
-                cell.ljust(width) if at == 0 else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        ]
+        table = aligned([COLUMNS, *map(cells, self.rows)], left=0)
         verdicts = [f"{safe(row.route)}: {row.verdict}" for row in self.rows]
         return "\n".join([head, "", *table, "", *verdicts])
 
