@@ -86,7 +86,6 @@ class Pool:
             ("checkout", self.taken),
             ("checkin", self.given),
             ("detach", self.given),
-            ("engine_disposed", self.renewed),
         )
         self._measure = statements.exporter.ledger.measure
         self._channels = statements.channels
@@ -100,6 +99,9 @@ class Pool:
         places = {
             "_do_get": partial(self._timed_get, real._do_get),
             "_create_connection": partial(self._timed, CREATE_TIME, real._create_connection),
+            # An engine that is disposed of gets its next pool so. Its own event would slow every
+            # statement down: whoever listens to an engine has all its events sent.
+            "recreate": partial(self._renewed, real.recreate),
         }
         self._undo = stand_in(real, places)
 
@@ -108,9 +110,11 @@ class Pool:
         self.live = False
         self._undo()
 
-    def renewed(self, engine: Engine) -> None:
-        """The engine has been disposed of and has another pool."""
-        self.begin(engine.pool)
+    def _renewed(self, recreate: Callable[[], Any]) -> Any:
+        made = recreate()
+        if self.live:
+            self.begin(made)
+        return made
 
     def _timed(self, name: str, run: Callable[[], Any]) -> Any:
         if not self.live:
