@@ -63,6 +63,8 @@ class WatchASGIShell(ASGIShell):
             None,
             None,
             "",
+            None,
+            0,
             scope["method"],
             monotonic(),
             scope,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from apsperf_mw.db import Database
+    from apsperf_mw.db.tables import Tables
     from apsperf_mw.doctor import Checkup, Route
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.children import Children
@@ -49,7 +50,12 @@ class Diagnosis:
         """What the app's databases do: `database().attach(engine)`, `database().stats()`."""
         from apsperf_mw.db import Database
 
-        return Database(self.children.statements)
+        return Database(self.children.statements, self.tables)
+
+    @property
+    def tables(self) -> Tables | None:
+        """What commits make void; None where they make nothing void."""
+        raise NotImplementedError
 
     def drain(self) -> None:
         """Say at `health.ready_path` from now on that this process takes no more requests."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
+    from apsperf_mw.db.tables import Tables
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.statements import Statements
     from apsperf_mw.ops.fronts import Fronts
@@ -267,10 +268,24 @@ class Suite(Diagnosis, Purging):
 
         return Caches(self.settings, self.registry, self.faults)
 
+    @cached_property
+    def tables(self) -> Tables | None:
+        """What commits make void; None where they make nothing void."""
+        if not self.settings.database.depends:
+            return None
+        from apsperf_mw.db.tables import Tables
+
+        # An engine that is attached must not keep the suite alive.
+        known = ref(self)
+        purge, apurge = partial(_purge, known), partial(_apurge, known)
+        return Tables(self.responses.tags, purge, apurge, self.faults, self.background)
+
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""
         self.background.close()
         self.children.statements.close()
+        if self.tables is not None:
+            self.tables.close()
         if "functions" in vars(self):
             self.functions.calls.close()
         if "caches" in vars(self):
@@ -288,6 +303,18 @@ def _forget(statements: ref[Statements]) -> None:
     known = statements()
     if known is not None:
         known.clear()
+
+
+def _purge(suite: ref[Suite], *tags: str) -> None:
+    known = suite()
+    if known is not None:
+        known.purge(*tags)
+
+
+async def _apurge(suite: ref[Suite], *tags: str) -> None:
+    known = suite()
+    if known is not None:
+        await known.apurge(*tags)
 
 
 def _shed(registry: ref[Registry], share: float) -> int:

@@ -146,6 +146,7 @@ ALL = [
     ("sealed.encrypt", "true or false", False, "APSPERF_SEALED__ENCRYPT"),
     ("database.driver", NAME, None, "APSPERF_DATABASE__DRIVER"),
     ("database.record", "true or false", True, "APSPERF_DATABASE__RECORD"),
+    ("database.depends", "true or false", True, "APSPERF_DATABASE__DEPENDS"),
     ("timing.enabled", "true or false", True, "APSPERF_TIMING__ENABLED"),
     ("timing.server_timing", "one of off, on, token", "off", "APSPERF_TIMING__SERVER_TIMING"),
     ("timing.token", "text of 16 to 512 visible characters", "", "APSPERF_TIMING__TOKEN"),

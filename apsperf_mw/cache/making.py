@@ -258,6 +258,7 @@ def entry_of(
     vary, tags = terms.vary, answer.tags
     if plan is not None and (plan.tags or plan.rule is not None):
         tags = distinct((*tags, *plan.all_tags()))
+        began = plan.made_at(began)
     return Entry(
         answer.status,
         headers,

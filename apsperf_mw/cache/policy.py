@@ -32,7 +32,8 @@ class Rule(Struct, frozen=True):
 
     `ttl` is a class or seconds, or a function that gives one of them for any status and its
     fields, or 0 for none; `rule` takes the name of such a strategy too. `statuses` have lifetimes
-    of their own, which come first. `shared` says that cookies do not matter.
+    of their own, which come first. `shared` says that cookies do not matter, `depends` that what
+    is made of tables is void once they are written.
     """
 
     ttl: TTL | Lifetime
@@ -41,6 +42,7 @@ class Rule(Struct, frozen=True):
     vary: tuple[str, ...] = ()
     stale_while_revalidate_s: float = 0.0
     statuses: tuple[tuple[int, TTL], ...] = ()
+    depends: bool = False
 
     def lifetime_s(self, classes: TTLSettings) -> float:
         """The seconds that the rule gives."""
@@ -73,6 +75,7 @@ def rule(
     stale_while_revalidate: float = 0.0,
     statuses: Mapping[int, TTL] | None = None,
     key: Callable[[Exchange], str | bytes] | None = None,
+    depends: str | None = None,
 ) -> Rule:
     """A checked `Rule`; raises `SettingError` for anything that cannot be."""
     names = (vary,) if isinstance(vary, str) else tuple(vary)
@@ -83,8 +86,9 @@ def rule(
         raise _refused("shared", shared, "True or False")
     if key is not None and not callable(key):
         raise _refused("key", key, "a function of the request")
-    if not all(_is_status(status) for status in statuses or ()):
-        raise _refused("statuses", statuses, "a mapping of codes from 200 to 599")
+    if depends not in (None, "auto"):
+        raise _refused("depends", depends, "auto or None")
+    _check_statuses(statuses)
     if not _is_number(stale_while_revalidate) or stale_while_revalidate < 0:
         raise _refused("stale_while_revalidate", stale_while_revalidate, "seconds from 0")
     if key is not None and stale_while_revalidate:
@@ -97,7 +101,13 @@ def rule(
         tuple(map(str.lower, names)) + (() if key is None else (selector(key),)),
         float(stale_while_revalidate),
         tuple((status, _checked_ttl(each)) for status, each in (statuses or {}).items()),
+        depends is not None,
     )
+
+
+def _check_statuses(statuses: Mapping[int, TTL] | None) -> None:
+    if not all(_is_status(status) for status in statuses or ()):
+        raise _refused("statuses", statuses, "a mapping of codes from 200 to 599")
 
 
 def _is_status(value: object) -> bool:
@@ -186,6 +196,7 @@ def cached(
     stale_while_revalidate: float = 0.0,
     statuses: Mapping[int, TTL] | None = None,
     key: Callable[[Exchange], str | bytes] | None = None,
+    depends: str | None = None,
 ) -> Callable[[View], View]:
     """Mark a view: its responses may be kept for `ttl` where they do not say themselves.
 
@@ -195,7 +206,9 @@ def cached(
     can be stored at all. `statuses` gives some a lifetime of their own. `shared` says
     that cookies do not change the response. Responses are kept apart by the request fields of
     `vary` and by what `key` makes of the request. For `stale_while_revalidate` seconds past its
-    lifetime a response is still served while it is made anew. The view itself stays as it is.
+    lifetime a response is still served while it is made anew. With `depends="auto"` it is void as
+    soon as one of the database tables that were read for it is written: see `Suite.database`. The
+    view itself stays as it is.
     """
     made = rule(
         ttl,
@@ -205,6 +218,7 @@ def cached(
         stale_while_revalidate=stale_while_revalidate,
         statuses=statuses,
         key=key,
+        depends=depends,
     )
 
     def mark(view: View) -> View:
@@ -220,6 +234,11 @@ def rule_of(view: object) -> Rule | None:
     return found if isinstance(found, Rule) else None
 
 
+# Tags of tables that a response carries at most; past so many it carries these.
+MOST_TABLES = 64
+EVERY_TABLE = ("table:*", "table:?")
+
+
 # The plan of the request that this code serves, for code that has neither scope nor environ.
 current: ContextVar[Plan | None] = ContextVar("apsperf.plan", default=None)
 
@@ -232,6 +251,8 @@ class Plan(Struct, eq=False):
     who may pass: it keeps the response out too, unless the rule is `shared`. `late` is called once
     more when the body has ended, to look again. `costs`, `trace` and `span` are the observers':
     what the request has cost so far, the ids of a trace that is not sampled, and its span if it is.
+    `tables` are the tags of what was read of databases so far, `since` the tick at which the first
+    of these transactions began.
     """
 
     route: str = ""
@@ -243,6 +264,8 @@ class Plan(Struct, eq=False):
     trace: tuple[int, int] | None = None
     span: Any = None
     guarded: str = ""
+    tables: set[str] | None = None
+    since: int = 0
 
     @property
     def kept_out(self) -> bool:
@@ -257,8 +280,31 @@ class Plan(Struct, eq=False):
 
     def all_tags(self) -> tuple[str, ...]:
         """The rule's tags and those added while the response was made."""
-        return self.tags if self.rule is None else (*self.rule.tags, *self.tags)
+        rule = self.rule
+        if rule is None:
+            return self.tags
+        tables = self.tables if rule.depends else None
+        return (*rule.tags, *self.tags, *(tables or ()))
+
+    def made_at(self, began: int) -> int:
+        """The tick of which the response is, where its request began at that one."""
+        rule = self.rule
+        if rule is None or not rule.depends or not self.tables:
+            return began
+        return min(began, self.since)
+
+    def read(self, tables: tuple[str, ...], tick: int) -> None:
+        """Tables were read, by their tags, in a transaction that began at that tick."""
+        known = self.tables
+        if known is None:
+            self.tables, self.since = set(tables), tick
+        else:
+            if len(known) < MOST_TABLES:
+                known.update(tables)
+            else:
+                known.update(EVERY_TABLE)
+            self.since = min(self.since, tick)
 
 
 # The fields of a plan that says nothing yet, for subclasses that are made with more of their own.
-UNPLANNED = ("", None, (), False, None, None, None, None, "")
+UNPLANNED = ("", None, (), False, None, None, None, None, "", None, 0)

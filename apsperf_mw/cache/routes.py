@@ -72,6 +72,7 @@ def _rule(each: RouteSettings) -> Rule:
         shared=each.shared,
         vary=each.vary,
         stale_while_revalidate=each.stale_while_revalidate,
+        depends=each.depends,
     )
 
 

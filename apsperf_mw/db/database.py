@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from apsperf_mw.db.stats import Stats
+    from apsperf_mw.db.tables import Tables
     from apsperf_mw.observe.statements import Statements
 
 EngineT = TypeVar("EngineT")
@@ -22,17 +23,19 @@ EngineT = TypeVar("EngineT")
 class Database:
     """Notes the statements of engines and connections; `suite.database()` gives it."""
 
-    def __init__(self, statements: Statements) -> None:
+    def __init__(self, statements: Statements, tables: Tables | None = None) -> None:
         self._statements = statements
+        self._tables = tables
 
     def attach(self, engine: EngineT) -> EngineT:
         """Note what a SQLAlchemy engine, plain or async, sends from now on; gives the engine.
 
+        What its transactions write makes void what was made of these tables, once they commit.
         Attached already, it stays so. `SettingError` for what is no engine.
         """
         from apsperf_mw.db.sqlalchemy import attach
 
-        attach(engine, self._statements)
+        attach(engine, self._statements, self._tables)
         return engine
 
     def detach(self, engine: object) -> None:

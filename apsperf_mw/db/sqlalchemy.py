@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
+from apsperf_mw.db.following import Following
 from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.db.pools import watch
 from apsperf_mw.db.seams import stand_in
@@ -24,6 +25,7 @@ from apsperf_mw.runtime.threads import Lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apsperf_mw.db.tables import Tables
     from apsperf_mw.observe.statements import Recorder, Statements
 
     Undo = Callable[[], object]
@@ -35,15 +37,17 @@ _attached: WeakKeyDictionary[Any, dict[int, list[Undo]]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def attach(engine: object, statements: Statements) -> None:
-    """Note the engine's statements."""
+def attach(engine: object, statements: Statements, tables: Tables | None) -> None:
+    """Note the engine's statements, and follow its transactions for these tables' sake."""
     plain = engine_of(engine)
     recorder = statements.of(plain.dialect.name)
     with _lock:
         known = _attached.setdefault(plain, {})
         if id(statements) not in known:
             begin = at_the_seam if holds() else by_events
-            known[id(statements)] = [begin(plain, recorder), watch(plain, statements)]
+            following = None if tables is None else Following(plain, tables)
+            undos = [begin(plain, recorder, following), watch(plain, statements)]
+            known[id(statements)] = undos if following is None else [*undos, following.leave]
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
 
 
@@ -71,8 +75,9 @@ def engine_of(engine: object) -> Engine:
 class Seam:
     """Stands between a dialect and its driver."""
 
-    def __init__(self, dialect: Any, note: Note) -> None:
+    def __init__(self, dialect: Any, note: Note, following: Following | None = None) -> None:
         self.note = note
+        self.following = following
         self._undo = stand_in(
             dialect, {name: self._noted(getattr(dialect, name)) for name in SEAMS}
         )
@@ -80,6 +85,7 @@ class Seam:
     def leave(self) -> None:
         """Note nothing more, also where others stand in between and this one has to stay."""
         self.note = nothing
+        self.following = None
         self._undo()
 
     def _noted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,6 +94,8 @@ class Seam:
         def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
             if refuses():
                 check()
+            following = self.following
+            step = None if following is None else following.before(statement, more, named)
             # As `Recorder.run`, without its call: this is the hot path.
             started = perf_counter()
             try:
@@ -95,15 +103,19 @@ class Seam:
             except BaseException as fault:
                 self.note(statement, perf_counter() - started, type(fault).__qualname__)
                 raise
-            self.note(statement, perf_counter() - started)
-            return given
+            else:
+                self.note(statement, perf_counter() - started)
+                return given
+            finally:
+                if step is not None and following is not None:
+                    following.after(*step)
 
         return noted
 
 
-def at_the_seam(engine: Engine, recorder: Recorder) -> Undo:
+def at_the_seam(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:
     """Stand between the engine's dialect and the driver."""
-    return Seam(engine.dialect, recorder.note).leave
+    return Seam(engine.dialect, recorder.note, following).leave
 
 
 def nothing(*_: object) -> None:
@@ -134,35 +146,50 @@ def holds() -> bool:
     return True
 
 
-def by_events(engine: Engine, recorder: Recorder) -> Undo:
-    """Listen to the engine's events."""
-    begun = f"apsperf_begun_{id(recorder)}"
+class Events:
+    """Listens to an engine's events."""
 
-    def before(_: Any, __: Any, ___: Any, ____: Any, context: Any, _____: Any) -> None:
+    def __init__(self, engine: Engine, recorder: Recorder, following: Following | None) -> None:
+        self._recorder = recorder
+        self._following = following
+        self._begun = f"apsperf_begun_{id(recorder)}"
+        self._engine = ref(engine)
+        self._listeners = (
+            ("before_cursor_execute", self._before),
+            ("after_cursor_execute", self._after),
+            ("handle_error", self._failed),
+        )
+        for name, listener in self._listeners:
+            event.listen(engine, name, listener)
+
+    def leave(self) -> None:
+        """Listen no more."""
+        engine = self._engine()
+        for name, listener in () if engine is None else self._listeners:
+            event.remove(engine, name, listener)
+
+    def _before(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
         check()
-        setattr(context, begun, perf_counter())
+        following = self._following
+        step = None if following is None else following.before(text, (context,), {})
+        setattr(context, self._begun, (perf_counter(), step))
 
-    def after(_: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
-        recorder.note(text, perf_counter() - getattr(context, begun, perf_counter()))
+    def _after(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
+        self._end(text, context)
 
-    def failed(told: Any) -> None:
-        since = getattr(told.execution_context, begun, None)
-        if since is not None and told.statement is not None:
+    def _failed(self, told: Any) -> None:
+        if told.statement is not None:
             error = type(told.original_exception).__qualname__
-            recorder.note(told.statement, perf_counter() - since, error)
+            self._end(told.statement, told.execution_context, error)
 
-    listeners = (
-        ("before_cursor_execute", before),
-        ("after_cursor_execute", after),
-        ("handle_error", failed),
-    )
-    for name, listener in listeners:
-        event.listen(engine, name, listener)
+    def _end(self, text: str, context: Any, error: str = "") -> None:
+        since, step = getattr(context, self._begun, (None, None))
+        if since is not None:
+            self._recorder.note(text, perf_counter() - since, error)
+        if step is not None and self._following is not None:
+            self._following.after(*step)
 
-    known = ref(engine)
 
-    def undo() -> None:
-        for name, listener in listeners if known() else ():
-            event.remove(known(), name, listener)
-
-    return undo
+def by_events(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:
+    """Listen to the engine's events."""
+    return Events(engine, recorder, following).leave

@@ -31,6 +31,7 @@ class RouteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shared: bool = False
     vary: tuple[str, ...] = ()
     stale_while_revalidate: float = 0.0
+    depends: str | None = None
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

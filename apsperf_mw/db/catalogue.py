@@ -1,0 +1,191 @@
+"""What PostgreSQL's catalogue says of relations: what stands behind a view, what a write reaches.
+
+Whatever is not understood, such as a function in a language of its own, may have written anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from apsperf_mw.db.facts import ANY, OPAQUE, UNKNOWN, WRITES_ANY, Facts, reads_of, writes_of
+from apsperf_mw.db.graphs import reached
+from apsperf_mw.db.parsing import UNFIXED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from apsperf_mw.db.parsing import Name, Syntax
+
+    Ask = Callable[[str], list[tuple[Any, ...]]]
+
+OURS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+RELATIONS = f"""
+SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity,
+  CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) ELSE '' END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}"""  # noqa: S608 - it is a constant
+# What stands behind a view, and where a rule has a write do something else.
+RULES = """
+SELECT DISTINCT r.ev_class::bigint, r.rulename::text, d.refobjid::bigint
+FROM pg_rewrite r LEFT JOIN pg_depend d
+  ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+  AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class"""
+CHILDREN = "SELECT inhrelid::bigint, inhparent::bigint FROM pg_inherits"
+KEYS = """
+SELECT confrelid::bigint, conrelid::bigint FROM pg_constraint
+WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))"""
+TRIGGERS = """
+SELECT tgrelid::bigint, tgfoid::bigint FROM pg_trigger
+WHERE NOT tgisinternal AND tgenabled <> 'D'"""
+FUNCTIONS = f"""
+SELECT p.oid::bigint, p.proname::text, p.provolatile::text, l.lanname::text,
+  COALESCE(pg_get_function_sqlbody(p.oid), p.prosrc)
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+WHERE {OURS}"""  # noqa: S608 - it is a constant
+BUILT_IN = """
+SELECT DISTINCT proname::text, provolatile::text FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace"""
+
+WORDS = re.compile(r"\w+")
+DYNAMIC = re.compile(r"\bexecute\b", re.IGNORECASE)
+# They run what their arguments say.
+RUNS_TEXT = frozenset(
+    {"query_to_xml", "query_to_xml_and_xmlschema", "query_to_xmlschema", "ts_stat"}
+)
+LANGUAGES = frozenset({"sql", "plpgsql"})
+# Built-in functions that depend on a session's settings alone, as all of an engine's have the same.
+SETTLED = frozenset(
+    (
+        *("concat", "concat_ws", "format", "to_json", "to_jsonb", "json_agg", "jsonb_agg"),
+        *("json_build_object", "jsonb_build_object", "json_build_array", "jsonb_build_array"),
+        *("json_object_agg", "jsonb_object_agg", "row_to_json", "array_to_json", "to_char"),
+        *("array_to_string", "string_agg", "date_trunc", "date_part", "to_date", "to_timestamp"),
+        *("to_tsvector", "to_tsquery", "plainto_tsquery", "websearch_to_tsquery", "ts_headline"),
+        *("phraseto_tsquery", "timezone", "generate_series", "extract"),
+    )
+)
+
+
+# Where a graph leads when it cannot be told; functions have the negative of their numbers.
+ANYTHING = 0
+Graph = dict[int, set[int]]
+
+
+class Catalogue:
+    """The relations of one database, as they were when it was asked."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._names: dict[int, str] = {}
+        self._by_name: dict[str, set[int]] = defaultdict(set)
+        self._called: dict[str, set[int]] = defaultdict(set)
+        self._volatility: dict[int, str] = {}
+        self._unfixed: set[int] = set()
+        # What reading one reads, and what writing one may write.
+        self._read: Graph = defaultdict(set)
+        self._written: Graph = defaultdict(set)
+        self._unsettled = {name for name, kind in ask(BUILT_IN) if kind != "i"} - SETTLED
+        functions, views = ask(FUNCTIONS), set[int]()
+        for number, name, volatility, _, __ in functions:
+            self._called[name.lower()].add(-number)
+            self._volatility[-number] = volatility
+        for row in ask(RELATIONS):
+            views |= self._take_relation(*row)
+        for number, _, volatility, language, body in functions:
+            self._take_function(-number, language, body or "", volatile=volatility == "v")
+        self._take_links(ask, views)
+
+    def facts(self, syntax: Syntax) -> Facts:
+        """A statement's facts."""
+        if syntax.opaque:
+            return Facts(OPAQUE.reads, OPAQUE.writes, does=syntax.does)
+        calls = {number for name in syntax.calls for number in self._called.get(name, ())}
+        wild = set() if syntax.calls.isdisjoint(RUNS_TEXT) else {ANYTHING}
+        strange = self.unknown(syntax)
+        reads = reached({*self._found(syntax.reads), *calls}, self._read)
+        volatile = {number for number in calls if self._volatility[number] == "v"}
+        writes = reached({*self._found(syntax.writes), *volatile, *wild}, self._written)
+        opaque = ANYTHING in writes or not strange.isdisjoint(syntax.writes)
+        fixed = syntax.fixed and not strange and reads.isdisjoint(self._unfixed)
+        return Facts(
+            (*reads_of(self._told(reads)), *((ANY, UNKNOWN) if strange else ())),
+            WRITES_ANY if opaque else writes_of(self._told(writes)),
+            fixed and not opaque and not writes and all(map(self._is_fixed, syntax.calls)),
+            syntax.does,
+        )
+
+    def unknown(self, syntax: Syntax) -> frozenset[Name]:
+        """The names that are neither relations here nor made by the statement itself."""
+        return frozenset(
+            name
+            for name in syntax.reads | syntax.writes
+            if name[1] not in self._by_name and name[1] not in syntax.made
+        )
+
+    def _take_relation(
+        self, number: int, schema: str, name: str, kind: str, secured: bool, view: str
+    ) -> set[int]:
+        plain = name.lower()
+        self._names[number] = plain if schema == "public" else f"{schema.lower()}.{plain}"
+        self._by_name[plain].add(number)
+        calls = words_of(view)
+        moves = UNFIXED.search(view) or not all(map(self._is_fixed, calls))
+        if secured or kind == "f" or moves:
+            self._unfixed.add(number)
+        for called in calls:
+            self._read[number] |= self._called.get(called, set())
+        return {number} if kind == "v" else set()
+
+    def _take_function(self, number: int, language: str, body: str, *, volatile: bool) -> None:
+        words = words_of(body)
+        touched = self._named_in(words, body.lower())
+        touched |= {each for word in words for each in self._called.get(word, ())}
+        if language not in LANGUAGES:
+            touched = {ANYTHING} if volatile else set()
+        elif DYNAMIC.search(body) or not words.isdisjoint(RUNS_TEXT):
+            touched.add(ANYTHING)
+        self._read[number] |= touched
+        self._written[number] |= touched
+
+    def _take_links(self, ask: Ask, views: set[int]) -> None:
+        for number, rule, behind in ask(RULES):
+            if number in views and behind in self._names:
+                self._read[number].add(behind)
+                self._written[number].add(behind)
+            if rule != "_RETURN":
+                self._written[number].add(ANYTHING)
+        for child, parent in ask(CHILDREN):
+            # Rows of one are rows of the other.
+            self._written[child].add(parent)
+            self._written[parent].add(child)
+        for parent, child in ask(KEYS):
+            self._written[parent].add(child)
+        for number, function in ask(TRIGGERS):
+            # One of the system's own is not known here: it writes nothing but the row itself.
+            self._written[number].add(-function)
+
+    def _found(self, names: Iterable[Name]) -> set[int]:
+        """The relations of these names, in any schema."""
+        return {number for _, name in names for number in self._by_name.get(name, ())}
+
+    def _told(self, numbers: Iterable[int]) -> list[str]:
+        return [self._names[number] for number in numbers if number in self._names]
+
+    def _is_fixed(self, called: str) -> bool:
+        own = self._called.get(called)
+        if own:
+            return all(self._volatility[number] == "i" for number in own)
+        return called not in self._unsettled
+
+    def _named_in(self, words: set[str], body: str) -> set[int]:
+        found: set[int] = set()
+        for name, numbers in self._by_name.items():
+            if name in words or (not name.isidentifier() and name in body):
+                found |= numbers
+        return found
+
+
+def words_of(text: str) -> set[str]:
+    """The words of it, lower case."""
+    return {word.lower() for word in WORDS.findall(text)}

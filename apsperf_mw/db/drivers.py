@@ -1,0 +1,96 @@
+"""How the connections of each driver tell of their transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ_COMMITTED = frozenset({"READ COMMITTED", "READ_COMMITTED"})
+
+
+class Driver(NamedTuple):
+    """Of one driver's connections.
+
+    `begun` tells whether a transaction is open, None where it cannot be told; `level` gives its
+    isolation level, an empty text where it is the server's usual one. `apart` is whether the schema
+    is asked for on a connection of its own.
+    """
+
+    begun: Callable[[Any], bool | None]
+    level: Callable[[Any], str]
+    apart: bool
+
+    def sees_now(self, connection: Any, usual: str) -> bool:
+        """Whether each statement sees what was committed before it."""
+        if not self.begun(connection):
+            return True
+        return (self.level(connection) or usual).upper() in READ_COMMITTED
+
+
+def sqlite(connection: Any) -> bool:
+    """A file's or a memory's."""
+    return bool(connection.in_transaction)
+
+
+def aiosqlite(connection: Any) -> bool:
+    """The same, in a thread of its own."""
+    return bool(connection._connection.in_transaction)
+
+
+def psycopg(connection: Any) -> bool:
+    """psycopg's, plain or async."""
+    return int(connection.info.transaction_status) != 0
+
+
+def psycopg_level(connection: Any) -> str:
+    """The level that was set for psycopg's connection."""
+    plain = getattr(connection, "_connection", connection)
+    level = plain.isolation_level
+    return "" if level is None else str(level.name)
+
+
+def psycopg2(connection: Any) -> bool:
+    """Its predecessor's."""
+    return int(connection.get_transaction_status()) != 0
+
+
+def psycopg2_level(connection: Any) -> str:
+    """Its level; the numbers are the driver's."""
+    return {2: "REPEATABLE READ", 3: "SERIALIZABLE"}.get(connection.isolation_level or 0, "")
+
+
+def asyncpg(connection: Any) -> bool:
+    """asyncpg's, as SQLAlchemy wraps it."""
+    return connection._transaction is not None or connection._connection.is_in_transaction()
+
+
+def asyncpg_level(connection: Any) -> str:
+    """Its level."""
+    return str(connection.isolation_level or "").replace("_", " ")
+
+
+def untold(_: Any) -> None:
+    """It cannot be told."""
+
+
+def snapshot(_: Any) -> str:
+    """A transaction sees what was there when it began."""
+    return "SERIALIZABLE"
+
+
+DRIVERS = {
+    "pysqlite": Driver(sqlite, snapshot, apart=False),
+    "aiosqlite": Driver(aiosqlite, snapshot, apart=False),
+    "psycopg": Driver(psycopg, psycopg_level, apart=True),
+    "psycopg_async": Driver(psycopg, psycopg_level, apart=True),
+    "psycopg2": Driver(psycopg2, psycopg2_level, apart=True),
+    "asyncpg": Driver(asyncpg, asyncpg_level, apart=True),
+}
+OTHER = Driver(untold, snapshot, apart=True)
+
+
+def driver_of(name: str) -> Driver:
+    """How a driver's connections tell, by the name that SQLAlchemy has for it."""
+    return DRIVERS.get(name, OTHER)

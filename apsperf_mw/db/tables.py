@@ -1,0 +1,92 @@
+"""How commits make void what was made of their tables, here and in the other processes."""
+
+from __future__ import annotations
+
+from time import sleep
+from typing import TYPE_CHECKING
+
+from apsperf_mw.errors import APSPerfError
+from apsperf_mw.runtime.threads import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.faults import Faults
+    from apsperf_mw.runtime.background import Background
+
+    Purge = Callable[..., None]
+    AsyncPurge = Callable[..., Awaitable[None]]
+
+# So often it is tried again to tell others what they have not heard of.
+AGAIN_S = 1.0
+PLACE = "the voiding of what was made of tables"
+
+
+class Tables:
+    """Of one suite. A purge that fails is not the writer's fault: it is tried until it succeeds.
+
+    Meanwhile nothing that was made before is good in this process.
+    """
+
+    def __init__(
+        self, tags: Tags, purge: Purge, apurge: AsyncPurge, faults: Faults, background: Background
+    ) -> None:
+        self.tags = tags
+        self._purge = purge
+        self._apurge = apurge
+        self._faults = faults
+        self._background = background
+        self._owed: set[str] = set()
+        self._paying = self._closed = False
+        self._lock = Lock()
+
+    def void(self, tags: Iterable[str]) -> None:
+        """Void what carries one of these tags, and tell the others; blocks."""
+        named = sorted(tags)
+        try:
+            self._purge(*named)
+        except APSPerfError as fault:
+            self._owe(named, fault)
+
+    async def avoid(self, tags: Iterable[str]) -> None:
+        """As `void`, without holding the event loop."""
+        named = sorted(tags)
+        try:
+            await self._apurge(*named)
+        except APSPerfError as fault:
+            self._owe(named, fault)
+        except BaseException as fault:  # the caller is cancelled; what it has committed stays so
+            self._owe(named, fault)
+            raise
+
+    def close(self) -> None:
+        """Try nothing again."""
+        self._closed = True
+
+    def _owe(self, tags: list[str], fault: BaseException) -> None:
+        self._faults.note(PLACE, fault)
+        self.tags.forget(self.tags.clock + 1)
+        with self._lock:
+            self._owed.update(tags)
+            if not self._paying:
+                self._paying = self._background.spawn_thread(self._pay)
+
+    def _pay(self) -> None:
+        while not self._closed:
+            with self._lock:
+                owed = sorted(self._owed)
+                if not owed:
+                    self._paying = False
+                    return
+            try:
+                self._purge(*owed)
+            except APSPerfError:
+                sleep(AGAIN_S)
+                continue
+            with self._lock:
+                self._owed.difference_update(owed)
+
+    def note(self, place: str, fault: BaseException) -> None:
+        """Something of ours went wrong."""
+        self._faults.note(place, fault)

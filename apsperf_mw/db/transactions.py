@@ -1,0 +1,129 @@
+"""What an engine's transactions read and write, and what is void once they have ended.
+
+A reader notes the tick before its transaction's first statement; whoever writes purges the tables'
+tags after the commit. So whatever was read before a commit is older than its purge.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from apsperf_mw.db.facts import (
+    ALTERS_SCHEMA,
+    ALTERS_SESSION,
+    ALTERS_TRANSACTION,
+    COMMITS,
+    ROLLS_BACK,
+    SCHEMA,
+    Facts,
+)
+from apsperf_mw.runtime.threads import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.db.drivers import Driver
+    from apsperf_mw.db.texts import Texts
+
+# Past so many transactions those are forgotten that have not written anything.
+MOST_OPEN = 10_000
+
+
+class Transaction(Struct, eq=False):
+    """One that is open, or that will be with its next statement.
+
+    `began` is the tick before its first statement; `altered` tells that the session is not as
+    others are, so that what it reads is not what they read.
+    """
+
+    began: int
+    writes: set[str] | None = None
+    altered: bool = False
+
+
+class Transactions:
+    """Of one engine, by the numbers of its connections."""
+
+    def __init__(self, texts: Texts, tags: Tags, driver: Driver, usual: Callable[[], str]) -> None:
+        self.texts = texts
+        self.tags = tags
+        self.driver = driver
+        self.usual = usual
+        self.open: dict[int, Transaction] = {}
+        self.altered: dict[int, None] = {}
+        # The tags that somebody is about to commit, with how many are.
+        self.busy: dict[str, int] = {}
+        self._lock = Lock()
+
+    def of(self, connection: object) -> Transaction:
+        """The connection's."""
+        key = id(connection)
+        found = self.open.get(key)
+        if found is None:
+            if len(self.open) >= MOST_OPEN:  # of connections that were dropped without a word
+                for number in [each for each, found in self.open.items() if not found.writes]:
+                    self.open.pop(number, None)
+            self.texts.heed()
+            found = self.open[key] = Transaction(self.tags.clock, None, key in self.altered)
+        return found
+
+    def sent(self, facts: Facts, connection: object, transaction: Transaction) -> set[str] | None:
+        """A statement that writes, or does something else, was sent: what is void already."""
+        if facts.does:
+            self._alter(facts.does, connection, transaction)
+        if facts.writes:
+            transaction.writes = {*(transaction.writes or ()), *facts.writes}
+        begun = self.driver.begun(connection)
+        if not begun and begun is not None:
+            return self.ended(connection)
+        if facts.does & (COMMITS | ROLLS_BACK):
+            return self.ended(connection)
+        return transaction.writes if begun is None else None
+
+    def _alter(self, does: int, connection: object, transaction: Transaction) -> None:
+        if does & (ALTERS_SESSION | ALTERS_TRANSACTION):
+            transaction.altered = True
+        if does & ALTERS_SESSION:
+            self.altered[id(connection)] = None
+        if does & ALTERS_SCHEMA:
+            self.texts.forget()
+            transaction.writes = {*(transaction.writes or ()), SCHEMA}
+
+    def ended(self, connection: object) -> set[str] | None:
+        """Its transaction has ended: the tags of what it may have written, whichever way.
+
+        Also of one that was rolled back: what was made of its own rows meanwhile never was.
+        """
+        found = self.open.pop(id(connection), None)
+        if found is None or not found.writes:
+            return None
+        if SCHEMA in found.writes:
+            self.texts.forget()
+        return found.writes
+
+    def gone(self, connection: object) -> None:
+        """The connection is closed."""
+        self.open.pop(id(connection), None)
+        self.altered.pop(id(connection), None)
+
+    @contextmanager
+    def committing(self, writes: set[str]) -> Iterator[None]:
+        """Meanwhile nothing that is kept of these tables is taken for the last word."""
+        self._count(writes, 1)
+        try:
+            yield
+        finally:
+            self._count(writes, -1)
+
+    def _count(self, writes: set[str], change: int) -> None:
+        busy = self.busy
+        with self._lock:
+            for tag in writes:
+                if left := busy.get(tag, 0) + change:
+                    busy[tag] = left
+                else:
+                    del busy[tag]
