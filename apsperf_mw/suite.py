@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet, ref
 
 from apsperf_mw.cache.codec import Codec
+from apsperf_mw.cache.faces import loop_face, thread_face
 from apsperf_mw.cache.near_flow import cache_of
 from apsperf_mw.cache.routes import Routes
 from apsperf_mw.diagnosis import Diagnosis
+from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
+from apsperf_mw.errors import SettingError
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.channels import Channels
@@ -25,10 +29,11 @@ from apsperf_mw.observe.timing import RequestIds, ServerTiming
 from apsperf_mw.ops.health import Health
 from apsperf_mw.purging import Purging
 from apsperf_mw.runtime.background import Background
+from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import Unpack
 
     from apsperf_mw.admin.door import Door
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
+    from apsperf_mw.db.results import Results
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.statements import Statements
@@ -46,6 +52,9 @@ if TYPE_CHECKING:
     from apsperf_mw.warm import Options, Report
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
+
+# Where rows are kept if the default driver is outside the process.
+ROWS_DRIVER = "memory://?max_bytes=67108864"
 
 _suites: WeakSet[Suite] = WeakSet()
 
@@ -278,7 +287,31 @@ class Suite(Diagnosis, Purging):
         # An engine that is attached must not keep the suite alive.
         known = ref(self)
         purge, apurge = partial(_purge, known), partial(_apurge, known)
-        return Tables(self.responses.tags, purge, apurge, self.faults, self.background)
+        tags, results = self.responses.tags, self._make_results()
+        return Tables(tags, results, purge, apurge, self.faults, self.background)
+
+    def _make_results(self) -> Results:
+        """The rows of queries, in this process."""
+        from apsperf_mw.db.results import Results
+
+        driver: Any = self.driver("database")
+        if not isinstance(driver, LocalDriver):
+            if self.settings.database.driver is not None:
+                raise SettingError(
+                    f"database.driver: {self.settings.database.driver!r} given; accepted: a driver "
+                    "that keeps objects in this process, such as memory"
+                )
+            driver = self.registry.get(ROWS_DRIVER)
+        return Results(self.settings, driver, self.responses.tags, *self._looks())
+
+    def _looks(self) -> tuple[Callable[[], None] | None, Callable[[], Awaitable[None]] | None]:
+        """What asks the other processes for purges, for threads and for tasks."""
+        if not self.driver("cache").local:
+            blocking: Any = self.face(thread_face)
+            suspending: Any = self.face(loop_face)
+            return lambda: step(blocking.catch_up()), suspending.catch_up
+        channel = self.channel
+        return (None if channel is None else lambda: channel.look(monotonic())), None
 
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""

@@ -14,7 +14,7 @@ from apsperf_mw.cache.codec import FRAME_VERSION, BadFrame, is_packed
 from apsperf_mw.cache.keys import frame
 from apsperf_mw.cache.ledger import ALL, Known, names_of
 from apsperf_mw.drivers.base import LATER
-from apsperf_mw.drivers.versions import Stand, stand_key
+from apsperf_mw.drivers.versions import NO_MORE, Stand, stand_key
 from apsperf_mw.errors import DriverError, PurgeError
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ class FarFace:
         """Purge for every process that shares the store."""
         await self._bump(what)
         await self._catch_up(self._ledger.known.generation)
+
+    async def catch_up(self) -> None:
+        """Have the ledger know of every purge that the store knows of."""
+        known = self._ledger.known
+        told = await self._call("versions", self._space, NO_MORE)
+        await self._agree(known, told.generation, told.position)
 
     async def lease(self, key: Key, ttl_s: float, token: bytes) -> bytes | None:
         """As `Driver.lease`."""
@@ -219,6 +225,13 @@ class QuickFace(FarFace):
         if value is LATER:
             value = await self._call("get", name)
         return value  # type: ignore[no-any-return]
+
+    async def catch_up(self) -> None:
+        """As a far driver's, but for one that is quick without asking it for its table."""
+        if self._driver.quick:
+            await self._look_at_stand()
+        else:
+            await FarFace.catch_up(self)
 
     async def _look_at_stand(self) -> None:
         known = self._ledger.known

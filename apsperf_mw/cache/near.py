@@ -36,6 +36,16 @@ class Nearby(FarFace):
         record: Record = slot.value
         return record
 
+    async def catch_up(self) -> None:
+        """Ask the store only where it has not told of everything by itself."""
+        near, ledger = self._near, self._ledger
+        news = ledger.news
+        if monotonic() < near.live_until and news == ledger.seen:
+            return
+        self._driver.listen()
+        await FarFace.catch_up(self)
+        ledger.seen = max(ledger.seen, news)
+
     async def _fetch(self, key: Key) -> Record | None:
         near, name = self._near, self._name(key)
         self._driver.listen()

@@ -107,9 +107,10 @@ class Catalogue:
         volatile = {number for number in calls if self._volatility[number] == "v"}
         writes = reached({*self._found(syntax.writes), *volatile, *wild}, self._written)
         opaque = ANYTHING in writes or not strange.isdisjoint(syntax.writes)
-        fixed = syntax.fixed and not strange and reads.isdisjoint(self._unfixed)
+        vague = bool(strange) or ANYTHING in reads
+        fixed = syntax.fixed and not vague and reads.isdisjoint(self._unfixed)
         return Facts(
-            (*reads_of(self._told(reads)), *((ANY, UNKNOWN) if strange else ())),
+            (*reads_of(self._told(reads)), *((ANY, UNKNOWN) if vague else ())),
             WRITES_ANY if opaque else writes_of(self._told(writes)),
             fixed and not opaque and not writes and all(map(self._is_fixed, syntax.calls)),
             syntax.does,

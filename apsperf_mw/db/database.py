@@ -64,7 +64,8 @@ class Database:
 
     def stats(self) -> Stats:
         """Each statement's calls, times and errors in this process, the costliest first."""
-        return stats(self._statements)
+        tables = self._tables
+        return stats(self._statements, None if tables is None else tables.results.counts)
 
 
 # What the modules of drivers speak to.

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from msgspec import Struct
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.util import await_only
+
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.drivers import driver_of
-from apsperf_mw.db.facts import OPAQUE
+from apsperf_mw.db.facts import OPAQUE, Facts
+from apsperf_mw.db.results import OPTION, Asked
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.texts import Texts
-from apsperf_mw.db.transactions import Transactions
+from apsperf_mw.db.transactions import Transaction, Transactions
+from apsperf_mw.runtime.loop import Waits as LoopWaits
+from apsperf_mw.runtime.step import step as step_through
+from apsperf_mw.runtime.threads import Waits as ThreadWaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sqlalchemy.engine import Engine
 
-    from apsperf_mw.db.facts import Facts
+    from apsperf_mw.db.results import Entry
     from apsperf_mw.db.tables import Tables
-    from apsperf_mw.db.transactions import Transaction
-
-    Step = tuple[Facts, Any, Transaction]
 
 ENDS, CLOSES = ("do_commit", "do_rollback"), ("do_close", "do_terminate")
 PLACE = "the look at a database's schema"
+_numbers = count()
+
+
+class Step(Struct, eq=False):
+    """A statement that is being sent; `asked` where its rows are to be kept."""
+
+    facts: Facts
+    connection: Any
+    transaction: Transaction
+    context: Any = None
+    asked: Asked | None = None
+
+
+# Instead of one: the rows were there, and the statement need not be sent.
+HIT = Step(OPAQUE, None, Transaction(0))
 
 
 class Following:
@@ -42,7 +63,11 @@ class Following:
         self._known, self._open = self.texts.known, self.transactions.open
         # What the engine keeps alive must not keep the engine alive.
         self._engine = ref(engine)
+        self._number = next(_numbers)
         self._tables = tables
+        self._results = tables.results
+        self._all = tables.results.all_s > 0
+        self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
         places = {name: self._ending(getattr(dialect, name)) for name in ENDS}
         places |= {name: self._closing(getattr(dialect, name)) for name in CLOSES}
@@ -55,17 +80,24 @@ class Following:
     def before(self, statement: str, more: tuple[Any, ...], named: dict[str, Any]) -> Step | None:
         """A statement is about to be sent, `more` and `named` being what a dialect is given.
 
-        What `after` wants to hear of, or None.
+        What `after` wants to hear of, None, or `HIT`.
         """
         context = named.get("context") if named else more[-1]
         if context is None:
             return None
+        step = self.watch(statement, context)
+        if self._all or OPTION in context.execution_options:
+            return self._through_cache(step, statement, more)
+        return step
+
+    def watch(self, statement: str, context: Any) -> Step:
+        """As `before`, where nothing is taken from the cache or kept."""
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
         if facts.reads and (plan := current.get()) is not None:
             plan.read(facts.reads, transaction.began)
-        return (facts, connection, transaction) if facts.writes or facts.does else None
+        return Step(facts, connection, transaction, context)
 
     def learn(self, statement: str, connection: Any, transaction: Transaction) -> Facts:
         """The facts of a text that is not known yet; all is possible where they cannot be told."""
@@ -77,11 +109,83 @@ class Following:
             self._tables.note(PLACE, fault)
             return OPAQUE
 
-    def after(self, facts: Facts, connection: Any, transaction: Transaction) -> None:
-        """A statement that does more than read was sent."""
-        void = self.transactions.sent(facts, connection, transaction)
-        if void:
-            self._void(void)
+    def after(self, step: Step, cursor: Any, took_s: float | None) -> None:
+        """A statement was sent; `took_s` is None where that failed."""
+        facts, asked = step.facts, step.asked
+        if asked is not None:
+            try:
+                if took_s is not None and cursor.description is not None:
+                    self._keep(step, asked, cursor, took_s)
+            finally:
+                self._results.land(asked)
+        elif facts.writes or facts.does:
+            void = self.transactions.sent(facts, step.connection, step.transaction)
+            if void:
+                self._void(void)
+
+    def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
+        context, facts = step.context, step.facts
+        if not facts.fixed or context._is_server_side or context.executemany:
+            return step if facts.writes or facts.does else None
+        parameters = more[0] if len(more) > 1 else ()
+        option = context.execution_options.get(OPTION)
+        asked = self._results.asked(self._number, statement, parameters, option)
+        if asked is None:
+            return None
+        if not self.transactions.may_share(facts, step.transaction):
+            self._results.counts.bypasses += 1
+            return None
+        if self.transactions.sees_now(step.connection) and self._is_given(asked, context):
+            return HIT
+        step.asked = asked
+        return step
+
+    def _is_given(self, asked: Asked, context: Any) -> bool:
+        """Whether the rows are there, perhaps because another has just sent the statement."""
+        self._look()
+        found = self._results.find(asked)
+        if found is None:
+            join = self._results.lead(asked)
+            if join is None:
+                return False
+            self._wait(join)
+            self._look()
+            found = self._results.find(asked)
+        if found is None or not self.transactions.is_calm(found.reads):
+            return False
+        self._give(found, context)
+        return True
+
+    def _wait(self, join: Callable[[Callable[[], None]], None]) -> None:
+        """Until another has sent the statement, or for so long."""
+        patience_s = self._results.patience_s
+        if self._is_async:
+            await_only(LoopWaits().wait(join, patience_s))
+        else:
+            step_through(ThreadWaits().wait(join, patience_s))
+
+    def _look(self) -> None:
+        results = self._results
+        if self._is_async and results.alook is not None:
+            await_only(results.alook())
+        elif results.look is not None:
+            results.look()
+
+    def _give(self, found: Entry, context: Any) -> None:
+        """Have the rows that were kept be those of the statement."""
+        plan = current.get()
+        if plan is not None and found.reads:
+            plan.read(found.reads, found.began)
+        context.cursor_fetch_strategy = buffered(found.columns, found.own())
+        if self._is_async:
+            await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
+
+    def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
+        """Keep the rows; who has sent the statement gets them all the same."""
+        columns = [tuple(column) for column in cursor.description]
+        rows = cursor.fetchall()
+        step.context.cursor_fetch_strategy = buffered(columns, rows)
+        self._results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
 
     def _ending(self, end: Callable[[Any], Any]) -> Callable[[Any], Any]:
         transactions = self.transactions
@@ -118,9 +222,16 @@ class Following:
             connection.close()
 
     def _avoid(self, tags: Iterable[str]) -> None:
-        from sqlalchemy.util import await_only
-
         await_only(self._tables.avoid(tags))
+
+
+def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
+    """Rows as those of a cursor that has none left."""
+    return FullyBufferedCursorFetchStrategy(None, columns, rows)
+
+
+async def _nothing() -> None:
+    pass
 
 
 def asking(connection: Any) -> Callable[[str], list[tuple[Any, ...]]]:

@@ -55,6 +55,7 @@ UNFIXED = re.compile(
 )
 INTO_TEMPORARY = re.compile(r"\b(?:temp|temporary)\b", re.IGNORECASE)
 MODES = re.compile(r"\bisolation\b", re.IGNORECASE)
+CASCADE = re.compile(r"\bcascade\b", re.IGNORECASE)
 LOCAL = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
 # Of those that touch no table, what they do.
 VERBS = {
@@ -91,12 +92,16 @@ def syntax_of(plain: str, statement: str) -> Syntax:
     if first in VERBS and not (first == "ROLLBACK" and " TO " in f" {plain.upper()} "):
         # Prepared in two phases, it ends elsewhere: whatever was written there is then void.
         return OPAQUE if second == "PREPARED" else Syntax(does=_does(first, plain))
-    if first == "ROLLBACK":
+    if first == "ROLLBACK" or (first == "EXPLAIN" and "ANALYZE" not in plain.upper()):
         return NEUTRAL
     if first in SCHEMA_VERBS:
         return _schema(plain)
-    if first == "EXPLAIN" and "ANALYZE" not in plain.upper():
-        return NEUTRAL
+    return _manipulation(first, plain, statement)
+
+
+def _manipulation(first: str, plain: str, statement: str) -> Syntax:
+    if first == "TRUNCATE" and CASCADE.search(plain):
+        return OPAQUE  # along all keys, also those that have no action
     if first == "COPY":
         return _copy(plain)
     if first not in READ:

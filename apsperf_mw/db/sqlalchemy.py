@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
-from apsperf_mw.db.following import Following
+from apsperf_mw.db.following import HIT, Following
 from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.db.pools import watch
 from apsperf_mw.db.seams import stand_in
@@ -96,19 +96,22 @@ class Seam:
                 check()
             following = self.following
             step = None if following is None else following.before(statement, more, named)
+            if step is HIT:
+                return None
             # As `Recorder.run`, without its call: this is the hot path.
             started = perf_counter()
             try:
                 given = execute(cursor, statement, *more, **named)
             except BaseException as fault:
                 self.note(statement, perf_counter() - started, type(fault).__qualname__)
-                raise
-            else:
-                self.note(statement, perf_counter() - started)
-                return given
-            finally:
                 if step is not None and following is not None:
-                    following.after(*step)
+                    following.after(step, cursor, None)
+                raise
+            took_s = perf_counter() - started
+            self.note(statement, took_s)
+            if step is not None and following is not None:
+                following.after(step, cursor, took_s)
+            return given
 
         return noted
 
@@ -171,7 +174,7 @@ class Events:
     def _before(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
         check()
         following = self._following
-        step = None if following is None else following.before(text, (context,), {})
+        step = None if following is None else following.watch(text, context)
         setattr(context, self._begun, (perf_counter(), step))
 
     def _after(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
@@ -187,7 +190,7 @@ class Events:
         if since is not None:
             self._recorder.note(text, perf_counter() - since, error)
         if step is not None and self._following is not None:
-            self._following.after(*step)
+            self._following.after(step, None, None)
 
 
 def by_events(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:

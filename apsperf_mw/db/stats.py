@@ -9,6 +9,7 @@ from msgspec import Struct, to_builtins
 from apsperf_mw.observe.lines import aligned, safe
 
 if TYPE_CHECKING:
+    from apsperf_mw.db.results import Counts
     from apsperf_mw.observe.statements import Shape, Statements
 
 COLUMNS = ("calls", "total", "p50", "p95", "p99", "longest", "errors", "statement")
@@ -30,11 +31,19 @@ class Row(Struct):
 
 
 class Stats(Struct):
-    """What this process has sent since its first statement, the costliest first."""
+    """What this process has sent since its first statement, the costliest first.
+
+    `hits`, `misses`, `stores` and `bypasses` are the query cache's: a bypass was asked for and
+    could not be answered from it, as in a transaction that has written the table.
+    """
 
     calls: int
     total_ms: float
     rows: list[Row]
+    hits: int = 0
+    misses: int = 0
+    stores: int = 0
+    bypasses: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -42,6 +51,9 @@ class Stats(Struct):
 
     def __str__(self) -> str:
         head = f"{self.calls} statements in {self.total_ms:.1f} ms"
+        if self.hits or self.misses or self.bypasses:
+            head += f"; {self.hits} answered from the cache, {self.misses} not, "
+            head += f"{self.bypasses} could not be; {self.stores} results kept"
         if not self.rows:
             return head
         table = aligned([COLUMNS, *map(cells, self.rows)], left=len(COLUMNS) - 1)
@@ -56,10 +68,14 @@ def cells(row: Row) -> tuple[str, ...]:
     return (str(row.calls), *shown, str(row.errors), safe(row.statement) + where)
 
 
-def stats(statements: Statements) -> Stats:
+def stats(statements: Statements, counts: Counts | None = None) -> Stats:
     """The figures as they are now."""
     rows = sorted(map(_row, statements.shapes()), key=lambda row: -row.total_ms)
-    return Stats(sum(row.calls for row in rows), sum(row.total_ms for row in rows), rows)
+    calls, total_ms = sum(row.calls for row in rows), sum(row.total_ms for row in rows)
+    if counts is None:
+        return Stats(calls, total_ms, rows)
+    cached = counts.hits, counts.misses, counts.stores, counts.bypasses
+    return Stats(calls, total_ms, rows, *cached)
 
 
 def _row(shape: Shape) -> Row:

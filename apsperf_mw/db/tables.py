@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.db.results import Results
     from apsperf_mw.faults import Faults
     from apsperf_mw.runtime.background import Background
 
@@ -30,9 +31,16 @@ class Tables:
     """
 
     def __init__(
-        self, tags: Tags, purge: Purge, apurge: AsyncPurge, faults: Faults, background: Background
+        self,
+        tags: Tags,
+        results: Results,
+        purge: Purge,
+        apurge: AsyncPurge,
+        faults: Faults,
+        background: Background,
     ) -> None:
         self.tags = tags
+        self.results = results
         self._purge = purge
         self._apurge = apurge
         self._faults = faults

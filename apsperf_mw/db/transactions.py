@@ -7,7 +7,7 @@ tags after the commit. So whatever was read before a commit is older than its pu
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -104,6 +104,19 @@ class Transactions:
         if SCHEMA in found.writes:
             self.texts.forget()
         return found.writes
+
+    def may_share(self, facts: Facts, transaction: Transaction) -> bool:
+        """Whether what is read now may be kept for others, or read by them before."""
+        writes = transaction.writes
+        return not transaction.altered and (not writes or writes.isdisjoint(facts.reads))
+
+    def sees_now(self, connection: Any) -> bool:
+        """Whether the connection's next statement sees what is committed by then."""
+        return self.driver.sees_now(connection, self.usual())
+
+    def is_calm(self, tags: tuple[str, ...]) -> bool:
+        """Whether nobody is about to commit something of these."""
+        return not self.busy or self.busy.keys().isdisjoint(tags)
 
     def gone(self, connection: object) -> None:
         """The connection is closed."""

@@ -5,7 +5,7 @@ The bounds are checked by `load`; a `Struct` made directly is trusted.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -72,7 +72,10 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Statements, and the cache of query results."""
 
     driver: Annotated[
-        DriverName | None, Meta(description="Driver of query results; unset: the one of `default`.")
+        DriverName | None,
+        Meta(
+            description="In-process driver of query results; unset: that of `default`, or memory."
+        ),
     ] = None
     record: Annotated[
         bool, Meta(description="Note what the statements of Django's connections cost.")
@@ -80,6 +83,16 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
+    cache_all: Annotated[
+        bool, Meta(description="Keep the rows of any query that is worth it, not only where asked.")
+    ] = False
+    query_ttl: Annotated[
+        Literal["short", "medium", "long"], Meta(description="For how long rows are kept at most.")
+    ] = "medium"
+    query_cache_limit: Annotated[
+        Annotated[int, Meta(ge=1, le=1_048_576)],
+        Meta(description="Rows of one query that take more, in KB, are not kept."),
+    ] = 1024
 
 
 def _memory_driver() -> dict[str, str]:

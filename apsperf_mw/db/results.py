@@ -1,0 +1,245 @@
+"""Rows of statements, kept until a table that they were read of is written.
+
+Rows are kept, not objects: each reader makes its own of them. An entry knows the tick at which its
+transaction began; it is good while none of its tables' tags was purged since.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from math import isfinite
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from apsperf_mw.cache.flights import Flight, Flights, Outcome
+from apsperf_mw.errors import SettingError
+from apsperf_mw.runtime.threads import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+
+    from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.db.facts import Facts
+    from apsperf_mw.drivers.base import LocalDriver
+    from apsperf_mw.settings import Settings
+
+    Rows = list[tuple[Any, ...]]
+
+# The execution option, and what stands for the class of the settings.
+OPTION = "apsperf_cache"
+# What a value and a row take in memory, measured on CPython 3.11.
+VALUE_BYTES, TEXT_BYTES, ROW_BYTES, ENTRY_BYTES = 32, 49, 56, 600
+# All who want the same rows wait for the same one.
+LANE = (0, ())
+# A statement that nobody asks to be cached is, where it takes longer and comes again.
+WORTH_S = 0.00005
+MOST_SEEN = 8192
+# Equal values of these are the same to a database, and nobody can change them.
+PLAIN = frozenset({str, int, bool, bytes, type(None), UUID, date})
+SAFE = PLAIN | {float, Decimal, datetime, time, timedelta}
+
+
+class Entry(Struct, eq=False, gc=False):
+    """Rows that are kept, and what their columns are.
+
+    `copied` is whether they hold what a reader could change, so that each gets a copy.
+    """
+
+    rows: Rows
+    columns: Any
+    reads: tuple[str, ...]
+    began: int
+    until: float
+    copied: bool
+
+    def own(self) -> Rows:
+        """Rows for one reader."""
+        return deepcopy(self.rows) if self.copied else self.rows
+
+
+class Counts(Struct):
+    """What came of the statements that might have been answered from the cache.
+
+    `bypasses` were asked for and could not be: their tables are being written, or the transaction
+    sees what was there before.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    stores: int = 0
+    bypasses: int = 0
+
+
+class Asked(Struct, eq=False):
+    """A statement whose rows are to be kept for so long; `worth` is whether it must be worth it.
+
+    While it is sent for others too, `flight` is set.
+    """
+
+    key: Any
+    ttl_s: float
+    worth: bool
+    flight: Flight | None = None
+
+
+class Results:
+    """Of one suite, in this process.
+
+    `look`, or what `alook` gives to await, brings the tags in step with the other processes; None
+    where there are none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        driver: LocalDriver,
+        tags: Tags,
+        look: Callable[[], None] | None,
+        alook: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        database = settings.database
+        self.counts = Counts()
+        self.look = look
+        self.alook = alook
+        self.all_s = class_s(database.query_ttl, settings) if database.cache_all else 0.0
+        self._settings = settings
+        self._driver = driver
+        self._tags = tags
+        self._most_bytes = database.query_cache_limit * 1024
+        self._seen: dict[Hashable, None] = {}
+        self._flights = Flights()
+        self.patience_s = settings.cache.patience_s
+        self._lock = Lock()
+
+    def asked(self, engine: int, statement: str, parameters: Any, option: Any) -> Asked | None:
+        """What an execution option asks for; None where the rows are not to be kept.
+
+        `option` is a class, seconds, True for the class of the settings, or False; None leaves it
+        to `cache_all`. `SettingError` for anything else.
+        """
+        if option is False or (option is None and not self.all_s):
+            return None
+        values = key_of(parameters)
+        if values is None:
+            return None
+        ttl_s = self.all_s if option is None else self._seconds(option)
+        return Asked((engine, statement, values), ttl_s, option is None)
+
+    def find(self, asked: Asked) -> Entry | None:
+        """What is kept and good, as far as is known here."""
+        slot = self._driver.find(asked.key)
+        found = None if slot is None else slot.value
+        now = monotonic()
+        if slot is not None and type(found) is Entry and found.until > now and self._is_good(found):
+            slot.hits += 1
+            slot.used = now
+            self.counts.hits += 1
+            return found
+        self.counts.misses += 1
+        return None
+
+    def _is_good(self, entry: Entry) -> bool:
+        tags = self._tags
+        return entry.began == tags.clock or tags.good(entry.reads, entry.began)
+
+    def keep(
+        self, asked: Asked, facts: Facts, began: int, took_s: float, columns: Any, rows: Rows
+    ) -> None:
+        """Keep rows whose transaction began at that tick, where that is worth it and they fit."""
+        if asked.worth and not self._is_worth_it(asked.key, took_s):
+            return
+        try:
+            size, copied = weigh(rows, self._most_bytes)
+            if size > self._most_bytes:
+                return
+            entry = Entry(rows, columns, facts.reads, began, monotonic() + asked.ttl_s, copied)
+            if copied:
+                entry.rows = entry.own()
+        except Exception:
+            return  # what cannot be copied is not kept
+        if self._driver.keep(asked.key, entry, size, asked.ttl_s, took_s):
+            self.counts.stores += 1
+
+    def lead(self, asked: Asked) -> Callable[[Callable[[], None]], None] | None:
+        """Nothing where the caller is to send the statement; else what tells when another has."""
+        nobody: Any = None
+        flight, leads = self._flights.board(asked.key, LANE, 0, nobody, alone=False)
+        if leads:
+            asked.flight = flight
+            return None
+        return partial(self._flights.join, flight)
+
+    def land(self, asked: Asked) -> None:
+        """The statement was sent, or not."""
+        flight, asked.flight = asked.flight, None
+        if flight is not None:
+            self._flights.land(flight, Outcome.STORED)
+
+    def _seconds(self, option: Any) -> float:
+        if option is True:
+            return class_s(self._settings.database.query_ttl, self._settings)
+        if isinstance(option, str) and option in ("short", "medium", "long"):
+            return class_s(option, self._settings)
+        if isinstance(option, int | float) and option > 0 and isfinite(option):
+            return float(option)
+        accepted = "short, medium, long, seconds above 0, True or False"
+        raise SettingError(f"{OPTION}: {option!r} given; accepted: {accepted}")
+
+    def _is_worth_it(self, key: Hashable, took_s: float) -> bool:
+        """Whether it takes long enough, and was wanted before."""
+        if took_s < WORTH_S:
+            return False
+        with self._lock:
+            if key in self._seen:
+                return True
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.clear()
+            self._seen[key] = None
+        return False
+
+
+def class_s(name: str, settings: Settings) -> float:
+    """The seconds of a class."""
+    return float(getattr(settings.ttl, name))
+
+
+def key_of(parameters: Any) -> Hashable | None:
+    """Parameters as part of a key: the same only where they are the same to a database."""
+    values: Iterable[Any] = parameters.values() if type(parameters) is dict else parameters or ()
+    parts: list[Any] = []
+    for value in values:
+        kind = type(value)
+        if kind in PLAIN:
+            parts += (kind, value)
+        elif kind in SAFE:
+            parts += (kind, repr(value))
+        else:
+            return None
+    if type(parameters) is dict:
+        parts += parameters
+    return tuple(parts)
+
+
+def weigh(rows: Sequence[tuple[Any, ...]], most: int) -> tuple[int, bool]:
+    """The bytes that rows take, and whether somebody could change what is in them."""
+    size, copied = ENTRY_BYTES, False
+    for row in rows:
+        size += ROW_BYTES
+        for value in row:
+            kind = type(value)
+            if kind is str or kind is bytes:
+                size += TEXT_BYTES + len(value)
+            elif kind in SAFE:
+                size += VALUE_BYTES
+            else:
+                copied = True
+                size += len(repr(value)) + TEXT_BYTES
+        if size > most:
+            break
+    return size, copied

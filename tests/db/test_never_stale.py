@@ -1,0 +1,379 @@
+"""Neither rows nor responses are served that a commit has made void; what it has not is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from apsperf_mw import Suite, cached
+from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.errors import SettingError
+from tests.db.stage import TABLES, Plain, Stage, Tasks
+
+KINDS = ("pysqlite", "aiosqlite", "psycopg", "psycopg_async", "asyncpg")
+NAMES = "SELECT name FROM artist ORDER BY id"
+SHOWN = "SELECT title FROM shown ORDER BY title"
+ASK: dict[str, Any] = {"apsperf_cache": "short"}
+
+
+def plain_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if "sqlite" in kind:
+        return f"sqlite:///{tmp_path}/shop.db"
+    return str(request.getfixturevalue("postgres").url())
+
+
+@pytest.fixture(params=KINDS)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    kind = request.param
+    url = plain_url(kind, request, tmp_path)
+    bare = create_engine(url)
+    with bare.begin() as connection:
+        for statement in TABLES:
+            connection.exec_driver_sql(statement)
+    made: Stage
+    if kind in {"pysqlite", "psycopg"}:
+        made = Plain(url, Suite())
+    else:
+        name = "psycopg" if kind == "psycopg_async" else kind
+        scheme = "sqlite" if "sqlite" in kind else "postgresql"
+        made = Tasks(f"{scheme}+{name}:{url.partition(':')[2]}", Suite())
+    yield made
+    made.dispose()
+    bare.dispose()
+
+
+def names(stage: Stage) -> list[str]:
+    return [name for (name,) in stage.run(NAMES, then="rollback", **ASK)]
+
+
+def hits(stage: Stage) -> int:
+    return stage.suite.database().stats().hits
+
+
+def is_sqlite(stage: Stage) -> bool:
+    return stage.engine.dialect.name == "sqlite"
+
+
+def test_rows_come_from_the_cache(stage: Stage) -> None:
+    assert [names(stage) for _ in range(3)] == [["one", "two", "three"]] * 3
+    counted = stage.suite.database().stats()
+    assert (counted.hits, counted.misses, counted.stores) == (2, 1, 1)
+    assert sum(row.calls for row in counted.rows if "artist" in row.statement) == 1
+
+
+def test_only_where_it_is_asked_for(stage: Stage) -> None:
+    for _ in range(3):
+        stage.run(NAMES)
+        stage.run(NAMES, apsperf_cache=False)
+    assert stage.suite.database().stats().hits == 0
+
+
+WRITES = [
+    ("UPDATE artist SET name = 'new' WHERE id = 1", ["new", "two", "three"]),
+    ("DELETE FROM artist WHERE id = 3", ["one", "two"]),
+    ("INSERT INTO artist VALUES (4, 'four')", ["one", "two", "three", "four"]),
+]
+
+
+@pytest.mark.parametrize(("write", "after"), WRITES)
+def test_a_commit_makes_rows_void(stage: Stage, write: str, after: list[str]) -> None:
+    names(stage)
+    stage.run(write)
+    assert names(stage) == after
+    assert names(stage) == after
+    assert hits(stage) == 1
+
+
+def test_other_tables_are_left_alone(stage: Stage) -> None:
+    names(stage)
+    stage.run("UPDATE other SET name = 'y'")
+    names(stage)
+    assert hits(stage) == 1
+
+
+def test_what_was_rolled_back_never_was(stage: Stage) -> None:
+    names(stage)
+    dirty = stage.run("UPDATE artist SET name = 'dirty'", NAMES, then="rollback", **ASK)
+    assert dirty == [("dirty",)] * 3
+    assert names(stage) == ["one", "two", "three"]
+
+
+def test_a_transaction_sees_its_own_writes_and_nobody_else_does(stage: Stage) -> None:
+    names(stage)
+    assert stage.run("UPDATE artist SET name = 'own'", NAMES, **ASK) == [("own",)] * 3
+    assert names(stage) == ["own"] * 3
+
+
+def test_views_know_of_their_tables(stage: Stage) -> None:
+    assert stage.run(SHOWN, **ASK) == [("first",), ("second",), ("third",)]
+    stage.run("UPDATE album SET title = 'fourth' WHERE id = 3")
+    assert stage.run(SHOWN, **ASK) == [("first",), ("fourth",), ("second",)]
+
+
+def test_so_does_a_cascade(stage: Stage) -> None:
+    if is_sqlite(stage):
+        pragma = ("PRAGMA foreign_keys = ON",)
+    else:
+        pragma = ()
+    titles = "SELECT title FROM album ORDER BY id"
+    assert len(stage.run(titles, **ASK)) == 3
+    stage.run(*pragma, "DELETE FROM artist WHERE id = 1")
+    assert len(stage.run(titles, **ASK)) == 2
+
+
+def test_a_trigger_writes_too(stage: Stage) -> None:
+    if is_sqlite(stage):
+        trigger = (
+            "CREATE TRIGGER t AFTER UPDATE ON album BEGIN UPDATE other SET name = 'by'; END",
+        )
+    else:
+        trigger = (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " UPDATE other SET name = 'by'; RETURN NULL; END $$",
+            "CREATE TRIGGER t AFTER UPDATE ON album EXECUTE FUNCTION f()",
+        )
+    stage.run(*trigger)
+    others = "SELECT name FROM other"
+    assert stage.run(others, **ASK) == stage.run(others, **ASK) == [("x",)]
+    stage.run("UPDATE album SET title = 'z'")
+    assert stage.run(others, **ASK) == [("by",)]
+
+
+def test_a_function_hides_a_write(stage: Stage) -> None:
+    if is_sqlite(stage):
+        return  # SQLite's functions write nothing
+    stage.run(
+        "CREATE FUNCTION hidden() RETURNS void LANGUAGE sql AS"
+        " $$ UPDATE artist SET name = 'hidden' $$"
+    )
+    names(stage)
+    stage.run("SELECT hidden()")
+    assert names(stage) == ["hidden"] * 3
+
+
+def test_a_table_that_is_altered_is_read_anew(stage: Stage) -> None:
+    everything = "SELECT * FROM other"
+    assert stage.run(everything, **ASK) == [(1, "x")]
+    stage.run("ALTER TABLE other ADD COLUMN more INTEGER")
+    assert stage.run(everything, **ASK) == [(1, "x", None)]
+
+
+def test_autocommit_commits_at_once(stage: Stage) -> None:
+    names(stage)
+    stage.run("UPDATE artist SET name = 'at once'", then="rollback", isolation_level="AUTOCOMMIT")
+    assert names(stage) == ["at once"] * 3
+
+
+def test_statements_that_end_transactions_are_heard(stage: Stage) -> None:
+    if not isinstance(stage, Plain) or not is_sqlite(stage):
+        return  # of other drivers the transaction is their own
+    names(stage)
+    with stage.engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE artist SET name = 'told'")
+        connection.exec_driver_sql("COMMIT")
+        assert names(stage) == ["told"] * 3
+
+
+def test_values_are_told_apart(stage: Stage) -> None:
+    def shown(value: Any) -> Any:
+        statement = text("SELECT name FROM artist WHERE id = :id").execution_options(**ASK)
+        if isinstance(stage, Plain):
+            with stage.engine.connect() as connection:
+                return connection.execute(statement, {"id": value}).scalar()
+
+        async def ask() -> Any:
+            async with stage.engine.connect() as connection:
+                return (await connection.execute(statement, {"id": value})).scalar()
+
+        return stage.runner.run(ask())
+
+    assert [shown(1), shown(2), shown(1)] == ["one", "two", "one"]
+    assert hits(stage) == 1
+
+
+def test_a_wrong_option_says_what_is_accepted(stage: Stage) -> None:
+    with pytest.raises(SettingError, match="apsperf_cache: 'week' given; accepted: short"):
+        stage.run(NAMES, apsperf_cache="week")
+
+
+@pytest.fixture
+def postgresql(postgres: Any) -> Iterator[Plain]:
+    made = Plain(postgres.url(), Suite())
+    for statement in TABLES:
+        made.run(statement)
+    yield made
+    made.dispose()
+
+
+def test_an_old_snapshot_fills_nothing_and_reads_nothing(postgresql: Plain) -> None:
+    repeatable = postgresql.engine.execution_options(isolation_level="REPEATABLE READ")
+    with repeatable.connect() as old:
+        old.execute(text("SELECT 1 FROM other"))
+        postgresql.run("UPDATE artist SET name = 'new'")
+        rows = old.execute(text(NAMES).execution_options(**ASK)).all()
+        assert [name for (name,) in rows] == ["one", "two", "three"]
+        assert names(postgresql) == ["new"] * 3
+        rows = old.execute(text(NAMES).execution_options(**ASK)).all()
+        assert [name for (name,) in rows] == ["one", "two", "three"]
+    assert names(postgresql) == ["new"] * 3
+
+
+def test_a_slow_reader_stores_nothing_old(postgresql: Plain) -> None:
+    slow = text("SELECT name, (SELECT pg_sleep(0.3))::text FROM artist WHERE id = 1")
+    reader = threading.Thread(
+        target=lambda: postgresql.run(str(slow), then="rollback", **ASK), daemon=True
+    )
+    plain = "SELECT name FROM artist WHERE id = 1"
+    with postgresql.engine.connect() as early:
+        early.execute(text("SELECT 1 FROM other"))  # its transaction has begun
+        reader.start()
+        postgresql.run("UPDATE artist SET name = 'late' WHERE id = 1")
+        reader.join()
+        assert early.execute(text(plain).execution_options(**ASK)).scalar() == "late"
+    assert postgresql.run(plain, **ASK) == [("late",)]
+
+
+def test_a_session_that_is_set_otherwise_has_rows_of_its_own(postgresql: Plain) -> None:
+    names(postgresql)
+    postgresql.run("CREATE SCHEMA other", "CREATE TABLE other.artist (id int, name text)")
+    names(postgresql)
+    assert postgresql.run("SET search_path TO other", NAMES, then="rollback", **ASK) == []
+    assert names(postgresql) == ["one", "two", "three"]
+
+
+def test_a_temporary_table_is_its_connection_s_own(postgresql: Plain) -> None:
+    names(postgresql)
+    own = postgresql.run("CREATE TEMP TABLE artist (id int, name text)", NAMES, **ASK)
+    assert own == []
+    postgresql.engine.dispose()
+    assert names(postgresql) == ["one", "two", "three"]
+
+
+def test_what_moves_is_not_kept(postgresql: Plain) -> None:
+    for statement in ("SELECT now()", "SELECT random() FROM artist", NAMES + " FOR UPDATE"):
+        postgresql.run(statement, **ASK)
+        postgresql.run(statement, **ASK)
+    assert hits(postgresql) == 0
+
+
+def test_what_a_reader_could_change_is_copied(postgresql: Plain) -> None:
+    arrays = "SELECT ARRAY[1, 2] FROM artist WHERE id = 1"
+    for _ in range(3):
+        ((found,),) = postgresql.run(arrays, **ASK)
+        assert found == [1, 2]
+        found.append(3)
+    assert hits(postgresql) == 2
+
+
+def test_threads_that_want_the_same_send_it_once(postgresql: Plain) -> None:
+    slow = "SELECT name FROM artist, generate_series(1, 400000) g WHERE artist.id = 1 LIMIT 1"
+    slow = f"SELECT count(*) FROM ({slow.replace('LIMIT 1', '')}) q"
+    threads = [
+        threading.Thread(target=lambda: postgresql.run(slow, **ASK), daemon=True) for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counted = postgresql.suite.database().stats()
+    assert sum(row.calls for row in counted.rows if "generate_series" in row.statement) == 1
+
+
+def test_rows_that_are_too_many_are_not_kept(tmp_path: Path) -> None:
+    suite = Suite(database={"query_cache_limit": 1})
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", suite)
+    for statement in TABLES:
+        stage.run(statement)
+    wide = "SELECT hex(zeroblob(1000)) FROM artist"
+    for _ in range(2):
+        assert len(stage.run(wide, **ASK)) == 3
+    assert suite.database().stats().stores == 0
+    stage.dispose()
+
+
+def test_all_that_is_worth_it_is_kept_where_all_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = Suite(database={"cache_all": True})
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", suite)
+    for statement in TABLES:
+        stage.run(statement)
+    monkeypatch.setattr("apsperf_mw.db.results.WORTH_S", 0.0)
+    for _ in range(4):  # the first is only heard of, the second kept
+        stage.run(NAMES)
+    assert suite.database().stats().hits == 2
+    monkeypatch.setattr("apsperf_mw.db.results.WORTH_S", 60.0)
+    for _ in range(4):
+        stage.run("SELECT name FROM other")
+    assert suite.database().stats().hits == 2
+    stage.dispose()
+
+
+def test_a_response_carries_the_tables_that_were_read_for_it(stage: Stage) -> None:
+    plan = Plan()
+    token = current.set(plan)
+    try:
+        stage.run(SHOWN, then="rollback")
+    finally:
+        current.reset(token)
+    assert plan.tables == {"table:*", "table:album", "table:artist", "table:shown"}
+
+
+def test_also_where_the_rows_were_there(stage: Stage) -> None:
+    stage.run(SHOWN, **ASK)
+    tick = stage.suite.responses.tags.clock
+    stage.run("UPDATE other SET name = 'moved on'")
+    plan = Plan()
+    token = current.set(plan)
+    try:
+        stage.run(SHOWN, then="rollback", **ASK)
+    finally:
+        current.reset(token)
+    assert hits(stage) == 1
+    assert plan.tables is not None
+    assert "table:album" in plan.tables
+    assert plan.since <= tick
+
+
+def test_a_store_that_does_not_answer_does_not_spoil_the_commit(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apsperf_mw.errors import PurgeError
+
+    names(stage)
+    told: list[tuple[str, ...]] = []
+    down = True
+
+    def purge(*tags: str) -> None:
+        if down:
+            raise PurgeError("down")
+        told.append(tags)
+
+    async def apurge(*tags: str) -> None:
+        purge(*tags)
+
+    tables = stage.suite.tables
+    assert tables is not None
+    monkeypatch.setattr("apsperf_mw.db.tables.AGAIN_S", 0.01)
+    monkeypatch.setattr(tables, "_purge", purge)
+    monkeypatch.setattr(tables, "_apurge", apurge)
+    stage.run("UPDATE artist SET name = 'new'")
+    assert names(stage) == ["new"] * 3  # what was kept before is void here at once
+    down = False
+    from tests.drivers.servers import until
+
+    until(lambda: told != [], "the others are told")
+    assert "table:artist" in told[0]
+
+
+def test_depends_is_checked() -> None:
+    with pytest.raises(SettingError, match="depends=...\\): 'tables' given; accepted: auto"):
+        cached("long", depends="tables")
+    with suppress(SettingError):
+        cached("long", depends="auto")
