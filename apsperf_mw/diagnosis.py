@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from apsperf_mw.errors import SettingError
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from apsperf_mw.db import Database
-    from apsperf_mw.db.tables import Tables
     from apsperf_mw.doctor import Checkup, Route
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.children import Children
@@ -35,6 +34,7 @@ class Diagnosis:
     memory: Memory | None
     health: Health
     profiles: Profiles | None
+    tables: Any
     # The routes of the app, as its adapter lists them.
     lists: Callable[[], Iterable[Route]]
 
@@ -51,11 +51,6 @@ class Diagnosis:
         from apsperf_mw.db import Database
 
         return Database(self.children.statements, self.tables)
-
-    @property
-    def tables(self) -> Tables | None:
-        """What commits make void; None where they make nothing void."""
-        raise NotImplementedError
 
     def drain(self) -> None:
         """Say at `health.ready_path` from now on that this process takes no more requests."""

@@ -285,7 +285,7 @@ class Suite(Diagnosis, Purging):
         from apsperf_mw.db.tables import Tables
 
         # An engine that is attached must not keep the suite alive.
-        known = ref(self)
+        known: ref[Suite] = ref(self)
         purge, apurge = partial(_purge, known), partial(_apurge, known)
         tags, results = self.responses.tags, self._make_results()
         return Tables(tags, results, purge, apurge, self.faults, self.background)

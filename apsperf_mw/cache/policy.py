@@ -298,12 +298,10 @@ class Plan(Struct, eq=False):
         known = self.tables
         if known is None:
             self.tables, self.since = set(tables), tick
-        else:
-            if len(known) < MOST_TABLES:
-                known.update(tables)
-            else:
-                known.update(EVERY_TABLE)
-            self.since = min(self.since, tick)
+            return
+        known.update(tables if len(known) < MOST_TABLES else EVERY_TABLE)
+        if tick < self.since:
+            self.since = tick
 
 
 # The fields of a plan that says nothing yet, for subclasses that are made with more of their own.

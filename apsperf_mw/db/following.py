@@ -61,6 +61,7 @@ class Following:
             lambda: str(getattr(dialect, "default_isolation_level", "")),
         )
         self._known, self._open = self.texts.known, self.transactions.open
+        self._plan = current.get
         # What the engine keeps alive must not keep the engine alive.
         self._engine = ref(engine)
         self._number = next(_numbers)
@@ -77,27 +78,24 @@ class Following:
         """Follow no more."""
         self._undo()
 
-    def before(self, statement: str, more: tuple[Any, ...], named: dict[str, Any]) -> Step | None:
-        """A statement is about to be sent, `more` and `named` being what a dialect is given.
+    def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
+        """A statement is about to be sent; `given` is what a dialect gets with it.
 
-        What `after` wants to hear of, None, or `HIT`.
+        What `after` wants to hear of, None, or `HIT`. Where `given` is None nothing is taken from
+        the cache.
         """
-        context = named.get("context") if named else more[-1]
-        if context is None:
-            return None
-        step = self.watch(statement, context)
-        if self._all or OPTION in context.execution_options:
-            return self._through_cache(step, statement, more)
-        return step
-
-    def watch(self, statement: str, context: Any) -> Step:
-        """As `before`, where nothing is taken from the cache or kept."""
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
-        if facts.reads and (plan := current.get()) is not None:
+        plan = self._plan()
+        if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
-        return Step(facts, connection, transaction, context)
+        if given is not None and (self._all or OPTION in context.execution_options):
+            step = Step(facts, connection, transaction, context)
+            return self._through_cache(step, statement, given)
+        if facts.writes or facts.does:
+            return Step(facts, connection, transaction, context)
+        return None
 
     def learn(self, statement: str, connection: Any, transaction: Transaction) -> Facts:
         """The facts of a text that is not known yet; all is possible where they cannot be told."""

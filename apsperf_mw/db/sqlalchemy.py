@@ -95,9 +95,12 @@ class Seam:
             if refuses():
                 check()
             following = self.following
-            step = None if following is None else following.before(statement, more, named)
-            if step is HIT:
-                return None
+            step = None
+            context = named.get("context") if named else more[-1]
+            if following is not None and context is not None:
+                step = following.before(statement, context, more)
+                if step is HIT:
+                    return None
             # As `Recorder.run`, without its call: this is the hot path.
             started = perf_counter()
             try:
@@ -174,7 +177,7 @@ class Events:
     def _before(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
         check()
         following = self._following
-        step = None if following is None else following.watch(text, context)
+        step = None if following is None else following.before(text, context, None)
         setattr(context, self._begun, (perf_counter(), step))
 
     def _after(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:

@@ -31,6 +31,7 @@ class Schema(Protocol):
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:
         """A statement's facts, and whether it names nothing that is not known."""
+        ...
 
 
 class Texts:

@@ -24,7 +24,6 @@ def cluster() -> Iterator[Postgres]:
 def postgres(cluster: Postgres) -> Postgres:
     """The cluster, with nothing in its database."""
     with psycopg.connect(cluster.conninfo, autocommit=True) as connection:
-        connection.execute("DROP OWNED BY apsperf CASCADE")
         connection.execute("DROP SCHEMA IF EXISTS public CASCADE")
         connection.execute("DROP SCHEMA IF EXISTS other CASCADE")
         connection.execute("CREATE SCHEMA public")

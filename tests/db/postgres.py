@@ -47,7 +47,7 @@ class Postgres:
         # what is root's alone.
         self.directory = Path(tempfile.mkdtemp(prefix="apsperf-pg-", dir="/tmp"))
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[Any] | None = None
         self.who: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -71,13 +71,11 @@ class Postgres:
         settings = {**QUICK, "port": self.port, "unix_socket_directories": self.directory}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [binaries() / "postgres", "-D", self.directory / "data", *options],
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-                **self.who,
+            command = [str(binaries() / "postgres"), "-D", str(self.directory / "data"), *options]
+            process: subprocess.Popen[Any] = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.directory, **self.who
             )
+            self.process = process
         until(self._answers, "PostgreSQL answers", within_s=30.0)
 
     def end(self, how: signal.Signals = signal.SIGINT) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from sqlalchemy import create_engine, text
@@ -13,10 +14,11 @@ from apsperf_mw import Suite
 
 TABLES = (
     "CREATE TABLE artist (id INTEGER PRIMARY KEY, name TEXT)",
-    "CREATE TABLE album (id INTEGER PRIMARY KEY, title TEXT,"
-    " artist_id INTEGER REFERENCES artist (id) ON DELETE CASCADE)",
+    """CREATE TABLE album (id INTEGER PRIMARY KEY, title TEXT,
+    artist_id INTEGER REFERENCES artist (id) ON DELETE CASCADE)""",
     "CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT)",
-    "CREATE VIEW shown AS SELECT artist.name, title FROM artist JOIN album ON artist.id = artist_id",
+    """CREATE VIEW shown AS SELECT artist.name, title FROM artist
+    JOIN album ON artist.id = artist_id""",
     "INSERT INTO artist VALUES (1, 'one'), (2, 'two'), (3, 'three')",
     "INSERT INTO album VALUES (1, 'first', 1), (2, 'second', 2), (3, 'third', 3)",
     "INSERT INTO other VALUES (1, 'x')",
@@ -33,8 +35,8 @@ class Plain:
 
     def run(self, *statements: str, then: str = "commit", **options: Any) -> list[Any]:
         """Send these in one transaction; the rows of the last."""
-        with self.engine.connect() as connection:
-            connection = connection.execution_options(**options)
+        with self.engine.connect() as opened:
+            connection = opened.execution_options(**options)
             rows: list[Any] = []
             for statement in statements:
                 result = connection.execute(text(statement))
@@ -57,11 +59,11 @@ class Tasks:
 
     def run(self, *statements: str, then: str = "commit", **options: Any) -> list[Any]:
         """As the other's."""
-        return self.runner.run(self._run(statements, then, options))
+        return self.runner.run(self._run(statements, then, options), context=copy_context())
 
     async def _run(self, statements: tuple[str, ...], then: str, options: Any) -> list[Any]:
-        async with self.engine.connect() as connection:
-            connection = await connection.execution_options(**options)
+        async with self.engine.connect() as opened:
+            connection = await opened.execution_options(**options)
             rows: list[Any] = []
             for statement in statements:
                 result = await connection.execute(text(statement))

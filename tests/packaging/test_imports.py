@@ -33,6 +33,13 @@ import json, sys
 {code}
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
+FOR_EXTRAS = (
+    "db.catalogue",
+    "db.following",
+    "db.parsing",
+    "db.pools",
+    "db.sqlalchemy",
+)
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
 class Refuse:
@@ -42,8 +49,8 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import apsperf_mw
 for module in pkgutil.walk_packages(apsperf_mw.__path__, "apsperf_mw."):
-    # Two are for their extra alone.
-    if not module.name.endswith(("__main__", "db.sqlalchemy", "db.pools")):
+    # Some are for their extra alone.
+    if not module.name.endswith(("__main__", *{for_extras!r})):
         importlib.import_module(module.name)
 """
 
@@ -76,7 +83,12 @@ def test_an_adapter_loads_no_other_framework(tmp_path: Path, adapter: str, frame
 
 
 def test_the_whole_core_can_be_imported_without_the_extras(tmp_path: Path) -> None:
-    run(WITHOUT_EXTRAS.format(refused=FRAMEWORKS | BACK_ENDS | {"apsperf_flask"}), tmp_path)
+    run(
+        WITHOUT_EXTRAS.format(
+            for_extras=FOR_EXTRAS, refused=FRAMEWORKS | BACK_ENDS | {"apsperf_flask"}
+        ),
+        tmp_path,
+    )
 
 
 def test_every_module_of_the_core_has_its_place_in_the_layers() -> None:
