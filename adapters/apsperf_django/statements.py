@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import connections
 from django.db.backends.signals import connection_created
 
+from apsperf_django.following import follow, following_of
 from apsperf_mw.db.lazy import check
 
 if TYPE_CHECKING:
@@ -28,15 +29,23 @@ def _watch(connection: Any, **_: Any) -> None:
     wrappers = connection.execute_wrappers
     if noted not in wrappers:
         wrappers.insert(0, noted)
+    follow(connection)
 
 
 def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
     """Send the statement on, and note it; `LazyLoad` where that is refused."""
     check()
-    recorder = recorder_of(context["connection"].vendor)
-    if recorder is None:
-        return execute(sql, params, many, context)
-    return recorder.run(str(sql), execute, sql, params, many, context)
+    connection, text = context["connection"], str(sql)
+    recorder = recorder_of(connection.vendor)
+    following = following_of(connection)
+    facts = None if following is None else following.before(text, connection)
+    try:
+        if recorder is None:
+            return execute(sql, params, many, context)
+        return recorder.run(text, execute, sql, params, many, context)
+    finally:
+        if following is not None and facts is not None:
+            following.after(facts, connection)
 
 
 def recorder_of(vendor: str) -> Recorder | None:

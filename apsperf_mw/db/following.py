@@ -11,6 +11,7 @@ from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
+from apsperf_mw.db.asking import asking
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
@@ -230,18 +231,3 @@ def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
 
 async def _nothing() -> None:
     pass
-
-
-def asking(connection: Any) -> Callable[[str], list[tuple[Any, ...]]]:
-    """Ask a DB-API connection."""
-
-    def ask(question: str) -> list[tuple[Any, ...]]:
-        cursor = connection.cursor()
-        try:
-            cursor.execute(question)
-            rows = cursor.fetchall()
-        finally:
-            cursor.close()
-        return [tuple(row.values()) if hasattr(row, "values") else tuple(row) for row in rows]
-
-    return ask

@@ -54,6 +54,7 @@ UNFIXED = re.compile(
     re.IGNORECASE,
 )
 INTO_TEMPORARY = re.compile(r"\b(?:temp|temporary)\b", re.IGNORECASE)
+TABLE = re.compile(r"\btable\b", re.IGNORECASE)
 MODES = re.compile(r"\bisolation\b", re.IGNORECASE)
 CASCADE = re.compile(r"\bcascade\b", re.IGNORECASE)
 LOCAL = re.compile(r"\s*set\s+(?:local|transaction|constraints)\b", re.IGNORECASE)
@@ -106,6 +107,8 @@ def _manipulation(first: str, plain: str, statement: str) -> Syntax:
         return _copy(plain)
     if first not in READ:
         return OPAQUE
+    if first == "TABLE":
+        plain = TABLE.sub("SELECT * FROM", plain, count=1)
     tree = _tree(plain) or (_tree(statement) if statement is not plain else None)
     return OPAQUE if tree is None else _of_tree(tree, plain)
 

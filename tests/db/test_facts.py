@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from apsperf_mw.cache.tags import Purge, Tags
+from apsperf_mw.db.asking import asking
 from apsperf_mw.db.facts import (
     ALTERS_SCHEMA,
     ALTERS_SESSION,
@@ -18,7 +19,6 @@ from apsperf_mw.db.facts import (
     ROLLS_BACK,
     SCHEMA,
 )
-from apsperf_mw.db.following import asking
 from apsperf_mw.db.texts import Texts
 from tests.db.postgres import Postgres
 

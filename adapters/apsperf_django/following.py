@@ -1,0 +1,143 @@
+"""What the transactions of Django's connections read and write, and when they end."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+
+from apsperf_mw.cache.policy import current
+from apsperf_mw.db.asking import asking
+from apsperf_mw.db.drivers import Driver, snapshot
+from apsperf_mw.db.facts import OPAQUE
+from apsperf_mw.db.seams import stand_in
+from apsperf_mw.db.texts import Texts
+from apsperf_mw.db.transactions import Transactions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsperf_mw.db.facts import Facts
+    from apsperf_mw.db.tables import Tables
+    from apsperf_mw.suite import Suite
+
+PLACE = "the look at a database's schema"
+# Places for values as Django writes them, for SQLite too.
+PLACES = re.compile(r"%(?:\((\w+)\)s|s|%)")
+ENDS = ("_commit", "_rollback")
+_followings: dict[str, Following] = {}
+
+
+def begun(connection: Any) -> bool:
+    """Whether a transaction is open on a connection of Django's."""
+    return bool(connection.in_atomic_block or not connection.autocommit)
+
+
+DRIVER = Driver(begun, snapshot, apart=False)
+
+
+class Following:
+    """Of all connections to one of Django's databases."""
+
+    def __init__(self, vendor: str, tables: Tables) -> None:
+        self.tables = tables
+        self._vendor = vendor
+        self._texts = Texts(vendor, tables.tags)
+        self._transactions = Transactions(self._texts, tables.tags, DRIVER, str)
+
+    def before(self, text: str, connection: Any) -> Facts:
+        """A statement is about to be sent; its facts, for `after`."""
+        transaction = self._transactions.of(connection)
+        facts = self._texts.known.get(text) or self._learn(text, connection, transaction.began)
+        plan = current.get()
+        if plan is not None and facts.reads:
+            plan.read(facts.reads, transaction.began)
+        return facts
+
+    def after(self, facts: Facts, connection: Any) -> None:
+        """A statement was sent, or failed."""
+        transactions = self._transactions
+        if facts.writes or facts.does:
+            void = transactions.sent(facts, connection, transactions.of(connection))
+            if void:
+                self.tables.void(void)
+        elif not begun(connection):
+            transactions.ended(connection)
+
+    def end(self, connection: Any, run: Callable[[], Any]) -> Any:
+        """Have a transaction end, and what it has written make void what was made of it."""
+        transactions = self._transactions
+        found = transactions.open.get(id(connection))
+        if found is None or not found.writes:
+            transactions.open.pop(id(connection), None)
+            return run()
+        with transactions.committing(found.writes):
+            try:
+                return run()
+            finally:
+                self.tables.void(transactions.ended(connection) or ())
+
+    def close(self, connection: Any, run: Callable[[], Any]) -> Any:
+        """Have a connection closed; what it has not committed is rolled back."""
+        self._transactions.gone(connection)
+        return run()
+
+    def _learn(self, text: str, connection: Any, tick: int) -> Facts:
+        try:
+            if self._vendor == "sqlite":
+                found = self._texts.learn(
+                    PLACES.sub(_place, text), asking(connection.connection), tick
+                )
+                self._texts.known[text] = found
+                return found
+            return self._texts.learn(text, partial(ask_apart, connection), self.tables.tags.clock)
+        except Exception as fault:
+            self.tables.note(PLACE, fault)
+            return OPAQUE
+
+
+def _place(found: re.Match[str]) -> str:
+    if found[0] == "%%":
+        return "%"
+    return f":{found[1]}" if found[1] else "?"
+
+
+def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
+    """Ask on a connection that nobody else has: a question that fails spoils nothing."""
+    other = connection.get_new_connection(connection.get_connection_params())
+    try:
+        return asking(other)(question)
+    finally:
+        other.close()
+
+
+def follow(connection: Any) -> None:
+    """Hear of the ends of a connection's transactions."""
+    if "_apsperf_follows" not in vars(connection):
+        connection._apsperf_follows = True
+        places = {name: partial(_ended, connection, getattr(connection, name)) for name in ENDS}
+        stand_in(connection, {**places, "_close": partial(_closed, connection, connection._close)})
+
+
+def _ended(connection: Any, run: Callable[[], Any]) -> Any:
+    following = following_of(connection)
+    return run() if following is None else following.end(connection, run)
+
+
+def _closed(connection: Any, run: Callable[[], Any]) -> Any:
+    following = following_of(connection)
+    return run() if following is None else following.close(connection, run)
+
+
+def following_of(connection: Any) -> Following | None:
+    """Of a connection's database; None before there is a suite, and where it wants none."""
+    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    tables = None if suite is None else suite.tables
+    if tables is None:
+        return None
+    found = _followings.get(connection.alias)
+    if found is None or found.tables is not tables:
+        found = _followings[connection.alias] = Following(connection.vendor, tables)
+    return found
