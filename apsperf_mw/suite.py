@@ -307,11 +307,20 @@ class Suite(Diagnosis, Purging):
     def _looks(self) -> tuple[Callable[[], None] | None, Callable[[], Awaitable[None]] | None]:
         """What asks the other processes for purges, for threads and for tasks."""
         if not self.driver("cache").local:
-            blocking: Any = self.face(thread_face)
-            suspending: Any = self.face(loop_face)
-            return lambda: step(blocking.catch_up()), suspending.catch_up
+            known: ref[Suite] = ref(self)
+            return partial(_look, known), partial(_alook, known)
         channel = self.channel
         return (None if channel is None else lambda: channel.look(monotonic())), None
+
+    @cached_property
+    def thread_face(self) -> Any:
+        """The cache's driver for threads; `DriverError` where it only suspends."""
+        return self.face(thread_face)
+
+    @cached_property
+    def loop_face(self) -> Any:
+        """The cache's driver for tasks."""
+        return self.face(loop_face)
 
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""
@@ -342,6 +351,18 @@ def _purge(suite: ref[Suite], *tags: str) -> None:
     known = suite()
     if known is not None:
         known.purge(*tags)
+
+
+def _look(suite: ref[Suite]) -> None:
+    known = suite()
+    if known is not None:
+        step(known.thread_face.catch_up())
+
+
+async def _alook(suite: ref[Suite]) -> None:
+    known = suite()
+    if known is not None:
+        await known.loop_face.catch_up()
 
 
 async def _apurge(suite: ref[Suite], *tags: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from apsperf_mw.db.tables import Tables
 
 ENDS, CLOSES = ("do_commit", "do_rollback"), ("do_close", "do_terminate")
+LOOK = "the look at what other processes have written"
 PLACE = "the look at a database's schema"
 _numbers = count()
 
@@ -134,25 +135,26 @@ class Following:
         if not self.transactions.may_share(facts, step.transaction):
             self._results.counts.bypasses += 1
             return None
-        if self.transactions.sees_now(step.connection) and self._is_given(asked, context):
+        if self.transactions.sees_now(step.connection) and self._is_given(asked, step):
             return HIT
         step.asked = asked
         return step
 
-    def _is_given(self, asked: Asked, context: Any) -> bool:
+    def _is_given(self, asked: Asked, step: Step) -> bool:
         """Whether the rows are there, perhaps because another has just sent the statement."""
-        self._look()
+        if not self._look():
+            return False
+        self.transactions.renew(step.connection, step.transaction)
         found = self._results.find(asked)
         if found is None:
             join = self._results.lead(asked)
             if join is None:
                 return False
             self._wait(join)
-            self._look()
-            found = self._results.find(asked)
+            found = self._results.find(asked) if self._look() else None
         if found is None or not self.transactions.is_calm(found.reads):
             return False
-        self._give(found, context)
+        self._give(found, step.context)
         return True
 
     def _wait(self, join: Callable[[Callable[[], None]], None]) -> None:
@@ -163,12 +165,18 @@ class Following:
         else:
             step_through(ThreadWaits().wait(join, patience_s))
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Hear what other processes have written; False where that cannot be told."""
         results = self._results
-        if self._is_async and results.alook is not None:
-            await_only(results.alook())
-        elif results.look is not None:
-            results.look()
+        try:
+            if self._is_async and results.alook is not None:
+                await_only(results.alook())
+            elif results.look is not None:
+                results.look()
+        except Exception as fault:
+            self._tables.note(LOOK, fault)
+            return False
+        return True
 
     def _give(self, found: Entry, context: Any) -> None:
         """Have the rows that were kept be those of the statement."""

@@ -96,8 +96,9 @@ class Seam:
                 check()
             following = self.following
             step = None
-            context = named.get("context") if named else more[-1]
-            if following is not None and context is not None:
+            context = named.get("context") if named or not more else more[-1]
+            # Whoever calls a dialect by hand may leave the context out, which comes last.
+            if following is not None and hasattr(context, "root_connection"):
                 step = following.before(statement, context, more)
                 if step is HIT:
                     return None

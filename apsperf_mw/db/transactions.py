@@ -110,6 +110,11 @@ class Transactions:
         writes = transaction.writes
         return not transaction.altered and (not writes or writes.isdisjoint(facts.reads))
 
+    def renew(self, connection: Any, transaction: Transaction) -> None:
+        """Date a transaction anew that has not begun in the database yet."""
+        if self.driver.begun(connection) is False:
+            transaction.began = self.tags.clock
+
     def sees_now(self, connection: Any) -> bool:
         """Whether the connection's next statement sees what is committed by then."""
         return self.driver.sees_now(connection, self.usual())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -15,6 +17,7 @@ from apsperf_mw import Suite, cached
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.errors import SettingError
 from tests.db.stage import TABLES, Plain, Stage, Tasks
+from tests.drivers.servers import Server, until
 
 KINDS = ("pysqlite", "aiosqlite", "psycopg", "psycopg_async", "asyncpg")
 NAMES = "SELECT name FROM artist ORDER BY id"
@@ -203,6 +206,12 @@ def test_a_wrong_option_says_what_is_accepted(stage: Stage) -> None:
         stage.run(NAMES, apsperf_cache="week")
 
 
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with Server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
 @pytest.fixture
 def postgresql(postgres: Any) -> Iterator[Plain]:
     made = Plain(postgres.url(), Suite())
@@ -367,8 +376,6 @@ def test_a_store_that_does_not_answer_does_not_spoil_the_commit(
     stage.run("UPDATE artist SET name = 'new'")
     assert names(stage) == ["new"] * 3  # what was kept before is void here at once
     down = False
-    from tests.drivers.servers import until
-
     until(lambda: told != [], "the others are told")
     assert "table:artist" in told[0]
 
@@ -378,3 +385,61 @@ def test_depends_is_checked() -> None:
         cached("long", depends="tables")
     with suppress(SettingError):
         cached("long", depends="auto")
+
+
+def test_rows_are_read_where_nobody_tells_of_writes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> None:
+        raise OSError("down")
+
+    assert stage.suite.tables is not None
+    names(stage)
+    monkeypatch.setattr(stage.suite.tables.results, "look", look)
+    assert names(stage) == ["one", "two", "three"]
+    assert hits(stage) == 0
+
+
+def test_a_dialect_that_is_called_by_hand_is_served(tmp_path: Path) -> None:
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", Suite())
+    raw = stage.engine.raw_connection()
+    cursor = raw.cursor()
+    stage.engine.dialect.do_execute(cursor, "SELECT ?", (1,))
+    stage.engine.dialect.do_execute_no_params(cursor, "SELECT 1")
+    assert cursor.fetchall() == [(1,)]
+    raw.close()
+    stage.dispose()
+
+
+@pytest.mark.parametrize("url", ["{redis}", "tiered+{redis}", "file://{directory}"])
+def test_another_process_s_commit_is_heard_through_the_store(
+    url: str, tmp_path: Path, redis_url: str
+) -> None:
+    """Two suites on one store, as two processes have them."""
+    driver = url.format(redis=redis_url, directory=tmp_path / "store")
+    database = f"sqlite:///{tmp_path}/x.db"
+    stages = [Plain(database, Suite(default=driver)) for _ in range(2)]
+    reader, writer = stages
+    for statement in TABLES:
+        writer.run(statement)
+    for number in range(5):
+        names(reader)
+        names(reader)
+        writer.run(f"UPDATE artist SET name = '{number}'")
+        until(lambda number=number: names(reader) == [str(number)] * 3, "the commit is heard", 2.0)
+    assert hits(reader) >= 9
+    for each in stages:
+        each.dispose()
+        each.suite.close()
+
+
+def test_an_engine_does_not_keep_its_suite(tmp_path: Path) -> None:
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", Suite())
+    stage.run("CREATE TABLE a (b)")
+    stage.run("SELECT * FROM a", **ASK)
+    known = ref(stage.suite)
+    del stage.suite
+    gc.collect()
+    assert known() is None
+    stage.run("DELETE FROM a")
+    stage.dispose()
