@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from apsperf_mw.db.facts import (
     ALTERS_SCHEMA,
@@ -113,6 +114,7 @@ class Compiler:
         self._lock = Lock()
         self._strange: set[str] = set()
         self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        finalize(self, self._connection.close)
         for (sql,) in ask(SCHEMA):
             self._make(str(sql))
         self._keys: dict[str, set[str]] = defaultdict(set)
@@ -127,11 +129,6 @@ class Compiler:
         tables = {name for (name,) in ask(TABLES)}
         for table, body in ask(TRIGGERS):
             self._keys[table] |= {word.lower() for word in re.findall(r"\w+", body)} & tables
-
-    def close(self) -> None:
-        """Let go of the copy."""
-        with self._lock:
-            self._connection.close()
 
     def facts(self, statement: str) -> Facts:
         """A statement's facts; all is possible of one that does not compile."""
