@@ -326,8 +326,8 @@ class Suite(Diagnosis, Purging):
         """Flush, end the threads and empty the drivers; for the end of the program."""
         self.background.close()
         self.children.statements.close()
-        if self.tables is not None:
-            self.tables.close()
+        if (tables := vars(self).get("tables")) is not None:
+            tables.close()
         if "functions" in vars(self):
             self.functions.calls.close()
         if "caches" in vars(self):
