@@ -45,6 +45,7 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.drivers
 	@$(PY) -m benchmarks.observing
 	@$(PY) -m benchmarks.statements
+	@$(PY) -m benchmarks.rows
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
