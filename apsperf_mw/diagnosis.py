@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from apsperf_mw.errors import SettingError
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from apsperf_mw.db import Database
     from apsperf_mw.doctor import Checkup, Route
     from apsperf_mw.observe.allocations import Site
     from apsperf_mw.observe.children import Children
@@ -34,7 +33,6 @@ class Diagnosis:
     memory: Memory | None
     health: Health
     profiles: Profiles | None
-    tables: Any
     # The routes of the app, as its adapter lists them.
     lists: Callable[[], Iterable[Route]]
 
@@ -45,12 +43,6 @@ class Diagnosis:
         the semantic conventions, such as `postgresql` or `sqlite`.
         """
         return self.children.statement(text, system)
-
-    def database(self) -> Database:
-        """What the app's databases do: `database().attach(engine)`, `database().stats()`."""
-        from apsperf_mw.db import Database
-
-        return Database(self.children.statements, self.tables)
 
     def drain(self) -> None:
         """Say at `health.ready_path` from now on that this process takes no more requests."""

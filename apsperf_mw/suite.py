@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet, ref
 
 from apsperf_mw.cache.codec import Codec
-from apsperf_mw.cache.faces import loop_face, thread_face
 from apsperf_mw.cache.near_flow import cache_of
 from apsperf_mw.cache.routes import Routes
+from apsperf_mw.databases import Databases
 from apsperf_mw.diagnosis import Diagnosis
-from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.drivers.registry import Registry
-from apsperf_mw.errors import SettingError
 from apsperf_mw.faults import Faults
 from apsperf_mw.hooks import Hooks
 from apsperf_mw.observe.channels import Channels
@@ -29,11 +26,10 @@ from apsperf_mw.observe.timing import RequestIds, ServerTiming
 from apsperf_mw.ops.health import Health
 from apsperf_mw.purging import Purging
 from apsperf_mw.runtime.background import Background
-from apsperf_mw.runtime.step import step
 from apsperf_mw.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Unpack
 
     from apsperf_mw.admin.door import Door
@@ -43,8 +39,6 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.functions import Decorator, Functions
     from apsperf_mw.cache.memo import Choose, Tags
     from apsperf_mw.data.cache import Caches, DataCache
-    from apsperf_mw.db.results import Results
-    from apsperf_mw.db.tables import Tables
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.observe.statements import Statements
     from apsperf_mw.ops.fronts import Fronts
@@ -53,13 +47,10 @@ if TYPE_CHECKING:
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
 
-# Where rows are kept if the default driver is outside the process.
-ROWS_DRIVER = "memory://?max_bytes=67108864"
-
 _suites: WeakSet[Suite] = WeakSet()
 
 
-class Suite(Diagnosis, Purging):
+class Suite(Diagnosis, Purging, Databases):
     """Everything that goes round an app.
 
     `code` holds settings as keywords, section by section: `Suite(cache={"patience_s": 2})`. What
@@ -277,57 +268,11 @@ class Suite(Diagnosis, Purging):
 
         return Caches(self.settings, self.registry, self.faults)
 
-    @cached_property
-    def tables(self) -> Tables | None:
-        """What commits make void; None where they make nothing void."""
-        if not self.settings.database.depends:
-            return None
-        from apsperf_mw.db.tables import Tables
-
-        # An engine that is attached must not keep the suite alive.
-        known: ref[Suite] = ref(self)
-        purge, apurge = partial(_purge, known), partial(_apurge, known)
-        tags, results = self.responses.tags, self._make_results()
-        return Tables(tags, results, purge, apurge, self.faults, self.background)
-
-    def _make_results(self) -> Results:
-        """The rows of queries, in this process."""
-        from apsperf_mw.db.results import Results
-
-        driver: Any = self.driver("database")
-        if not isinstance(driver, LocalDriver):
-            if self.settings.database.driver is not None:
-                raise SettingError(
-                    f"database.driver: {self.settings.database.driver!r} given; accepted: a driver "
-                    "that keeps objects in this process, such as memory"
-                )
-            driver = self.registry.get(ROWS_DRIVER)
-        return Results(self.settings, driver, self.responses.tags, *self._looks())
-
-    def _looks(self) -> tuple[Callable[[], None] | None, Callable[[], Awaitable[None]] | None]:
-        """What asks the other processes for purges, for threads and for tasks."""
-        if not self.driver("cache").local:
-            known: ref[Suite] = ref(self)
-            return partial(_look, known), partial(_alook, known)
-        channel = self.channel
-        return (None if channel is None else lambda: channel.look(monotonic())), None
-
-    @cached_property
-    def thread_face(self) -> Any:
-        """The cache's driver for threads; `DriverError` where it only suspends."""
-        return self.face(thread_face)
-
-    @cached_property
-    def loop_face(self) -> Any:
-        """The cache's driver for tasks."""
-        return self.face(loop_face)
-
     def close(self) -> None:
         """Flush, end the threads and empty the drivers; for the end of the program."""
         self.background.close()
         self.children.statements.close()
-        if (tables := vars(self).get("tables")) is not None:
-            tables.close()
+        self.close_tables()
         if "functions" in vars(self):
             self.functions.calls.close()
         if "caches" in vars(self):
@@ -345,30 +290,6 @@ def _forget(statements: ref[Statements]) -> None:
     known = statements()
     if known is not None:
         known.clear()
-
-
-def _purge(suite: ref[Suite], *tags: str) -> None:
-    known = suite()
-    if known is not None:
-        known.purge(*tags)
-
-
-def _look(suite: ref[Suite]) -> None:
-    known = suite()
-    if known is not None:
-        step(known.thread_face.catch_up())
-
-
-async def _alook(suite: ref[Suite]) -> None:
-    known = suite()
-    if known is not None:
-        await known.loop_face.catch_up()
-
-
-async def _apurge(suite: ref[Suite], *tags: str) -> None:
-    known = suite()
-    if known is not None:
-        await known.apurge(*tags)
 
 
 def _shed(registry: ref[Registry], share: float) -> int:

@@ -35,17 +35,14 @@ def begun(connection: Any) -> bool:
     return bool(connection.in_atomic_block or not connection.autocommit)
 
 
-DRIVER = Driver(begun, snapshot, apart=False)
-
-
 class Following:
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
         self.tables = tables
-        self._vendor = vendor
         self._texts = Texts(vendor, tables.tags)
-        self._transactions = Transactions(self._texts, tables.tags, DRIVER, str)
+        driver = Driver(begun, snapshot, apart=vendor != "sqlite")
+        self._transactions = Transactions(self._texts, tables.tags, driver, str)
 
     def before(self, text: str, connection: Any) -> Facts:
         """A statement is about to be sent; its facts, for `after`."""
@@ -68,16 +65,7 @@ class Following:
 
     def end(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
-        transactions = self._transactions
-        found = transactions.open.get(id(connection))
-        if found is None or not found.writes:
-            transactions.open.pop(id(connection), None)
-            return run()
-        with transactions.committing(found.writes):
-            try:
-                return run()
-            finally:
-                self.tables.void(transactions.ended(connection) or ())
+        return self._transactions.end(connection, run, self.tables.void)
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""
@@ -86,13 +74,13 @@ class Following:
 
     def _learn(self, text: str, connection: Any, tick: int) -> Facts:
         try:
-            if self._vendor == "sqlite":
-                found = self._texts.learn(
-                    PLACES.sub(_place, text), asking(connection.connection), tick
-                )
-                self._texts.known[text] = found
-                return found
-            return self._texts.learn(text, partial(ask_apart, connection), self.tables.tags.clock)
+            if self._transactions.driver.apart:
+                tick = self.tables.tags.clock
+                return self._texts.learn(text, partial(ask_apart, connection), tick)
+            plain = PLACES.sub(_place, text)
+            found = self._texts.learn(plain, asking(connection.connection), tick)
+            self._texts.known[text] = found
+            return found
         except Exception as fault:
             self.tables.note(PLACE, fault)
             return OPAQUE

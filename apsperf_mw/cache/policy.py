@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from apsperf_mw.errors import SettingError
-from apsperf_mw.strategies import offered, strategy
+from apsperf_mw.cache.checks import (
+    TTL,
+    Lifetime,
+    check_statuses,
+    checked_lifetime,
+    checked_tags,
+    checked_ttl,
+    is_number,
+    is_token,
+    refused,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import TTLSettings
 
 View = TypeVar("View", bound="Callable[..., Any]")
-
-TTL_CLASSES = ("short", "medium", "long", "negative")
-TTL = str | float
-Lifetime = Callable[[int, Mapping[str, str]], TTL]
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 
 class Rule(Struct, frozen=True):
@@ -58,7 +60,7 @@ class Rule(Struct, frozen=True):
             return self
         fields = {name.decode("latin-1").lower(): v.decode("latin-1") for name, v in headers}
         ttl = self.ttl(status, fields)
-        ttl = 0.0 if _is_number(ttl) and ttl == 0 else _checked_ttl(ttl)
+        ttl = 0.0 if is_number(ttl) and ttl == 0 else checked_ttl(ttl)
         return replace(self, ttl=ttl, statuses=(*self.statuses, (status, ttl)))
 
 
@@ -80,79 +82,29 @@ def rule(
     """A checked `Rule`; raises `SettingError` for anything that cannot be."""
     names = (vary,) if isinstance(vary, str) else tuple(vary)
     for name in names:
-        if not _is_token(name) or name == "*":
-            raise _refused("vary", name, "names of request headers")
+        if not is_token(name) or name == "*":
+            raise refused("vary", name, "names of request headers")
     if not isinstance(shared, bool):
-        raise _refused("shared", shared, "True or False")
+        raise refused("shared", shared, "True or False")
     if key is not None and not callable(key):
-        raise _refused("key", key, "a function of the request")
+        raise refused("key", key, "a function of the request")
     if depends not in (None, "auto"):
-        raise _refused("depends", depends, "auto or None")
-    _check_statuses(statuses)
-    if not _is_number(stale_while_revalidate) or stale_while_revalidate < 0:
-        raise _refused("stale_while_revalidate", stale_while_revalidate, "seconds from 0")
+        raise refused("depends", depends, "auto or None")
+    check_statuses(statuses)
+    if not is_number(stale_while_revalidate) or stale_while_revalidate < 0:
+        raise refused("stale_while_revalidate", stale_while_revalidate, "seconds from 0")
     if key is not None and stale_while_revalidate:
         # A request in the background has nothing of the client that a function could look at.
-        raise _refused("stale_while_revalidate", stale_while_revalidate, "0 together with key")
+        raise refused("stale_while_revalidate", stale_while_revalidate, "0 together with key")
     return Rule(
-        _lifetime(ttl),
-        _checked_tags(tags),
+        checked_lifetime(ttl),
+        checked_tags(tags),
         shared,
         tuple(map(str.lower, names)) + (() if key is None else (selector(key),)),
         float(stale_while_revalidate),
-        tuple((status, _checked_ttl(each)) for status, each in (statuses or {}).items()),
+        tuple((status, checked_ttl(each)) for status, each in (statuses or {}).items()),
         depends is not None,
     )
-
-
-def _check_statuses(statuses: Mapping[int, TTL] | None) -> None:
-    if not all(_is_status(status) for status in statuses or ()):
-        raise _refused("statuses", statuses, "a mapping of codes from 200 to 599")
-
-
-def _is_status(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 200 <= value <= 599
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_token(value: object) -> bool:
-    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
-
-
-def _refused(name: str, given: object, accepted: str) -> SettingError:
-    return SettingError(f"cached({name}=...): {given!r} given; accepted: {accepted}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
-
-
-def _lifetime(ttl: TTL | Lifetime) -> TTL | Lifetime:
-    """What `ttl` says; a name that is no class is a strategy's."""
-    if isinstance(ttl, str) and ttl not in TTL_CLASSES and (":" in ttl or ttl in offered("ttl")):
-        found = strategy("ttl", ttl, {})
-        if not callable(found):
-            raise _refused("ttl", found, "a strategy that is a function of status and fields")
-        return cast("Lifetime", found)
-    return ttl if callable(ttl) else _checked_ttl(ttl)
-
-
-def _checked_ttl(ttl: object) -> TTL:
-    if (isinstance(ttl, str) and ttl in TTL_CLASSES) or (_is_number(ttl) and ttl > 0):  # type: ignore[operator]
-        return ttl  # type: ignore[return-value]
-    known = ", ".join((*TTL_CLASSES, *offered("ttl")))
-    raise _refused("ttl", ttl, f"{known} or seconds above 0")
-
-
-def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    names = (tags,) if isinstance(tags, str) else tuple(tags)
-    for tag in names:
-        if not _is_text(tag):
-            raise _refused("tags", tag, "non-empty strings")
-    return names
 
 
 # What `key=` functions are called where a variant's field names are listed; the colon keeps them
@@ -180,7 +132,7 @@ def selected(name: bytes, x: Exchange) -> bytes | None:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass")
     if not isinstance(value, bytes):
-        raise _refused("key", value, "a function that gives text or bytes")
+        raise refused("key", value, "a function that gives text or bytes")
     return value
 
 
@@ -276,7 +228,7 @@ class Plan(Struct, eq=False):
 
     def add(self, tags: Iterable[str]) -> None:
         """Have the response carry these tags too; `SettingError` for one that cannot be."""
-        self.tags = (*self.tags, *_checked_tags(tags))
+        self.tags = (*self.tags, *checked_tags(tags))
 
     def all_tags(self) -> tuple[str, ...]:
         """The rule's tags and those added while the response was made."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from apsperf_mw.cache.checks import is_text
 from apsperf_mw.cache.keys import LONGEST, fold_host
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
@@ -75,11 +76,6 @@ LONG = Place("", "", "", "")
 
 def _kept(place: Place) -> Place:
     return LONG if len(place.path) + len(place.query) > LONGEST else place
-
-
-def is_text(value: object) -> bool:
-    """Whether it is a string, and not an empty one."""
-    return isinstance(value, str) and value != ""
 
 
 def place_of(url: str) -> Place:

@@ -7,9 +7,8 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from apsperf_mw.cache.checks import TTL_CLASSES, is_text
 from apsperf_mw.cache.flights import Flights
-from apsperf_mw.cache.policy import TTL_CLASSES
-from apsperf_mw.cache.tags import is_text
 from apsperf_mw.data.keys import key_bytes, prefix_of, tags_space
 from apsperf_mw.data.marks import Marks
 from apsperf_mw.drivers.async_base import AsyncDriver

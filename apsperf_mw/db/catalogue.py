@@ -9,9 +9,10 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.db.facts import ANY, OPAQUE, UNKNOWN, WRITES_ANY, Facts, reads_of, writes_of
+from apsperf_mw.db.facts import OPAQUE, Facts, reads_of, writes_of
 from apsperf_mw.db.graphs import reached
 from apsperf_mw.db.parsing import UNFIXED
+from apsperf_mw.db.plain import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,7 +49,6 @@ BUILT_IN = """
 SELECT DISTINCT proname::text, provolatile::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace"""
 
-WORDS = re.compile(r"\w+")
 DYNAMIC = re.compile(r"\bexecute\b", re.IGNORECASE)
 # They run what their arguments say.
 RUNS_TEXT = frozenset(
@@ -86,15 +86,15 @@ class Catalogue:
         self._read: Graph = defaultdict(set)
         self._written: Graph = defaultdict(set)
         self._unsettled = {name for name, kind in ask(BUILT_IN) if kind != "i"} - SETTLED
-        functions, views = ask(FUNCTIONS), set[int]()
+        functions, relations = ask(FUNCTIONS), ask(RELATIONS)
         for number, name, volatility, _, __ in functions:
             self._called[name.lower()].add(-number)
             self._volatility[-number] = volatility
-        for row in ask(RELATIONS):
-            views |= self._take_relation(*row)
+        for row in relations:
+            self._take_relation(*row)
         for number, _, volatility, language, body in functions:
             self._take_function(-number, language, body or "", volatile=volatility == "v")
-        self._take_links(ask, views)
+        self._take_links(ask, {row[0] for row in relations if row[3] == "v"})
 
     def facts(self, syntax: Syntax) -> Facts:
         """A statement's facts."""
@@ -110,8 +110,8 @@ class Catalogue:
         vague = bool(strange) or ANYTHING in reads
         fixed = syntax.fixed and not vague and reads.isdisjoint(self._unfixed)
         return Facts(
-            (*reads_of(self._told(reads)), *((ANY, UNKNOWN) if vague else ())),
-            WRITES_ANY if opaque else writes_of(self._told(writes)),
+            (*reads_of(self._told(reads)), *(OPAQUE.reads if vague else ())),
+            OPAQUE.writes if opaque else writes_of(self._told(writes)),
             fixed and not opaque and not writes and all(map(self._is_fixed, syntax.calls)),
             syntax.does,
         )
@@ -126,7 +126,7 @@ class Catalogue:
 
     def _take_relation(
         self, number: int, schema: str, name: str, kind: str, secured: bool, view: str
-    ) -> set[int]:
+    ) -> None:
         plain = name.lower()
         self._names[number] = plain if schema == "public" else f"{schema.lower()}.{plain}"
         self._by_name[plain].add(number)
@@ -136,7 +136,6 @@ class Catalogue:
             self._unfixed.add(number)
         for called in calls:
             self._read[number] |= self._called.get(called, set())
-        return {number} if kind == "v" else set()
 
     def _take_function(self, number: int, language: str, body: str, *, volatile: bool) -> None:
         words = words_of(body)
@@ -185,8 +184,3 @@ class Catalogue:
             if name in words or (not name.isidentifier() and name in body):
                 found |= numbers
         return found
-
-
-def words_of(text: str) -> set[str]:
-    """The words of it, lower case."""
-    return {word.lower() for word in WORDS.findall(text)}

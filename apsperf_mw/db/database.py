@@ -30,7 +30,7 @@ class Database:
     def attach(self, engine: EngineT) -> EngineT:
         """Note what a SQLAlchemy engine, plain or async, sends from now on; gives the engine.
 
-        What its transactions write makes void what was made of these tables, once they commit.
+        Once a transaction of it commits, what was made of the tables that it wrote is void.
         Attached already, it stays so. `SettingError` for what is no engine.
         """
         from apsperf_mw.db.sqlalchemy import attach

@@ -24,7 +24,7 @@ class Driver(NamedTuple):
 
     def sees_now(self, connection: Any, usual: str) -> bool:
         """Whether each statement sees what was committed before it."""
-        if not self.begun(connection):
+        if self.begun(connection) is False:
             return True
         return (self.level(connection) or usual).upper() in READ_COMMITTED
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from apsperf_mw.cache.policy import EVERY_TABLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Carried by whatever was made of any table: purged where a statement may have written anything.
-ANY = "table:*"
-# Carried where it is not known of which tables: purged by every write.
-UNKNOWN = "table:?"
+# The first is carried by whatever was made of any table, and purged where a statement may have
+# written anything; the second where it is not known of which tables, and purged by every write.
+ANY, UNKNOWN = EVERY_TABLE
 # Purged where tables themselves are made, altered or dropped.
 SCHEMA = "table:schema"
 
@@ -51,7 +52,5 @@ def writes_of(tables: Iterable[str]) -> tuple[str, ...]:
     return (UNKNOWN, *tags) if tags else ()
 
 
-READS_UNKNOWN = (ANY, UNKNOWN)
-WRITES_ANY = (ANY, UNKNOWN)
 # Of a statement of which nothing is known.
-OPAQUE = Facts(READS_UNKNOWN, WRITES_ANY)
+OPAQUE = Facts(EVERY_TABLE, EVERY_TABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -135,18 +136,24 @@ class Following:
         if not self.transactions.may_share(facts, step.transaction):
             self._results.counts.bypasses += 1
             return None
-        if self.transactions.sees_now(step.connection) and self._is_given(asked, step):
-            return HIT
         step.asked = asked
+        if not self.transactions.sees_now(step.connection):
+            self._results.counts.bypasses += 1
+        elif self._is_given(asked, step):
+            return HIT
+        else:
+            self._results.counts.misses += 1
         return step
 
     def _is_given(self, asked: Asked, step: Step) -> bool:
         """Whether the rows are there, perhaps because another has just sent the statement."""
         if not self._look():
             return False
-        self.transactions.renew(step.connection, step.transaction)
+        idle = self.transactions.renew(step.connection, step.transaction)
         found = self._results.find(asked)
         if found is None:
+            if not idle:
+                return False  # whoever would be waited for may wait for this transaction
             join = self._results.lead(asked)
             if join is None:
                 return False
@@ -180,7 +187,8 @@ class Following:
 
     def _give(self, found: Entry, context: Any) -> None:
         """Have the rows that were kept be those of the statement."""
-        plan = current.get()
+        self._results.counts.hits += 1
+        plan = self._plan()
         if plan is not None and found.reads:
             plan.read(found.reads, found.began)
         context.cursor_fetch_strategy = buffered(found.columns, found.own())
@@ -195,19 +203,9 @@ class Following:
         self._results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
 
     def _ending(self, end: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        transactions = self.transactions
-
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
-            found = transactions.open.get(id(plain))
-            if found is None or not found.writes:
-                transactions.open.pop(id(plain), None)
-                return end(connection)
-            with transactions.committing(found.writes):
-                try:
-                    return end(connection)
-                finally:
-                    self._void(transactions.ended(plain) or ())
+            return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
 

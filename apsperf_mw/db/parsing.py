@@ -20,6 +20,7 @@ from apsperf_mw.db.facts import (
     COMMITS,
     ROLLS_BACK,
 )
+from apsperf_mw.db.plain import verbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,10 +47,10 @@ class Syntax(Struct, frozen=True):
 
 OPAQUE = Syntax(opaque=True)
 NEUTRAL = Syntax()
-FIRST = re.compile(r"(?:[\s(;]|/\*.*?\*/|--[^\n]*\n)*([A-Za-z]+)(?:\s+([A-Za-z]+))?", re.DOTALL)
 CALLS = re.compile(r'([A-Za-z_]\w*|"[^"]+")\s*\(')
 UNFIXED = re.compile(
     r"\b(?:current_\w+|localtime|localtimestamp|session_user|user|system_user|tablesample)\b"
+    r"|'[^']*(?:now|today|tomorrow|yesterday)"
     r"|\bfor\s+(?:no\s+key\s+|key\s+)?(?:update|share)\b",
     re.IGNORECASE,
 )
@@ -86,8 +87,7 @@ QUERIES = (exp.Query, exp.Values, exp.Insert, exp.Update, exp.Delete, exp.Merge)
 
 def syntax_of(plain: str, statement: str) -> Syntax:
     """What the statement says; `plain` is it without its values."""
-    found = FIRST.match(plain)
-    first, second = ("", "") if found is None else (found[1].upper(), (found[2] or "").upper())
+    first, second = verbs_of(plain)
     if ";" in plain.rstrip("; \n\t"):
         return OPAQUE if first not in VERBS else Syntax(opaque=True, does=VERBS[first])
     if first in VERBS and not (first == "ROLLBACK" and " TO " in f" {plain.upper()} "):

@@ -24,6 +24,10 @@ _VALUE = r"(?:\$1|'0'|0|NULL|DEFAULT)(?:::\w+)?"
 _ITEMS = re.compile(rf"(?<!\w){_VALUE}(?:\s*,\s*{_VALUE})+(?![\w:])")
 _LISTS = re.compile(r"\(\$1\)(?:\s*,\s*\(\$1\))+")
 _BY = {"text": "'0'", "number": "0", "remark": " ", "place": "$1", "percent": "%"}
+_VERBS = re.compile(r"(?:[\s(;]|/\*.*?\*/|--[^\n]*\n)*([A-Za-z]+)(?:\s+([A-Za-z]+))?", re.DOTALL)
+_WORDS = re.compile(r"\w+")
+# Texts that PostgreSQL takes for another day each day.
+MOMENTS = re.compile(r"now|today|tomorrow|yesterday", re.IGNORECASE)
 # What may hide where a value begins or ends.
 _HIDES = re.compile(r"\\|\$[A-Za-z_]*\$|[EeUu&]'")
 
@@ -43,4 +47,17 @@ def plain_of(statement: str) -> str | None:
 
 def _by(found: re.Match[str]) -> str:
     kind = found.lastgroup or ""
+    if kind == "text" and MOMENTS.search(found[0]):
+        return found[0]
     return _BY.get(kind, found[0])
+
+
+def verbs_of(statement: str) -> tuple[str, str]:
+    """The statement's first two words, upper case; what is not there is empty."""
+    found = _VERBS.match(statement)
+    return ("", "") if found is None else (found[1].upper(), (found[2] or "").upper())
+
+
+def words_of(text: str) -> set[str]:
+    """The words of it, lower case."""
+    return {word.lower() for word in _WORDS.findall(text)}

@@ -18,6 +18,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from apsperf_mw.cache.flights import Flight, Flights, Outcome
+from apsperf_mw.db.plain import MOMENTS
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -139,9 +140,7 @@ class Results:
         if slot is not None and type(found) is Entry and found.until > now and self._is_good(found):
             slot.hits += 1
             slot.used = now
-            self.counts.hits += 1
             return found
-        self.counts.misses += 1
         return None
 
     def _is_good(self, entry: Entry) -> bool:
@@ -215,6 +214,8 @@ def key_of(parameters: Any) -> Hashable | None:
     parts: list[Any] = []
     for value in values:
         kind = type(value)
+        if kind is str and MOMENTS.search(value):
+            return None  # it may be taken for a date
         if kind in PLAIN:
             parts += (kind, value)
         elif kind in SAFE:

@@ -17,13 +17,13 @@ from apsperf_mw.db.facts import (
     BEGINS,
     COMMITS,
     OPAQUE,
-    READS_UNKNOWN,
     ROLLS_BACK,
     Facts,
     reads_of,
     writes_of,
 )
 from apsperf_mw.db.graphs import reached
+from apsperf_mw.db.plain import verbs_of, words_of
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ UNFIXED = frozenset(
 )
 MISSING = re.compile(r"no such (function|collation sequence): (\S+)")
 MOST_TRIES = 32
-FIRST = re.compile(r"(?:[\s(;]|/\*.*?\*/|--[^\n]*\n)*([A-Za-z]+)", re.DOTALL)
 MANIPULATES = frozenset({"SELECT", "WITH", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"})
 READS = frozenset({"SELECT", "VALUES", "PRAGMA", "EXPLAIN"})
 
@@ -128,12 +127,11 @@ class Compiler:
     def _link_triggers(self, ask: Ask) -> None:
         tables = {name for (name,) in ask(TABLES)}
         for table, body in ask(TRIGGERS):
-            self._keys[table] |= {word.lower() for word in re.findall(r"\w+", body)} & tables
+            self._keys[table] |= words_of(body) & tables
 
     def facts(self, statement: str) -> Facts:
         """A statement's facts; all is possible of one that does not compile."""
-        found = FIRST.match(statement)
-        verb = "" if found is None else found[1].upper()
+        verb, _ = verbs_of(statement)
         if verb == "EXPLAIN":
             return Facts()
         with self._lock:
@@ -155,7 +153,7 @@ class Compiler:
 
     def _told(self, seen: Seen | None, statement: str, verb: str) -> Facts:
         if seen is None:
-            return Facts(READS_UNKNOWN) if verb in READS else OPAQUE
+            return Facts(OPAQUE.reads) if verb in READS else OPAQUE
         if seen.does & ALTERS_SCHEMA:
             return Facts(OPAQUE.reads, OPAQUE.writes, does=seen.does)
         # What a key's action writes is not always compiled: REPLACE finds out when it runs.
@@ -180,7 +178,7 @@ class Compiler:
         """The functions of others that it may call."""
         if not self._strange:
             return set()
-        return {word.lower() for word in re.findall(r"\w+", statement)} & self._strange
+        return words_of(statement) & self._strange
 
     def _provide(self, fault: str) -> bool:
         """Make what a connection of the app's has and this one has not; it is never called."""

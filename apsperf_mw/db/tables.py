@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import getpid
 from time import sleep
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,9 @@ class Tables:
         self._faults = faults
         self._background = background
         self._owed: set[str] = set()
-        self._paying = self._closed = False
+        self._closed = False
+        # The process that has a thread which pays; a forked child has none.
+        self._payer = 0
         self._lock = Lock()
 
     def void(self, tags: Iterable[str]) -> None:
@@ -77,19 +80,19 @@ class Tables:
         self.tags.forget(self.tags.clock + 1)
         with self._lock:
             self._owed.update(tags)
-            if not self._paying:
-                self._paying = self._background.spawn_thread(self._pay)
+            if self._payer != getpid() and self._background.spawn_thread(self._pay):
+                self._payer = getpid()
 
     def _pay(self) -> None:
         while not self._closed:
             with self._lock:
                 owed = sorted(self._owed)
                 if not owed:
-                    self._paying = False
+                    self._payer = 0
                     return
             try:
                 self._purge(*owed)
-            except APSPerfError:
+            except Exception:
                 sleep(AGAIN_S)
                 continue
             with self._lock:

@@ -8,8 +8,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from warnings import warn
 
-from apsperf_mw.db.facts import OPAQUE, READS_UNKNOWN, SCHEMA, UNKNOWN, Facts
-from apsperf_mw.db.plain import plain_of
+from apsperf_mw.db.facts import OPAQUE, SCHEMA, UNKNOWN, Facts
+from apsperf_mw.db.plain import plain_of, verbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,9 +101,8 @@ class Unknown:
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:
         """By its first word alone."""
-        words = plain.split(None, 1)
-        reads = bool(words) and words[0].upper() in READS and statement.strip(" ;").count(";") == 0
-        return Facts(READS_UNKNOWN, () if reads else (UNKNOWN,)), True
+        reads = verbs_of(plain)[0] in READS and ";" not in statement.strip(" ;")
+        return Facts(OPAQUE.reads, () if reads else (UNKNOWN,)), True
 
 
 class SQLite:

@@ -23,11 +23,13 @@ from apsperf_mw.db.facts import (
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from apsperf_mw.cache.tags import Tags
     from apsperf_mw.db.drivers import Driver
     from apsperf_mw.db.texts import Texts
+
+    Void = Callable[[Iterable[str]], object]
 
 # Past so many transactions those are forgotten that have not written anything.
 MOST_OPEN = 10_000
@@ -105,15 +107,29 @@ class Transactions:
             self.texts.forget()
         return found.writes
 
+    def end(self, connection: object, run: Callable[[], Any], void: Void) -> Any:
+        """Have its transaction end by `run`, and have `void` hear of what it may have written."""
+        found = self.open.get(id(connection))
+        if found is None or not found.writes:
+            self.open.pop(id(connection), None)
+            return run()
+        with self.committing(found.writes):
+            try:
+                return run()
+            finally:
+                void(self.ended(connection) or ())
+
     def may_share(self, facts: Facts, transaction: Transaction) -> bool:
         """Whether what is read now may be kept for others, or read by them before."""
         writes = transaction.writes
         return not transaction.altered and (not writes or writes.isdisjoint(facts.reads))
 
-    def renew(self, connection: Any, transaction: Transaction) -> None:
-        """Date a transaction anew that has not begun in the database yet."""
-        if self.driver.begun(connection) is False:
-            transaction.began = self.tags.clock
+    def renew(self, connection: Any, transaction: Transaction) -> bool:
+        """Date a transaction anew that has not begun in the database yet; whether that is so."""
+        if self.driver.begun(connection) is not False:
+            return False
+        transaction.began = self.tags.clock
+        return True
 
     def sees_now(self, connection: Any) -> bool:
         """Whether the connection's next statement sees what is committed by then."""

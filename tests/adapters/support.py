@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -171,3 +173,17 @@ def environ() -> dict[str, str]:
     """The environment of an interpreter that imports what this one does, with no settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("APSPERF_", "OTEL_"))}
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def told_by(module: str, **more: str) -> Any:
+    """What a module prints as JSON, run by itself with the settings of Django's shop."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module],
+        cwd=ROOT,
+        env=environ() | {"DJANGO_SETTINGS_MODULE": "examples.django_shop.settings"} | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adapters.support import environ
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def ask(**more: str) -> Any:
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.adapters.django_depends"],
-        cwd=ROOT,
-        env=environ() | {"DJANGO_SETTINGS_MODULE": "examples.django_shop.settings"} | more,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+from tests.adapters.support import told_by
 
 
 @pytest.fixture(scope="module")
 def told() -> Any:
-    return ask()
+    return told_by("tests.adapters.django_depends")
 
 
 def test_pages_are_kept(told: Any) -> None:
@@ -62,5 +43,5 @@ def test_rows_made_in_bulk_are_seen(told: Any) -> None:
 
 
 def test_it_can_be_switched_off() -> None:
-    told = ask(APSPERF_DATABASE__DEPENDS="false")
+    told = told_by("tests.adapters.django_depends", APSPERF_DATABASE__DEPENDS="false")
     assert [said for said, _ in told["save"].values()] == ["hit"] * 3

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adapters.support import environ
+from tests.adapters.support import told_by
 
-ROOT = Path(__file__).resolve().parents[2]
 CURES = {
     "follow": "select_related('artist')",
     "followed_back": "prefetch_related('albums')",
@@ -26,22 +21,9 @@ CURES = {
 }
 
 
-def ask(**more: str) -> Any:
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.adapters.django_asked"],
-        cwd=ROOT,
-        env=environ() | {"DJANGO_SETTINGS_MODULE": "examples.django_shop.settings"} | more,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
-
-
 @pytest.fixture(scope="module")
 def told() -> Any:
-    return ask()
+    return told_by("tests.adapters.django_asked")
 
 
 @pytest.mark.parametrize("name", CURES)
@@ -72,7 +54,7 @@ def test_lazy_loads_are_refused_where_they_are_to_be(told: Any) -> None:
 
 
 def test_it_can_be_switched_off() -> None:
-    told = ask(APSPERF_DATABASE__RECORD="false")
+    told = told_by("tests.adapters.django_asked", APSPERF_DATABASE__RECORD="false")
     assert told["facts"] == []
     assert told["stats"]["calls"] == 0
     assert "db;" not in told["replies"]["follow"]
