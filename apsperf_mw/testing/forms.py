@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -65,7 +65,7 @@ def environ_of(request: Request) -> dict[str, Any]:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": request.scheme,
         "wsgi.input": BytesIO(request.body),
-        "wsgi.errors": BytesIO(),
+        "wsgi.errors": StringIO(),
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
@@ -101,7 +101,7 @@ def request_of_environ(environ: dict[str, Any]) -> Request:
         for key, value in environ.items()
         if key.startswith("HTTP_") or key in {"CONTENT_LENGTH", "CONTENT_TYPE"}
     )
-    body = environ["wsgi.input"].read()
+    body = environ["wsgi.input"].read(-1)
     return Request(environ["REQUEST_METHOD"], target, headers, body, environ["wsgi.url_scheme"])
 
 

@@ -23,6 +23,7 @@ from apsperf_mw.testing.forms import (
     scope_of,
 )
 from apsperf_mw.testing.lint import Lint
+from apsperf_mw.testing.lint_wsgi import lint_wsgi
 from apsperf_mw.testing.messages import Gate, Reply, Request
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # A gate that is never opened fails the test, it does not hang it.
 GATE_TIMEOUT_S = 30.0
 
-# Whether both sides of each ASGI shell are held to the specification; for tests that break it not.
+# Whether both sides of each shell are held to their specification; for tests that break it not.
 LINTS = os.environ.get("LINT") == "1"
 
 
@@ -194,7 +195,9 @@ class WSGIClient(Client):
 
     def __init__(self, suite: Suite, app: App, raw_uri: str = "RAW_URI") -> None:
         super().__init__(suite, app)
-        self.shell = suite.wsgi(self.serve)
+        within: Any = lint_wsgi(self.serve) if LINTS else self.serve
+        shell = suite.wsgi(within)
+        self.shell: Any = lint_wsgi(shell) if LINTS else shell
         self._raw_uri = raw_uri
 
     def serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -88,7 +88,7 @@ def flask_client(app: App, settings: dict[str, Any]) -> Client:
     for rule in ("/", "/<path:rest>"):
         defaults = {"rest": ""} if rule == "/" else None
         site.add_url_rule(rule, f"at {rule}", view, methods=METHODS, defaults=defaults)
-    client.shell = site  # type: ignore[assignment]
+    client.shell = site
     return client
 
 

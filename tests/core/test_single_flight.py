@@ -344,13 +344,13 @@ def test_a_leader_who_closes_early_gives_the_lead_away() -> None:
     """WSGI: the server closes the body of a client that has gone."""
     suite = Suite()
     client = WSGIClient(suite, lambda _: fresh(body=iter([b"ab", b"cd"])))
-    body = client.shell(client.environ(make_request()), lambda *_: None)  # type: ignore[arg-type]
+    body = client.shell(client.environ(make_request()), lambda *_: None)
     assert next(iter(body)) == b"ab"
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(client.ask) for _ in range(3)]
         while followers(suite) < 3:
             pass
-        body.close()  # type: ignore[attr-defined]
+        body.close()
         assert [future.result().body for future in waiting] == [b"abcd"] * 3
     assert client.calls == 2
     assert len(suite.responses.flights) == 0

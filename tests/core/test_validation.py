@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -327,7 +328,8 @@ def around(client: Client, request: Request) -> tuple[list[Any], list[Any]]:
     if isinstance(client, WSGIClient):
         environ = client.environ(request)
         told = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
-        b"".join(client.shell(environ, lambda *_: None))  # type: ignore[arg-type]
+        with closing(client.shell(environ, lambda *_: print)) as body:
+            b"".join(body)
         now = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
         return sorted(told.items()), sorted(now.items())
     assert isinstance(client, ASGIClient)
