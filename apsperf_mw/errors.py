@@ -29,3 +29,7 @@ class DriverDown(DriverError):
 
 class LazyLoad(APSPerfError):
     """Something is loaded lazily where that is refused; the message says what to type instead."""
+
+
+class AdviceError(APSPerfError):
+    """No advice can be given on this database; the message says what is missing."""
