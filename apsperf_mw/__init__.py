@@ -12,10 +12,12 @@ from apsperf_mw.errors import (
     UnknownDriver,
 )
 from apsperf_mw.settings import Settings
+from apsperf_mw.standalone import Database
 from apsperf_mw.suite import Suite
 
 __all__ = [
     "APSPerfError",
+    "Database",
     "DriverError",
     "Plan",
     "PurgeError",

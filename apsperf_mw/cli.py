@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from apsperf_mw.__about__ import __version__
 from apsperf_mw.cli_admin import explain, purge
+from apsperf_mw.cli_advise import advise
 from apsperf_mw.cli_demo import demo
 from apsperf_mw.cli_report import doctor, report
 from apsperf_mw.cli_stores import cache, drivers
@@ -37,7 +38,7 @@ def main() -> None:
     """Performance suite for Python web apps."""
 
 
-for command in (demo, warm, purge, explain, report, doctor, cache, drivers):
+for command in (demo, warm, purge, explain, report, doctor, advise, cache, drivers):
     main.add_command(command)
 
 

@@ -57,7 +57,8 @@ class Databases:
         """What the app's databases do: `database().attach(engine)`, `database().stats()`."""
         from apsperf_mw.db import Database
 
-        return Database(self.children.statements, self.tables)
+        statements = self.children.statements
+        return Database(statements, self.tables, self.background, self.faults)
 
     @cached_property
     def tables(self) -> Tables | None:

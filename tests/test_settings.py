@@ -146,6 +146,7 @@ ALL = [
     ("sealed.encrypt", "true or false", False, "APSPERF_SEALED__ENCRYPT"),
     ("database.driver", NAME, None, "APSPERF_DATABASE__DRIVER"),
     ("database.record", "true or false", True, "APSPERF_DATABASE__RECORD"),
+    ("database.samples", "true or false", True, "APSPERF_DATABASE__SAMPLES"),
     ("database.depends", "true or false", True, "APSPERF_DATABASE__DEPENDS"),
     ("database.cache_all", "true or false", False, "APSPERF_DATABASE__CACHE_ALL"),
     ("database.query_ttl", "one of short, medium, long", "medium", "APSPERF_DATABASE__QUERY_TTL"),

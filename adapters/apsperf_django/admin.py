@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import isawaitable, iscoroutinefunction
 from io import BytesIO
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.wsgi import WSGIRequest
@@ -28,6 +28,7 @@ from apsperf_mw.admin.shells import FETCH_S, named, told
 from apsperf_mw.cache.wire import as_text
 from apsperf_mw.data.reach import task_reach, thread_reach
 from apsperf_mw.explain.requests import foreseen
+from apsperf_mw.runtime.loop import hop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from apsperf_mw.explain.steps import Explanation
     from apsperf_mw.suite import Suite
 
+T = TypeVar("T")
 FIELD = NAME.decode("ascii")
 
 
@@ -133,6 +135,10 @@ class House:
             await self.suite.apurge(*what.tags, **named(what))
         else:
             self.suite.purge(*what.tags, **named(what))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """In this request's thread, or beside the loop."""
+        return await hop(work) if iscoroutinefunction(self._admin.serve) else work()
 
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""

@@ -77,7 +77,7 @@ class Following:
             if self._transactions.driver.apart:
                 tick = self.tables.tags.clock
                 return self._texts.learn(text, partial(ask_apart, connection), tick)
-            plain = PLACES.sub(_place, text)
+            plain = PLACES.sub(place, text)
             found = self._texts.learn(plain, asking(connection.connection), tick)
             self._texts.known[text] = found
             return found
@@ -86,7 +86,8 @@ class Following:
             return OPAQUE
 
 
-def _place(found: re.Match[str]) -> str:
+def place(found: re.Match[str]) -> str:
+    """The same place, as SQLite has it."""
     if found[0] == "%%":
         return "%"
     return f":{found[1]}" if found[1] else "?"

@@ -9,7 +9,9 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from apsperf_django.following import follow, following_of
+from apsperf_mw.db.explaining import Explainer
 from apsperf_mw.db.lazy import check
+from apsperf_mw.db.sources import add
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,7 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     """Send the statement on, and note it; `LazyLoad` where that is refused."""
     check()
     connection, text = context["connection"], str(sql)
-    recorder = recorder_of(connection.vendor)
+    recorder = recorder_of(connection)
     following = following_of(connection)
     facts = None if following is None else following.before(text, connection)
     try:
@@ -48,9 +50,21 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
             following.after(facts, connection)
 
 
-def recorder_of(vendor: str) -> Recorder | None:
-    """Who notes the statements of a kind of database; None before there is a suite, and without."""
+def recorder_of(connection: Any) -> Recorder | None:
+    """Who notes the statements of a database; None before there is a suite, and without."""
     suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
     if suite is None or not suite.settings.database.record:
         return None
-    return suite.children.statements.of(vendor)
+    recorder = suite.children.statements.of(connection.vendor, connection.alias)
+    if recorder.slow is None:
+        introduce(suite, connection, recorder)
+    return recorder
+
+
+def introduce(suite: Suite, connection: Any, recorder: Recorder) -> None:
+    """Have the plans of slow statements told, and advice given."""
+    from apsperf_django.doors import DjangoDoor
+
+    door = DjangoDoor(connection.alias)
+    recorder.slow = Explainer(door, suite.channels, suite.background, suite.faults)
+    add(suite.children.statements, connection.alias, recorder, door)

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from msgspec import json
 
 from apsperf_mw.__about__ import __version__
-from apsperf_mw.admin.questions import Refused, read_purge, read_question
+from apsperf_mw.admin.questions import Refused, read_purge, read_question, read_wish
 from apsperf_mw.admin.stores import data, drivers, read_data
 from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.errors import APSPerfError, PurgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from apsperf_mw.admin.questions import Question
+    from apsperf_mw.admin.questions import Question, Wish
+    from apsperf_mw.advice.advising import Advice
     from apsperf_mw.cache.tags import Purge
     from apsperf_mw.data.reach import AnyDriver, Reach
     from apsperf_mw.exchange import Header
     from apsperf_mw.explain.steps import Explanation
     from apsperf_mw.suite import Suite
 
+T = TypeVar("T")
 # A longer body is refused.
 MOST_BODY_BYTES = 65_536
 METHODS = {
     "purge": "POST",
     "stats": "GET",
     "report": "GET",
+    "advise": "GET",
     "explain": "GET",
     "health": "GET",
     "drivers": "GET",
@@ -76,6 +80,10 @@ class House(Protocol):
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
 
+    async def run(self, work: Callable[[], T]) -> T:
+        """What work that takes seconds comes to; a loop goes on meanwhile."""
+        ...
+
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""
         ...
@@ -119,6 +127,9 @@ async def _answer(house: House, request: Request) -> Reply:
             return said(200, **stats(house.suite))
         case "report":
             return said(200, pid=os.getpid(), **house.suite.report().as_dict())
+        case "advise":
+            advice = await house.run(partial(advised, house.suite, read_wish(request.query)))
+            return said(200, pid=os.getpid(), **advice.as_dict())
         case "drivers":
             told = await drivers(house.suite, house.reach)
             return said(200, drivers=told, pid=os.getpid())
@@ -152,6 +163,13 @@ def stats(suite: Suite) -> dict[str, object]:
         "data": suite.caches.stats(),
         "faults": dict(suite.faults.counts),
     }
+
+
+def advised(suite: Suite, wish: Wish) -> Advice:
+    """Advice on one of the suite's databases."""
+    return suite.database().advise(
+        wish.engine, budget_s=wish.budget_s, max_indexes=wish.max_indexes
+    )
 
 
 def said(code: int, /, *more: Header, **fields: object) -> Reply:

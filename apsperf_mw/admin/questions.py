@@ -24,6 +24,8 @@ ACCEPTED: dict[str, str] = {
     "everything": "true or false",
     "hard": "true or false",
 }
+MOST_BUDGET_S = 300.0
+ACCEPTED_WISH = f"engine, budget_s (seconds, {MOST_BUDGET_S:.0f} at most) and max_indexes (0 on)"
 ACCEPTED_BODY = f"a JSON object of {', '.join(ACCEPTED)}"
 ACCEPTED_QUERY = "url, header (NAME:VALUE, may be repeated) and fetch"
 
@@ -66,6 +68,14 @@ class Question(NamedTuple):
     fetch: bool
 
 
+class Wish(NamedTuple):
+    """Which advice is wanted: of which database, within how many seconds, how many indexes."""
+
+    engine: str | None
+    budget_s: float
+    max_indexes: int
+
+
 def read_purge(body: bytes) -> Purge:
     """The purge that a body asks for."""
     try:
@@ -103,6 +113,21 @@ def read_question(query: bytes) -> Question:
     headers = tuple(read_header(value) for name, value in pairs if name == "header")
     fetch = any(value.lower() in _YES for name, value in pairs if name == "fetch")
     return Question(urls[0], read_target(urls[0]), headers, fetch)
+
+
+def read_wish(query: bytes) -> Wish:
+    """What advice is asked for in a query."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=8)
+    if {name for name, _ in pairs} - {"engine", "budget_s", "max_indexes"}:
+        raise Refused(f"query: accepted: {ACCEPTED_WISH}")
+    told = dict(pairs)
+    try:
+        budget_s, most = float(told.get("budget_s", "30")), int(told.get("max_indexes", "10"))
+    except ValueError:
+        raise Refused(f"query: accepted: {ACCEPTED_WISH}") from None
+    if not 0 < budget_s <= MOST_BUDGET_S or most < 0:
+        raise Refused(f"query: accepted: {ACCEPTED_WISH}")
+    return Wish(told.get("engine") or None, budget_s, most)
 
 
 def read_target(url: str) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.admin.api import MOST_BODY_BYTES, Reply, Request, answer
 from apsperf_mw.admin.forms import environ_like, scope_like
@@ -19,18 +19,21 @@ from apsperf_mw.explain.steps import Explanation
 from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.pull import swallow as swallow_head
 from apsperf_mw.push import silent, swallow
+from apsperf_mw.runtime.loop import hop
 from apsperf_mw.runtime.step import step
 from apsperf_mw.wsgi import WSGIShell
 from apsperf_mw.wsgi_gate import WSGIExchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from apsperf_mw.admin.questions import Question
     from apsperf_mw.asgi import Message, Receive, Scope, Send
     from apsperf_mw.cache.tags import Purge
     from apsperf_mw.data.reach import AnyDriver, Reach
     from apsperf_mw.wsgi import Environ, StartResponse
+
+T = TypeVar("T")
 
 # On the way of every request `super()` is spared: it costs as much as the rest of what is added.
 
@@ -107,6 +110,10 @@ class ASGIHouse:
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
         await self.suite.apurge(*what.tags, **named(what))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """In a thread."""
+        return await hop(work)
 
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""
@@ -196,6 +203,10 @@ class WSGIHouse:
     async def purge(self, what: Purge) -> None:
         """Purge, and tell the other workers."""
         self.suite.purge(*what.tags, **named(what))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """In this thread, which is the request's own."""
+        return work()
 
     async def explain(self, question: Question) -> Explanation:
         """Explain what becomes of a request, or, of one that is made, what became of it."""

@@ -107,7 +107,9 @@ class Advice(Struct):
             f"superfluous: {each.name} on {each.table}{sized(each.size_bytes)}: {each.why}"
             for each in self.superfluous
         ]
-        return "\n\n".join(filter(None, [head, *map(str, self.proposals), "\n".join(drops + notes)]))
+        return "\n\n".join(
+            filter(None, [head, *map(str, self.proposals), "\n".join(drops + notes)])
+        )
 
 
 def advise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from msgspec import Struct, field
 
@@ -17,8 +18,9 @@ MOST_COLUMNS = 4
 MOST_INCLUDED = 4
 # Candidates of one statement at most.
 MOST_CANDIDATES = 64
-# A value that fewer rows have than this share of them is worth an index of its own.
-RARE = 0.1
+# A value that fewer rows have than this share of them is worth an index of its own, where a column
+# has so few that it is no value of many.
+RARE, FEW = 0.1, 16
 LONGEST_NAME = 60
 # What tables' sizes are counted in.
 PAGE_BYTES = 8192
@@ -68,7 +70,10 @@ class Candidate(Struct, frozen=True, order=True):
         """A name for it, as the table and its columns have them."""
         parts = [self.table, *self.columns, *(["incl", *self.include] if self.include else [])]
         whole = _WORD.sub("_", "_".join([*parts, *(["where", self.where] if self.where else [])]))
-        return f"ix_{whole.strip('_').lower()}"[:LONGEST_NAME].rstrip("_")
+        name = f"ix_{whole.strip('_').lower()}"
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[: LONGEST_NAME - 9]}_{crc32(name.encode()):08x}"
 
     def ddl(self, *, concurrently: bool = False, name: str = "") -> str:
         """The statement that makes it."""
@@ -105,7 +110,11 @@ class Index(Struct, eq=False):
         width = len(candidate.columns)
         if not self.plain or self.table != candidate.table or candidate.kind:
             return False
-        if self.unique and not self.where and candidate.columns[: len(self.columns)] == self.columns:
+        if (
+            self.unique
+            and not self.where
+            and candidate.columns[: len(self.columns)] == self.columns
+        ):
             return True  # one row at most is found by it
         same = self.columns[:width] == candidate.columns and self.where == candidate.where
         held = {*self.columns, *self.include}.issuperset(candidate.include)
@@ -172,10 +181,11 @@ def _of_usage(usage: Usage, table: Table, *, wide: bool) -> Iterator[Candidate]:
 def _plain(usage: Usage, table: Table) -> Iterator[Candidate]:
     """Plain ones: what is held equal first, then what is ranged over or sorted by."""
     equal = sorted({*usage.equal, *usage.nulls}, key=lambda each: -table.distinct.get(each, 0.0))
+    lists: list[tuple[str, ...]]
     lists = [tuple(equal[:width]) for width in range(1, min(len(equal), MOST_COLUMNS) + 1)]
     lists += [(each,) for each in equal]
-    lists += [pair for pair in combinations(equal[:4], 2)]
-    ends = [(each,) for each in (*usage.ranged, *usage.prefixed)]
+    lists.extend(combinations(equal[:4], 2))
+    ends: list[tuple[str, ...]] = [(each,) for each in (*usage.ranged, *usage.prefixed)]
     ends += [tuple(usage.grouped)] if usage.grouped else []
     joined = [tuple(dict.fromkeys(each)) for each in usage.joined.values()]
     for columns in joined:
@@ -212,7 +222,12 @@ def _partial(usage: Usage, table: Table) -> Iterator[Candidate]:
         if 0 < table.nulls.get(column, 0.0) < RARE
     ]
     for column, value in usage.equal.items():
-        if value and 0 < table.common.get(column, {}).get(value.strip("'"), 0.0) < RARE:
+        few_values = 0 < table.distinct.get(column, 0.0) <= FEW
+        if (
+            value
+            and few_values
+            and 0 < table.common.get(column, {}).get(value.strip("'"), 0.0) < RARE
+        ):
             few.append(f"{quoted(column)} = {value}")
     held = [*usage.equal, *usage.ranged, *(column for column, _ in usage.ordered)]
     for where in few:

@@ -152,7 +152,7 @@ class Advisor:
         return {shorter for each in used for shorter in (each, *shorter_of(each, candidates))}
 
     def _score(self, candidate: Candidate, chosen: list[Candidate]) -> float:
-        """What it saves of the workload's cost and of its statements' mean; 0: it is not worth it."""
+        """What it saves, of the whole and of the mean of its statements; 0: it is not worth it."""
         saved = shares = 0.0
         worth = False
         for asked in self.asked:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from apsperf_mw.advice.candidates import Candidate
-
 if TYPE_CHECKING:
-    from apsperf_mw.advice.candidates import Index, Table
+    from apsperf_mw.advice.candidates import Candidate, Index, Table
     from apsperf_mw.advice.workload import Query
 
 

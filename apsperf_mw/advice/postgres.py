@@ -50,6 +50,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = i.relam
 LEFT JOIN pg_stat_user_indexes u ON u.indexrelid = x.indexrelid
 WHERE x.indisvalid AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
 ORDER BY i.relname"""  # noqa: S608 - a constant
+CREATE = "SELECT indexrelid, indexname FROM hypopg_create_index"
 DESCENDING = 1
 # A row that is written costs about so much an index: a way down its pages, and a page to write.
 WRITE_COST = 1.0
@@ -97,9 +98,12 @@ class PostgresPlanner:
         """HypoPG's number, name and size for an index; None where it can make nothing of it."""
         asked = ddl.replace("'", "''")
         try:
-            created = f"SELECT indexrelid, indexname FROM hypopg_create_index('{asked}')"
-            number, name = self._ask(created)[0]
-            return int(number), str(name), int(self._ask(f"SELECT hypopg_relation_size({number})")[0][0])
+            number, name = self._ask(f"{CREATE}('{asked}')")[0]
+            return (
+                int(number),
+                str(name),
+                int(self._ask(f"SELECT hypopg_relation_size({number})")[0][0]),
+            )
         except Exception:
             self._connection.rollback()
             return None
@@ -124,12 +128,12 @@ class PostgresPlanner:
     def plan(self, query: Query) -> Plan:
         """The plan for the values that are known, else for any."""
         try:
-            given = self._explained(query)
+            root = plan_of(self._connection, query)
         except Exception as fault:
-            self._connection.rollback()
             raise Unplanned(str(fault).partition("\n")[0]) from None
-        root = (json.loads(given) if isinstance(given, (str, bytes)) else given)[0]["Plan"]
-        told = {node["Index Name"] for node in _nodes(root) if "Index Name" in node}
+        finally:
+            self._connection.rollback()  # it holds no lock from plan to plan
+        told = {str(node["Index Name"]) for node in _nodes(root) if "Index Name" in node}
         names = frozenset(self._twins.get(name, name) for name in told)
         tries = {each for each, (_, name, __) in self._added.items() if name in told}
         text = "\n".join(_lines(root, 0, self._names()))
@@ -138,28 +142,6 @@ class PostgresPlanner:
     def _names(self) -> dict[str, str]:
         """What there is to say in place of HypoPG's names."""
         return self._twins | {name: each.name for each, (_, name, __) in self._added.items()}
-
-    def _explained(self, query: Query) -> Any:
-        if query.given:
-            return self._run(f"EXPLAIN (FORMAT JSON) {query.text}", query.given)[0][0]
-        text, places = numbered(query.text)
-        if not places:
-            return self._run(f"EXPLAIN (FORMAT JSON) {text}")[0][0]
-        self._run(f"PREPARE apsperf_advice AS {text}")
-        try:
-            nulls = ", ".join(["NULL"] * places)
-            told = self._run(f"EXPLAIN (FORMAT JSON) EXECUTE apsperf_advice({nulls})")[0][0]
-        finally:
-            self._forget()
-        return told
-
-    def _forget(self) -> None:
-        """What was prepared outlives a transaction that fails."""
-        try:
-            self._run("DEALLOCATE apsperf_advice")
-        except Exception:
-            self._connection.rollback()
-            self._run("DEALLOCATE apsperf_advice")
 
     def chosen(self, query: Query, candidates: list[Candidate]) -> list[Candidate]:
         """Those that it would use."""
@@ -196,16 +178,61 @@ class PostgresPlanner:
         self._connection.commit()
         return rows
 
-    def _run(self, statement: str, given: Any = None) -> list[tuple[Any, ...]]:
-        cursor = self._connection.cursor()
-        try:
-            if given is None:
-                cursor.execute(statement)
-            else:
-                cursor.execute(statement, given)
-            return list(cursor.fetchall()) if cursor.description else []
-        finally:
-            cursor.close()
+    def _run(self, statement: str) -> list[tuple[Any, ...]]:
+        return run(self._connection, statement)
+
+
+def run(connection: Any, statement: str, given: Any = None) -> list[tuple[Any, ...]]:
+    """The rows of a statement, where it gives some."""
+    cursor = connection.cursor()
+    try:
+        if given is None:
+            cursor.execute(statement)
+        else:
+            cursor.execute(statement, given)
+        return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        cursor.close()
+
+
+def plan_of(connection: Any, query: Query) -> dict[str, Any]:
+    """The root of a statement's plan, for its values where they are known, else for any."""
+    if query.given:
+        told = run(connection, f"EXPLAIN (FORMAT JSON) {query.text}", query.given)
+    else:
+        text, places = numbered(query.text)
+        told = _generic(connection, text, places)
+    first = told[0][0]
+    read = json.loads(first) if isinstance(first, (str, bytes)) else first
+    return read[0]["Plan"]  # type: ignore[no-any-return]
+
+
+def _generic(connection: Any, text: str, places: int) -> list[tuple[Any, ...]]:
+    """The plan for any values."""
+    if not places:
+        return run(connection, f"EXPLAIN (FORMAT JSON) {text}")
+    run(connection, f"PREPARE apsperf_advice AS {text}")
+    try:
+        nulls = ", ".join(["NULL"] * places)
+        return run(connection, f"EXPLAIN (FORMAT JSON) EXECUTE apsperf_advice({nulls})")
+    finally:
+        _forget(connection)
+
+
+def _forget(connection: Any) -> None:
+    """What was prepared outlives a transaction that fails."""
+    try:
+        run(connection, "DEALLOCATE apsperf_advice")
+    except Exception:
+        connection.rollback()
+        run(connection, "DEALLOCATE apsperf_advice")
+
+
+def explained(connection: Any, query: Query) -> str:
+    """A statement's plan for people, without values; nothing is executed."""
+    for setting in SESSION:
+        run(connection, setting)
+    return "\n".join(_lines(plan_of(connection, query), 0, {}))
 
 
 def _index(row: tuple[Any, ...]) -> Index:

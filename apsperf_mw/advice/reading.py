@@ -10,6 +10,7 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.schema import MappingSchema
 
 from apsperf_mw.advice.workload import numbered
 
@@ -52,7 +53,9 @@ def usages_of(query: Query, columns: Columns, dialect: str) -> list[Usage]:
             return []
         known = qualify(
             tree,
-            schema={name: dict(each) for name, each in columns.items()},
+            schema=MappingSchema(
+                {name: dict(each) for name, each in columns.items()}, None, dialect, normalize=False
+            ),
             dialect=dialect,
             validate_qualify_columns=False,
             quote_identifiers=False,

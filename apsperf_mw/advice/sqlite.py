@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections import defaultdict
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,11 @@ from apsperf_mw.advice.workload import numbered
 from apsperf_mw.errors import AdviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from apsperf_mw.advice.workload import Query
+
+    Prepare = Callable[[sqlite3.Connection], object]
 
 TABLES = """
 SELECT lower(m.name), lower(c.name), c.type FROM sqlite_master m, pragma_table_info(m.name) c
@@ -32,6 +34,7 @@ SELECT l.name, lower(m.name), l."unique", l.origin, l.partial, lower(x.name), x.
 FROM sqlite_master m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x
 LEFT JOIN sqlite_master s ON s.name = l.name AND s.type = 'index'
 WHERE m.type = 'table' ORDER BY l.name, x.seqno"""
+KEYS = f"{TABLES} AND c.pk = 1 AND upper(c.type) = 'INTEGER'"
 # A database that takes more is not copied.
 MOST_BYTES = 2 << 30
 # Steps between two looks at the clock, and a statement's longest run.
@@ -41,15 +44,20 @@ SAMPLE = 5000
 
 
 class SQLitePlanner:
-    """A copy of one database, which is gone with it. `AdviceError` where it is too large."""
+    """A copy of one database, which is gone with it; `prepare` gives it functions of the app's.
+
+    `AdviceError` where it is too large.
+    """
 
     dialect = "sqlite"
     unit = "steps of its virtual machine"
     least_gain = 2000.0
     wide = False
 
-    def __init__(self, source: sqlite3.Connection) -> None:
-        size = source.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    def __init__(self, source: sqlite3.Connection, prepare: Prepare | None = None) -> None:
+        size = source.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        )
         (size_bytes,) = size.fetchone()
         if size_bytes > MOST_BYTES:
             raise AdviceError(f"the database has {size_bytes} bytes; accepted: {MOST_BYTES}")
@@ -61,6 +69,8 @@ class SQLitePlanner:
         source.backup(self._copy)
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF"):
             self._copy.execute(f"PRAGMA {pragma}")
+        self._prepare = prepare or _nothing
+        self._prepare(self._copy)
         self._clone = self._cloned()
         self._built: dict[Candidate, int] = {}
 
@@ -68,6 +78,7 @@ class SQLitePlanner:
         """The schema and its statistics without the rows: there indexes cost nothing."""
         clone = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         finalize(self, clone.close)
+        self._prepare(clone)
         for (sql,) in self._copy.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
             if not sql.startswith("CREATE TABLE sqlite_"):
                 clone.execute(sql)
@@ -112,10 +123,8 @@ class SQLitePlanner:
 
     def _keys(self) -> list[Index]:
         """A whole number that is the primary key is the row's own place."""
-        asked = """SELECT lower(m.name), lower(c.name) FROM sqlite_master m, pragma_table_info(m.name) c
-            WHERE m.type = 'table' AND c.pk = 1 AND upper(c.type) = 'INTEGER'"""
-        rows = self._copy.execute(asked).fetchall()
-        return [Index("", table, (column,), "", unique=True) for table, column in rows]
+        rows = self._copy.execute(KEYS).fetchall()
+        return [Index("", table, (column,), "", unique=True) for table, column, _ in rows]
 
     def plan(self, query: Query) -> Plan:
         """Run it on the copy, and leave no trace."""
@@ -138,7 +147,7 @@ class SQLitePlanner:
             self._copy.execute("ROLLBACK TO apsperf_advice")
             self._copy.execute("RELEASE apsperf_advice")
         tries = frozenset(each for each in self._built if each.name in uses)
-        return Plan(float(max(steps, 1)), uses, tries, text)
+        return Plan(float(max(steps, STEPS)), uses, tries, text)
 
     def _run(self, query: Query, given: Any) -> None:
         try:
@@ -163,15 +172,9 @@ class SQLitePlanner:
             rows = where.execute(f"EXPLAIN QUERY PLAN {query.text}", given).fetchall()
         except sqlite3.Error as fault:
             raise Unplanned(str(fault)) from None
-        depths = defaultdict(int)
-        lines = []
-        uses = set()
-        for number, parent, _, told in rows:
-            depths[number] = depths[parent] + 1
-            lines.append("  " * (depths[number] - 1) + told)
-            if " INDEX " in told:
-                uses.add(told.partition(" INDEX ")[2].partition(" (")[0].strip())
-        return "\n".join(lines), frozenset(uses)
+        told = [str(row[3]) for row in rows if " INDEX " in row[3]]
+        uses = {each.partition(" INDEX ")[2].partition(" (")[0].strip() for each in told}
+        return "\n".join(plan_lines(rows)), frozenset(uses)
 
     def chosen(self, query: Query, candidates: list[Candidate]) -> list[Candidate]:
         """Those that it would use; two of a name are one too many."""
@@ -216,6 +219,18 @@ class SQLitePlanner:
     def write_cost(self, candidate: Candidate) -> float:
         """Some steps for each of its columns."""
         return 20.0 + 5.0 * len(candidate.columns)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """It has nothing of its own."""
+
+
+def plan_lines(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    """What `EXPLAIN QUERY PLAN` says, each step below the one that it is a part of."""
+    depths: dict[int, int] = {0: -1}
+    for number, parent, _, told in rows:
+        depths[number] = depths.get(parent, -1) + 1
+        yield "  " * depths[number] + str(told)
 
 
 def _close(copy: sqlite3.Connection, directory: tempfile.TemporaryDirectory[str]) -> None:

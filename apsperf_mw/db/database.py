@@ -11,11 +11,17 @@ from apsperf_mw.db.stats import stats
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from apsperf_mw.advice.advising import Advice
+    from apsperf_mw.db.doors import Door
+    from apsperf_mw.db.explaining import Explainer
     from apsperf_mw.db.stats import Stats
     from apsperf_mw.db.tables import Tables
+    from apsperf_mw.faults import Faults
     from apsperf_mw.observe.statements import Statements
+    from apsperf_mw.runtime.background import Background
 
 EngineT = TypeVar("EngineT")
 
@@ -23,9 +29,17 @@ EngineT = TypeVar("EngineT")
 class Database:
     """Notes the statements of engines and connections; `suite.database()` gives it."""
 
-    def __init__(self, statements: Statements, tables: Tables | None = None) -> None:
+    def __init__(
+        self,
+        statements: Statements,
+        tables: Tables | None = None,
+        background: Background | None = None,
+        faults: Faults | None = None,
+    ) -> None:
         self._statements = statements
         self._tables = tables
+        self._background = background
+        self._faults = faults
 
     def attach(self, engine: EngineT) -> EngineT:
         """Note what a SQLAlchemy engine, plain or async, sends from now on; gives the engine.
@@ -35,8 +49,17 @@ class Database:
         """
         from apsperf_mw.db.sqlalchemy import attach
 
-        attach(engine, self._statements, self._tables)
+        attach(engine, self._statements, self._tables, self._explain())
         return engine
+
+    def _explain(self) -> Callable[[Door], Explainer] | None:
+        """What tells the plans of a database's slow statements."""
+        background, faults = self._background, self._faults
+        if background is None or faults is None:
+            return None
+        from apsperf_mw.db.explaining import Explainer
+
+        return lambda door: Explainer(door, self._statements.channels, background, faults)
 
     def detach(self, engine: object) -> None:
         """Note no more of it; an engine that is not attached is left alone."""
@@ -61,6 +84,23 @@ class Database:
         Of engines that are attached, and of Django's connections; in this task or thread.
         """
         return no_lazy()
+
+    def advise(
+        self, engine: object = None, *, budget_s: float = 30.0, max_indexes: int = 10
+    ) -> Advice:
+        """Which indexes the statements noted so far want, each tried on the database's planner.
+
+        PostgreSQL needs its extension HypoPG, SQLite is copied; nothing is made. `engine` says
+        which where several are attached, itself or by its name: host:port/database, or Django's
+        alias. Blocks for so many seconds at most. `AdviceError` where no advice can be given,
+        `SettingError` for an engine that is not attached.
+        """
+        from apsperf_mw.advice.sources import advise_through, workload_of
+        from apsperf_mw.db.sources import find
+
+        source = find(self._statements, engine)
+        queries = workload_of(source.recorder, source.door)
+        return advise_through(source.door, queries, budget_s=budget_s, max_indexes=max_indexes)
 
     def stats(self) -> Stats:
         """Each statement's calls, times and errors in this process, the costliest first."""

@@ -15,10 +15,12 @@ from weakref import WeakKeyDictionary, ref
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
+from apsperf_mw.db.doors import EngineDoor
 from apsperf_mw.db.following import HIT, Following
 from apsperf_mw.db.lazy import check, refused
-from apsperf_mw.db.pools import watch
+from apsperf_mw.db.pools import name_of, watch
 from apsperf_mw.db.seams import stand_in
+from apsperf_mw.db.sources import add, remove
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.observe.statements import Recorder, Statements
 
+    Explain = Callable[[EngineDoor], Callable[[str, str, tuple[Any, ...]], object]]
     Undo = Callable[[], object]
     Note = Callable[..., object]
 
@@ -37,16 +40,29 @@ _attached: WeakKeyDictionary[Any, dict[int, list[Undo]]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def attach(engine: object, statements: Statements, tables: Tables | None) -> None:
-    """Note the engine's statements, and follow its transactions for these tables' sake."""
+def attach(
+    engine: object, statements: Statements, tables: Tables | None, explain: Explain | None = None
+) -> None:
+    """Note the engine's statements, and follow its transactions for these tables' sake.
+
+    `explain` gives what wants to know of slow ones.
+    """
     plain = engine_of(engine)
-    recorder = statements.of(plain.dialect.name)
     with _lock:
         known = _attached.setdefault(plain, {})
         if id(statements) not in known:
             begin = at_the_seam if holds() else by_events
+            recorder = statements.new(plain.dialect.name)
+            door = EngineDoor(plain)
+            source = add(statements, name_of(plain.url), recorder, door)
+            if explain is not None:
+                recorder.slow = explain(door)
             following = None if tables is None else Following(plain, tables)
-            undos = [begin(plain, recorder, following), watch(plain, statements)]
+            undos: list[Undo] = [
+                begin(plain, recorder, following),
+                watch(plain, statements),
+                partial(remove, statements, source),
+            ]
             known[id(statements)] = undos if following is None else [*undos, following.leave]
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
 
@@ -107,12 +123,12 @@ class Seam:
             try:
                 given = execute(cursor, statement, *more, **named)
             except BaseException as fault:
-                self.note(statement, perf_counter() - started, type(fault).__qualname__)
+                self.note(statement, perf_counter() - started, type(fault).__qualname__, more)
                 if step is not None and following is not None:
                     following.after(step, cursor, None)
                 raise
             took_s = perf_counter() - started
-            self.note(statement, took_s)
+            self.note(statement, took_s, "", more)
             if step is not None and following is not None:
                 following.after(step, cursor, took_s)
             return given
@@ -175,11 +191,11 @@ class Events:
         for name, listener in () if engine is None else self._listeners:
             event.remove(engine, name, listener)
 
-    def _before(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
+    def _before(self, _: Any, __: Any, text: str, given: Any, context: Any, ___: Any) -> None:
         check()
         following = self._following
         step = None if following is None else following.before(text, context, None)
-        setattr(context, self._begun, (perf_counter(), step))
+        setattr(context, self._begun, (perf_counter(), step, given))
 
     def _after(self, _: Any, __: Any, text: str, ___: Any, context: Any, ____: Any) -> None:
         self._end(text, context)
@@ -190,9 +206,9 @@ class Events:
             self._end(told.statement, told.execution_context, error)
 
     def _end(self, text: str, context: Any, error: str = "") -> None:
-        since, step = getattr(context, self._begun, (None, None))
+        since, step, given = getattr(context, self._begun, (None, None, None))
         if since is not None:
-            self._recorder.note(text, perf_counter() - since, error)
+            self._recorder.note(text, perf_counter() - since, error, (given,))
         if step is not None and self._following is not None:
             self._following.after(step, None, None)
 

@@ -6,12 +6,11 @@ import sys
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.observe.lines import LEVELS, Quiet, event, line
+from apsperf_mw.observe.lines import LEVELS, Event, Quiet, event, line, safe
 from apsperf_mw.observe.record import REPEATS
 from apsperf_mw.runtime.threads import Lock, current_thread_id
 
 if TYPE_CHECKING:
-    from apsperf_mw.observe.lines import Event
     from apsperf_mw.observe.record import Finished
     from apsperf_mw.settings import LoggingSettings
 
@@ -22,6 +21,9 @@ PARTS = (
     ("queue", "queue_s"),
     ("cpu", "cpu_s"),
 )
+
+# Steps of a plan that are told.
+MOST_LINES = 40
 
 
 class Channels:
@@ -67,6 +69,14 @@ class Channels:
         facts = {"statement": statement, "duration_s": took, "route": route, "site": site}
         text = "slow query: {duration_s:.3f} s: {statement}" + (" (at {site})" if site else "")
         self.tell(event("database", "slow_query", text, facts, cause=statement, ids=ids))
+
+    def plan(self, statement: str, plan: str) -> None:
+        """Tell how the database executes a slow statement; neither has values in it."""
+        lines = [safe(each) for each in plan.splitlines()[:MOST_LINES]]
+        facts = {"statement": safe(statement), "plan": lines}
+        shown = " / ".join(each.replace("  ", "> ") for each in lines)
+        text = f"plan of a slow query: {facts['statement']}: {shown}"
+        self.tell(Event("database", "plan", "warning", f"plan {facts['statement']}", text, facts))
 
     def pool_timeout(self, pool: str, holders: list[str]) -> None:
         """Tell of a wait for a connection that was in vain, and of who has them."""

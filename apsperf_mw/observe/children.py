@@ -37,10 +37,12 @@ def listening(hear: Callable[[str, float], object]) -> Iterator[None]:
 class Children:
     """Has what is done within a request exported as spans below the request's own."""
 
-    def __init__(self, exporter: MetricsExporter, channels: Channels) -> None:
+    def __init__(
+        self, exporter: MetricsExporter, channels: Channels, *, samples: bool = True
+    ) -> None:
         self._exporter = exporter
         self.note = partial(note_below, exporter)
-        self.statements = Statements(exporter, channels)
+        self.statements = Statements(exporter, channels, samples=samples)
 
     def refreshed(self, x: Exchange, started: float, error: str = "") -> None:
         """A background refresh has ended: a trace of its own, which links to the request's."""

@@ -16,6 +16,7 @@ from apsperf_mw.observe.below import note_below
 from apsperf_mw.observe.fingerprints import shape_of, verb_of
 from apsperf_mw.observe.measures import QUERY
 from apsperf_mw.observe.record import REPEATS, Costs
+from apsperf_mw.observe.samples import Samples
 from apsperf_mw.observe.sites import cause_of, site_of
 from apsperf_mw.observe.spans import OwnSpan
 from apsperf_mw.observe.tallies import Sketch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.observe.channels import Channels
     from apsperf_mw.observe.export import MetricsExporter
+    from apsperf_mw.observe.samples import Sample
 
 # Texts that are known by their shape, shapes that are counted of the process, and of one request.
 MOST_TEXTS = 4096
@@ -72,15 +74,19 @@ class Shape(Struct, eq=False):
 class Statements:
     """The statements of one suite."""
 
-    def __init__(self, exporter: MetricsExporter, channels: Channels) -> None:
+    def __init__(self, exporter: MetricsExporter, channels: Channels, *, samples: bool) -> None:
         self.exporter = exporter
         self.channels = channels
+        self.samples = samples
         self._lock = Lock()
-        self._recorders: dict[str, Recorder] = {}
+        self._recorders: dict[tuple[str, str], Recorder] = {}
+        self._others: WeakSet[Recorder] = WeakSet()
         self._shapes: dict[tuple[str, str], Shape] = {}
         # The pools that are watched, and whether the exporter asks for them.
         self.pools: WeakSet[Any] = WeakSet()
         self.pools_told = False
+        # The databases that may be asked for advice.
+        self.sources: list[Any] = []
         # How to let go of each engine.
         self.ends: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 
@@ -89,14 +95,24 @@ class Statements:
         for let_go in list(self.ends.values()):
             let_go()
         self.ends.clear()
+        self.sources.clear()
 
-    def of(self, system: str) -> Recorder:
-        """Who notes those of one kind of database, by its name there or in a mapper."""
-        system = SYSTEMS.get(system, system)
-        found = self._recorders.get(system)
+    def of(self, system: str, name: str = "") -> Recorder:
+        """Who notes those of a kind of database, by its name there or in a mapper.
+
+        `name` tells several of one kind from each other.
+        """
+        key = SYSTEMS.get(system, system), name
+        found = self._recorders.get(key)
         if found is None:
-            found = self._recorders.setdefault(system, Recorder(self, system))
+            found = self._recorders.setdefault(key, self.new(system))
         return found
+
+    def new(self, system: str) -> Recorder:
+        """One that notes those of one database."""
+        made = Recorder(self, SYSTEMS.get(system, system))
+        self._others.add(made)
+        return made
 
     def shape(self, text: str, system: str) -> Shape:
         """The shape of this text; past so many, one for all others of the database."""
@@ -130,8 +146,8 @@ class Statements:
         """Forget everything: in a forked child it belongs to the parent."""
         self._lock = Lock()
         self._shapes.clear()
-        for recorder in self._recorders.values():
-            recorder.known.clear()
+        for recorder in list(self._others):
+            recorder.forget()
 
 
 def new_shape(text: str, system: str) -> Shape:
@@ -152,12 +168,20 @@ class Recorder:
         self._slow_s = statements.channels.slow_query_s
         self.system = system
         self.known: dict[str, Shape] = {}
+        self.samples = Samples() if statements.samples else None
+        # Who wants to know of slow ones: the shape, the text and its values.
+        self.slow: Callable[[str, str, tuple[Any, ...]], object] | None = None
 
-    def note(self, text: str, duration_s: float, error: str = "") -> None:
-        """A statement has ended now. `text` may have values in it, which are told to nobody."""
+    def note(
+        self, text: str, duration_s: float, error: str = "", given: tuple[Any, ...] = ()
+    ) -> None:
+        """A statement has ended now. `text` may have values in it, which are told to nobody.
+
+        `given` is what was sent with it, its values first.
+        """
         shape = self.known.get(text)
         if shape is None:
-            shape = self._learn(text)
+            shape = self._learn(text, given)
         durations = shape.durations
         durations.append(duration_s)
         if len(durations) >= MOST_WAITING:
@@ -169,6 +193,8 @@ class Recorder:
             self._within(plan, shape, duration_s)
         if error or duration_s > self._slow_s or (plan is not None and plan.span is not None):
             self._tell(plan, shape, duration_s, error)
+            if duration_s > self._slow_s and not error:
+                self._keep_slow(shape, text, given)
 
     def run(self, text: str, execute: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Have a statement executed, and note it."""
@@ -176,10 +202,34 @@ class Recorder:
         try:
             made = execute(*given, **named)
         except BaseException as fault:
-            self.note(text, perf_counter() - started, type(fault).__qualname__)
+            self.note(text, perf_counter() - started, type(fault).__qualname__, given[1:])
             raise
-        self.note(text, perf_counter() - started)
+        self.note(text, perf_counter() - started, "", given[1:])
         return made
+
+    def workload(self) -> list[tuple[Sample, Shape]]:
+        """A statement of each shape that it has noted, the costliest first."""
+        if self.samples is None:
+            return []
+        shapes = {shape.text: shape for shape in self.known.values()}
+        for shape in shapes.values():
+            self._all.fold(shape)
+        found = [(self.samples.of(text), shape) for text, shape in shapes.items()]
+        known = [(sample, shape) for sample, shape in found if sample is not None]
+        return sorted(known, key=lambda each: -each[1].total_s)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.known.clear()
+        if self.samples is not None:
+            self.samples.clear()
+
+    def _keep_slow(self, shape: Shape, text: str, given: tuple[Any, ...]) -> None:
+        """What was slow is the better sample, and worth a look at its plan."""
+        if self.samples is not None:
+            self.samples.keep(shape.text, text, given, newer=True)
+        if self.slow is not None:
+            self.slow(shape.text, text, given)
 
     def _within(self, plan: Plan, shape: Shape, duration_s: float) -> None:
         """Add it to its request's costs; what comes again and again there has a cause."""
@@ -198,10 +248,12 @@ class Recorder:
                 costs.causes = costs.causes or {}
                 costs.causes[text] = site_of(), cause_of()
 
-    def _learn(self, text: str) -> Shape:
+    def _learn(self, text: str, given: tuple[Any, ...]) -> Shape:
         if len(self.known) >= MOST_TEXTS:
             self.known.clear()
         shape = self.known[text] = self._all.shape(text, self.system)
+        if self.samples is not None:
+            self.samples.keep(shape.text, text, given)
         return shape
 
     def _tell(self, plan: Plan | None, shape: Shape, duration_s: float, error: str) -> None:

@@ -44,10 +44,12 @@ class Server:
         if not (self._token.isascii() and self._token.isprintable()):
             raise Unreached("--token: accepted: visible ASCII")
 
-    def ask(self, method: str, name: str, body: object = None) -> dict[str, Any]:
+    def ask(
+        self, method: str, name: str, body: object = None, *, within_s: float = TIMEOUT_S
+    ) -> dict[str, Any]:
         """The answer's fields."""
         try:
-            with closing(self._connection()) as connection:
+            with closing(self._connection(within_s)) as connection:
                 return self._converse(connection, method, f"{self._path}/{name}", body)
         except (OSError, ValueError) as error:
             raise Unreached(f"{self._where}: {str(error) or type(error).__name__}") from None
@@ -76,11 +78,11 @@ class Server:
             )
         return checked(response.status, said)
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, within_s: float) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
         kind = HTTPSConnection if self._origin.scheme == "https" else HTTPConnection
-        return kind(self._origin.name, self._origin.port, timeout=TIMEOUT_S)
+        return kind(self._origin.name, self._origin.port, timeout=within_s)
 
 
 def checked(status: int, body: bytes) -> dict[str, Any]:

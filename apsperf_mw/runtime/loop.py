@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
@@ -148,3 +148,15 @@ def _limiter() -> Any:
     from anyio import to_thread
 
     return to_thread.current_default_thread_limiter()
+
+
+def in_own_loop(run: Callable[[], Awaitable[T]]) -> T:
+    """What it comes to in a loop and a thread of its own; blocks, also where a loop runs here."""
+    from asyncio import run as run_loop
+    from concurrent.futures import ThreadPoolExecutor
+
+    async def awaited() -> T:
+        return await run()
+
+    with ThreadPoolExecutor(1, "apsperf-loop") as threads:
+        return threads.submit(lambda: run_loop(awaited())).result()

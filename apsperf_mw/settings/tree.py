@@ -80,6 +80,9 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     record: Annotated[
         bool, Meta(description="Note what the statements of Django's connections cost.")
     ] = True
+    samples: Annotated[
+        bool, Meta(description="Keep one statement of each shape, with its values, for advice.")
+    ] = True
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
