@@ -93,16 +93,17 @@ def operation(*, concurrently: bool) -> Any:
 def index_of(proposal: Proposal, model: Any) -> Iterator[Index]:
     """The index as Django has it; nothing where one of its columns is none of the model's."""
     fields = {field.column.lower(): field.name for field in model._meta.concrete_fields}
-    name = short(proposal.name)
     lowered = [LOWERED.fullmatch(column) for column in proposal.columns]
     plain = [
-        found[1] if found else each for found, each in zip(lowered, proposal.columns, strict=True)
+        (found[1].strip('"') if found else column).lower()
+        for found, column in zip(lowered, proposal.columns, strict=True)
     ]
-    if not {*plain, *proposal.include}.issubset(fields):
+    include = [column.lower() for column in proposal.include]
+    if not {*plain, *include}.issubset(fields):
         return
-    options: dict[str, Any] = {"name": name}
-    if proposal.include:
-        options["include"] = [fields[column] for column in proposal.include]
+    options: dict[str, Any] = {"name": short(proposal.name)}
+    if include:
+        options["include"] = [fields[column] for column in include]
     if proposal.where:
         options["condition"] = condition_of(proposal.where, fields)
         if options["condition"] is None:
@@ -113,21 +114,21 @@ def index_of(proposal: Proposal, model: Any) -> Iterator[Index]:
     if proposal.kind:
         options["opclasses"] = [proposal.kind] * len(plain)
     signs = ["-" if column in proposal.descending else "" for column in proposal.columns]
-    yield Index(
-        fields=[sign + fields[column] for sign, column in zip(signs, plain, strict=True)], **options
-    )
+    names = [sign + fields[column] for sign, column in zip(signs, plain, strict=True)]
+    yield Index(fields=names, **options)
 
 
 def condition_of(where: str, fields: dict[str, str]) -> Q | None:
     """The rows of a partial index."""
     found = WHERE.fullmatch(where)
-    if found is None or found[1] not in fields:
+    name = None if found is None else fields.get(found[1].lower())
+    if found is None or name is None:
         return None
     if found[3] is None:
-        return Q(**{f"{fields[found[1]]}__isnull": True})
+        return Q(**{f"{name}__isnull": True})
     text = found[3]
     value: Any = text[1:-1].replace("''", "'") if text.startswith("'") else _plain(text)
-    return Q(**{fields[found[1]]: value})
+    return Q(**{name: value})
 
 
 def _plain(text: str) -> Any:
