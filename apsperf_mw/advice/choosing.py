@@ -29,6 +29,8 @@ LEAST_SHARE = 0.2
 LEAST_SCORE = 0.01
 # Worth of space: an index as large as all tables has to save this share of the workload.
 SPACE = 0.1
+# What an index saves that spares the table itself is made of pages that are in memory, mostly.
+COVERING = 10
 # What is saved by an index less, and is not missed.
 NOT_MISSED = 0.03
 
@@ -155,6 +157,7 @@ class Advisor:
         """What it saves, of the whole and of the mean of its statements; 0: it is not worth it."""
         saved = shares = 0.0
         worth = False
+        least = self.planner.least_gain * (COVERING if candidate.include else 1)
         for asked in self.asked:
             if candidate.table not in asked.tables:
                 continue
@@ -162,7 +165,7 @@ class Advisor:
             gain = before - self.plan(asked, [*chosen, candidate]).cost
             saved += gain * asked.query.calls
             shares += gain / before
-            worth = worth or (gain >= self.planner.least_gain and gain >= LEAST_SHARE * before)
+            worth = worth or (gain >= least and gain >= LEAST_SHARE * before)
             if self.late:
                 return 0.0
         if not worth:

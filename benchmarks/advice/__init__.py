@@ -1,0 +1,1 @@
+"""Advice on indexes, made and measured."""
