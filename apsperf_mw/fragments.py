@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from apsperf_mw.suite import Suite
 
 
+class Personal(Exception):
+    """What was made is for one user alone, and is not kept."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__("a part that asked for the session, or for the token of a form")
+        self.part = part
+
+
 def kept(
     suite: Suite,
     space: str,

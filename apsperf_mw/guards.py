@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 # Layers of decorators that are looked at; code that has more is taken for guarded.
 MOST_LAYERS = 64
 LISTS = frozenset({list, tuple})
-# Where a request's client or its like is read, and what it may be read of.
-OWNERS = {"LOAD_ATTR": "request", "LOAD_METHOD": "request", "LOAD_CONST": "scope"}
-# Fields and variables that tell a client's address or name.
-ADDRESS = frozenset(
-    {
-        "remote-addr",
-        "remote-user",
-        "x-forwarded-for",
-        "x-real-ip",
-        "x-client-ip",
-        "true-client-ip",
-        "cf-connecting-ip",
-    }
-)
 # What servers and proxies say of a client's certificate that they have verified.
 VERIFIED = ("SUCCESS", "GENEROUS")
 
@@ -89,73 +75,6 @@ def comes_from(view: object, names: Iterable[str]) -> str:
             if where == name or where.startswith(f"{name}."):
                 return name
     return ""
-
-
-def reads(view: object, names: frozenset[str]) -> str:
-    """The attribute of these that a layer's own code speaks of, or an empty string."""
-    for layer in layers(view):
-        code = getattr(layer, "__code__", None)
-        if code is not None and (found := names.intersection(code.co_names)):
-            return min(found)
-    return ""
-
-
-def reads_of(view: object, name: str, attributes: frozenset[str], proxy: object = None) -> str:
-    """The attribute of these that a layer reads of this variable itself, or an empty string.
-
-    `request.client` and `request.scope["client"]` count, `request.app.client` does not. A `proxy`
-    stands for the variable by whatever name a module has imported it.
-    """
-    for layer in with_neighbours(view):
-        if found := _read(layer, {name} | names_of(proxy, layer), attributes):
-            return found
-    return ""
-
-
-def _read(layer: Any, names: set[str], attributes: frozenset[str]) -> str:
-    from dis import get_instructions
-
-    code = getattr(layer, "__code__", None)
-    before: object = None
-    for step in () if code is None else get_instructions(code):
-        what, owner = step.argval, OWNERS.get(step.opname)
-        if owner and what in attributes and (before == owner or before in names):
-            return str(what)
-        before = what[-1] if isinstance(what, tuple) and what else what
-    return ""
-
-
-def names_of(thing: object, layer: Any) -> set[str]:
-    """What a layer's module calls a thing."""
-    known = getattr(layer, "__globals__", {}) if thing is not None else {}
-    return {name for name, value in known.items() if value is thing}
-
-
-def speaks_of(view: object, fields: frozenset[str]) -> str:
-    """The field or variable of a request that a layer names as a text, or an empty string."""
-    for layer in with_neighbours(view):
-        code = getattr(layer, "__code__", None)
-        for one in () if code is None else code.co_consts:
-            if isinstance(one, str) and field_of(one) in fields:
-                return one
-    return ""
-
-
-def field_of(text: str) -> str:
-    """A field's name as `fields` has it: `HTTP_X_REAL_IP` is `x-real-ip`."""
-    return text.lower().replace("_", "-").removeprefix("http-")
-
-
-def with_neighbours(view: object) -> Iterator[Any]:
-    """The layers, and the functions of their own modules that they speak of."""
-    for layer in layers(view):
-        yield layer
-        code, known = getattr(layer, "__code__", None), getattr(layer, "__globals__", {})
-        for name in () if code is None else code.co_names:
-            found = known.get(name)
-            # A proxy would answer `isinstance` by what it stands for, and so use a session.
-            if type(found) is FunctionType and found.__globals__ is known:
-                yield found
 
 
 def certified(environ: Mapping[str, Any]) -> bool:

@@ -41,6 +41,10 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
 
     def _heed(self, *, setting: str, **_: Any) -> None:
         """Let a suite go whose settings have changed; handlers made from now on get a new one."""
+        if setting == "MIDDLEWARE":
+            from apsperf_django.guards import forget
+
+            forget()
         if setting == "APSPERF":
             suite = self.__dict__.pop("suite", None)
             if suite is not None:

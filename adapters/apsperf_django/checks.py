@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.checks import Error, Tags, Warning, register  # noqa: A004 - Django's name for it
 
+from apsperf_django.guards import HARMLESS_MIDDLEWARE, decides
 from apsperf_mw.errors import APSPerfError
 
 if TYPE_CHECKING:
@@ -58,6 +59,14 @@ def _order(names: list[str]) -> Iterator[CheckMessage]:
             f"{MIDDLEWARE} stands after {', '.join(names[:place])}: each hit passes through them.",
             hint="Put it first; or silence this where hits are to pass through them.",
             id="apsperf.W002",
+        )
+    deciding = [each for each in names if each not in HARMLESS_MIDDLEWARE and decides(each)]
+    if deciding:
+        yield Warning(
+            f"{', '.join(deciding)} looks at each view before it runs (process_view): a hit passes"
+            " none of it, so nothing is stored unless its mark says shared=True.",
+            hint="Guard views by decorators; or silence this where that is what you want.",
+            id="apsperf.W006",
         )
     for each in DJANGOS:
         if each in names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.functional import LazyObject, empty
+
 from apsperf_django.guards import guard
 from apsperf_django.rules import rule_for
 from apsperf_mw.guards import certified, certified_scope
@@ -26,5 +28,19 @@ def describe(request: HttpRequest, plan: Plan) -> None:
     shown = certified(request.META) if scope is None else certified_scope(scope)
     # Whoever asks for the CSRF token gets a page of their own; the flag stays once it was there.
     forms = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
-    if shown or forms or (session is not None and getattr(session, "accessed", True)):
+    used = session is not None and getattr(session, "accessed", True)
+    if shown or forms or used:
         plan.private = True
+    if not plan.guarded and let_in(request):
+        plan.guarded = "request.user"
+
+
+def let_in(request: HttpRequest) -> bool:
+    """Whether a middleware has found out who asks, by whatever the request has.
+
+    A user that is looked up when it is asked for, and was not, has told nobody anything.
+    """
+    user = vars(request).get("user")
+    if isinstance(user, LazyObject) and vars(user).get("_wrapped") is empty:
+        return False
+    return bool(getattr(user, "is_authenticated", False))

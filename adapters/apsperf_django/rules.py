@@ -20,8 +20,16 @@ def rule_for(view: Any, method: str) -> Rule | None:
         return found
     kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
     if isinstance(kind, type):
-        return rule_of(getattr(kind, method.lower(), None)) or rule_of(kind)
+        marks = (rule_of(getattr(kind, name, None)) for name in handlers(view, method))
+        return next(filter(None, marks), None) or rule_of(kind)
     return next((rule_of(each.view_func) for each in operations(view, method)), None)
+
+
+def handlers(view: Any, method: str) -> tuple[str, ...]:
+    """The methods of a view's class that answer a method: those of a set of views have names."""
+    actions = getattr(view, "actions", None) or {}
+    name = method.lower()
+    return (name,) if name not in actions else (name, actions[name])
 
 
 def operations(view: Any, method: str) -> Iterator[Any]:

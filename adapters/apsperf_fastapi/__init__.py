@@ -6,9 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from apsperf_fastapi.mounts import hear
 from apsperf_fastapi.parts import SuiteMiddleware, get_cache, get_suite
 from apsperf_fastapi.standing import Quiet, describe, marks_of, stand_in
 from apsperf_mw.cache.policy import cached
+from apsperf_mw.errors import SettingError
 from apsperf_mw.suite import Suite
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
     Takes the place of FastAPI's and Starlette's own telemetry for what the suite measures itself.
     The suite is also found at `app.state.apsperf`. A second call raises `RuntimeError`.
     """
+    if suite is not None and (settings or not isinstance(suite, Suite)):
+        told = f"beside {min(settings)}" if settings else f"as {suite!r}"
+        raise SettingError(f"install(suite=...): given {told}; accepted: a Suite, or settings")
     if hasattr(app.state, "apsperf"):
         raise RuntimeError("the suite is installed on this app already")
     suite = Suite(**settings) if suite is None else suite
@@ -40,6 +45,7 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
     app.state.apsperf = suite
     suite.lists = partial(listed, ref(app))
     stand_in(app, suite)
+    hear(app)
     return suite
 
 

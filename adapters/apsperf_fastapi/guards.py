@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.guards import ADDRESS, comes_from, field_of, layers, reads_of, speaks_of
+from apsperf_fastapi.mounts import mounts_of
+from apsperf_mw.guards import MOST_LAYERS, comes_from, layers
+from apsperf_mw.reading import ADDRESS, HARMLESS, asks_for, field_of, reads_of, speaks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +15,12 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 KNOWN = "__apsperf_guard__"
+INNERMOST = (
+    "starlette.routing",
+    "starlette.applications",
+    "fastapi.applications",
+    "fastapi.routing",
+)
 SCHEMES = ("fastapi.security",)
 # Packages whose dependencies and decorators decide who may pass, and how often.
 PACKAGES = (
@@ -25,20 +34,32 @@ PACKAGES = (
 )
 # What a dependency reads of a request where it decides by who asks.
 WHO = frozenset({"client", "session", "user", "auth"})
-# Fields that say what somebody wants, or who passes it on, and not who may have it.
-HARMLESS = ("accept", "if-", "user-agent", "traceparent", "tracestate", "x-request-id", "host")
+# The same, and how a class of endpoints begins.
+METHODS = ("dispatch", "get", "head")
+# Middleware of a route that serves everybody alike.
+MIDDLEWARE = ("starlette.middleware.gzip", "starlette.middleware.cors", "starlette.middleware.base")
 
 
 def guard(scope: Scope) -> str:
     """What decides who may pass to the route of this scope, or an empty string."""
-    route = scope.get("route")
-    if route is None:
+    route, endpoint = scope.get("route"), scope.get("endpoint")
+    if route is None and endpoint is None:
         return ""
     # An included router's dependencies are only in FastAPI's own context.
     within = (scope.get("fastapi") or {}).get("effective_route_context") or route
+    overrides = getattr(scope.get("app"), "dependency_overrides", None)
+    found = _of_overrides(within, overrides) if overrides else ""
+    around = _of_mounts(scope) or _limits_all(scope)
+    return found or around or _remembered(within, route, endpoint)
+
+
+def _remembered(within: Any, route: Any, endpoint: Any) -> str:
+    """What stands before a route, found once."""
+    if within is None:
+        return _found(None, None, endpoint)
     known: str | None = getattr(within, KNOWN, None)
     if known is None:
-        known = _found(within, scope.get("endpoint"))
+        known = _found(within, route, endpoint)
         try:
             setattr(within, KNOWN, known)
         except AttributeError:  # it takes no attributes: asked about each time
@@ -46,12 +67,83 @@ def guard(scope: Scope) -> str:
     return known
 
 
-def _found(route: Any, endpoint: Any) -> str:
-    dependant = getattr(route, "dependant", None)
+def _found(within: Any, route: Any, endpoint: Any) -> str:
+    dependant = getattr(within, "dependant", None)
     for each in () if dependant is None else below(dependant):
         if found := _guards(each):
             return found
-    return comes_from(endpoint, PACKAGES) or _limited(endpoint) or _read(dependant, endpoint)
+    return (
+        comes_from(endpoint, PACKAGES)
+        or _limited(endpoint)
+        or _of_class(endpoint)
+        or _of_route(route)
+        or _read(dependant, endpoint)
+    )
+
+
+def _of_class(endpoint: Any) -> str:
+    """What decorates the methods of a class of endpoints."""
+    if not isinstance(endpoint, type):
+        return ""
+    methods = (
+        getattr(base, "__dict__", {}).get(name) for base in endpoint.__mro__ for name in METHODS
+    )
+    return next(filter(None, (comes_from(each, PACKAGES) for each in methods if each)), "")
+
+
+def _of_route(route: Any) -> str:
+    """What a route has of its own round its endpoint: a class of routes, middleware."""
+    handler = getattr(type(route), "get_route_handler", None)
+    if handler is not None and not handler.__module__.startswith("fastapi."):
+        if found := reads_of(handler, "request", WHO) or speaks_of(handler, ADDRESS):
+            return f"request.{found}"
+        if found := asks_for(handler, "request"):
+            return found
+    return middleware_of(getattr(route, "app", None))
+
+
+def middleware_of(app: Any) -> str:
+    """Middleware that a route or a mount was given, unless it is known to serve everybody."""
+    for _ in range(MOST_LAYERS):
+        kind = type(app)
+        if app is None or kind is FunctionType or kind is MethodType:
+            return ""
+        if kind.__module__.startswith(INNERMOST):
+            return ""
+        if not kind.__module__.startswith(MIDDLEWARE):
+            return kind.__qualname__ if hasattr(app, "app") else ""
+        app = getattr(app, "app", None)
+    return ""
+
+
+def _of_mounts(scope: Scope) -> str:
+    """Middleware of the mounts that a request went through."""
+    found = [mount for mount, _ in mounts_of(scope) if mount is not None] if "path" in scope else []
+    return next(filter(None, (middleware_of(each.app) for each in found)), "")
+
+
+def _limits_all(scope: Scope) -> str:
+    """Whether slowapi limits routes that do not ask for it."""
+    limiter = getattr(getattr(scope.get("app"), "state", None), "limiter", None)
+    if limiter is None or not type(limiter).__module__.startswith("slowapi"):
+        return ""
+    named = ("_default_limits", "_application_limits")
+    return "slowapi" if any(getattr(limiter, name, None) for name in named) else ""
+
+
+def _of_overrides(route: Any, overrides: Any) -> str:
+    """What is called in the place of a dependency; it may change at any time."""
+    from fastapi.dependencies.utils import get_dependant
+
+    dependant = getattr(route, "dependant", None)
+    for each in () if dependant is None else below(dependant):
+        other = overrides.get(each.call)
+        if other is not None:
+            made = get_dependant(path="/", call=other)
+            for one in (made, *below(made)):
+                if found := _guards(one):
+                    return found
+    return ""
 
 
 def _read(dependant: Any, endpoint: Any) -> str:
@@ -59,9 +151,9 @@ def _read(dependant: Any, endpoint: Any) -> str:
     given = {field_of(str(field.alias)) for field in getattr(dependant, "header_params", ())}
     if told := ADDRESS & given:
         return min(told)
-    if found := reads_of(endpoint, _request_name(dependant), WHO):
+    if found := reads_of(endpoint, _request_name(dependant), WHO, methods=METHODS):
         return f"request.{found}"
-    return speaks_of(endpoint, ADDRESS)
+    return speaks_of(endpoint, ADDRESS, METHODS)
 
 
 def _request_name(dependant: Any) -> str:
@@ -89,14 +181,16 @@ def _guards(dependant: Any) -> str:
         return type(call).__name__
     if found := reads_of(call, _request_name(dependant), WHO):
         return f"request.{found}"
-    return _asked_for(dependant) or speaks_of(call, ADDRESS) or comes_from(call, PACKAGES)
+    if found := _asked_for(dependant) or asks_for(call, _request_name(dependant)):
+        return found
+    return speaks_of(call, ADDRESS) or comes_from(call, PACKAGES)
 
 
 def _asked_for(dependant: Any) -> str:
     """A field or a cookie by which a dependency decides."""
     for field in (*dependant.header_params, *dependant.cookie_params):
         name = str(field.alias).lower().replace("_", "-")
-        if not name.startswith(HARMLESS):
+        if name not in HARMLESS:
             return name
     return ""
 

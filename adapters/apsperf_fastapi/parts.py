@@ -30,6 +30,8 @@ class SuiteMiddleware:
     def __init__(self, app: ASGIApp, /, suite: Suite | None = None, **settings: Any) -> None:
         if suite is not None and settings:
             raise SettingError(f"suite: given beside {min(settings)}; accepted: one of the two")
+        if suite is not None and not isinstance(suite, Suite):
+            raise SettingError(f"suite: {suite!r} given; accepted: a Suite")
         self.suite = Suite(**settings) if suite is None else suite
         within: Any = Quiet(app, marks_of(self.suite))
         self.app = self.suite.asgi(within, describe)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Mount
 
 from apsperf_fastapi.guards import guard
+from apsperf_fastapi.mounts import INNER, hear, innermost, mounted_at, mounts_of
 from apsperf_mw.cache.policy import Plan, rule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable
 
     from starlette.applications import Starlette
-    from starlette.routing import BaseRoute
 
     from apsperf_mw.asgi import ASGIApp, Receive, Scope, Send
     from apsperf_mw.suite import Suite
@@ -68,16 +68,23 @@ class Quiet:
     def __init__(self, app: ASGIApp, marks: dict[str, Any]) -> None:
         self.app = app  # by this name FastAPI looks for other instrumentation
         self._marks = marks
+        self._heard: object = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection; the frameworks report only where their mark is not there yet."""
         for name, mark in self._marks.items():
             scope.setdefault(name, mark)
+        scope.setdefault(INNER, [])
+        app = scope.get("app")
+        if app is not None and app is not self._heard:  # under `add_middleware` it is known now
+            self._heard = app
+            hear(app)
         return self.app(scope, receive, send)
 
 
 def describe(scope: Scope, plan: Plan) -> None:
     """Fill the plan in from what routing left in the scope."""
+    scope = innermost(scope)
     plan.route = plan.route or template(scope)
     plan.rule = plan.rule or rule_of(scope.get("endpoint"))
     # Older releases do not tell whether a session was used: one that holds something was.
@@ -107,30 +114,9 @@ def template(scope: Scope) -> str:
 
 
 def mount_point(scope: Scope) -> str | None:
-    """The templates of the mounts that a request went through; None where they are not known.
-
-    The scope has only what they matched, which may not be told from the values in it: the mounts
-    are matched again, in the order of the routes.
-    """
-    root: str = scope.get("root_path", "")
-    base: str = scope.get("app_root_path", root)  # where the server has put the app
-    mounted = root.removeprefix(base)
+    """The templates of the mounts that a request went through; None where they are not known."""
+    mounted, _ = mounted_at(scope)
     if not scope.get("path_params"):
         return mounted
-    template, path = "", scope["path"].removeprefix(base)
-    routes = scope["router"].routes
-    while mounted:
-        mount, taken = entered(routes, path)
-        if mount is None or not mounted.startswith(taken):
-            return None
-        template += mount.path
-        path, mounted, routes = path[len(taken) :], mounted[len(taken) :], mount.routes
-    return template
-
-
-def entered(routes: Sequence[BaseRoute], path: str) -> tuple[Mount | None, str]:
-    """The mount that a path enters, and the part of the path that it takes."""
-    for route in routes:
-        if isinstance(route, Mount) and (found := route.path_regex.match(path)):
-            return route, path[: -len(found["path"]) - 1]
-    return None, ""
+    found = [mount for mount, _ in mounts_of(scope)]
+    return None if None in found else "".join(mount.path for mount in found if mount is not None)

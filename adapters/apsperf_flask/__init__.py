@@ -10,7 +10,11 @@ from flask import Flask, Response, current_app
 from flask.globals import request_ctx
 
 from apsperf_flask.guards import guard, let_in
-from apsperf_mw.cache.policy import Plan, cached, rule_of
+from apsperf_flask.marks import rule_for
+from apsperf_flask.requests import watch_requests
+from apsperf_flask.sessions import session_of
+from apsperf_mw.cache.policy import Plan, cached
+from apsperf_mw.errors import SettingError
 from apsperf_mw.settings import nest
 from apsperf_mw.suite import Suite
 
@@ -43,6 +47,9 @@ class APSPerf:
         """Put the suite round the app's `wsgi_app`, once; returns the app's suite."""
         found: Suite | None = app.extensions.get(EXTENSION)
         if found is not None:
+            if self._settings:
+                told = ", ".join(self._settings)
+                raise SettingError(f"{told}: given, but the app has its suite already")
             return found
         suite = Suite(framework=nest(app.config), **self._settings)
         app.extensions[EXTENSION] = suite
@@ -50,6 +57,7 @@ class APSPerf:
         # Flask runs these last to first: ours sees what the others made of the response.
         app.after_request_funcs.setdefault(None, []).insert(0, describe)
         suite.lists = partial(listed, ref(app))
+        watch_requests(app)
         add_tag(app)
         add_commands(app)
         return suite
@@ -58,7 +66,9 @@ class APSPerf:
     def suite(self) -> Suite:
         """The suite of the app that this was made with, else of the current one."""
         app = current_app if self._app is None else self._app
-        suite: Suite = app.extensions[EXTENSION]
+        suite: Suite | None = app.extensions.get(EXTENSION)
+        if suite is None:
+            raise SettingError(f"{app.name}: it has no suite; accepted: an app after init_app")
         return suite
 
 
@@ -99,7 +109,8 @@ def describe(response: Response) -> Response:
     rule = request.url_rule
     if rule is not None:
         plan.route = plan.route or environ.get("SCRIPT_NAME", "") + rule.rule
-        plan.rule = plan.rule or rule_of(context.app.view_functions.get(rule.endpoint))
+        view = context.app.view_functions.get(rule.endpoint)
+        plan.rule = plan.rule or rule_for(view, request.method)
     plan.guarded = plan.guarded or guard(context.app, request)
     if let_in(context):
         plan.private = True
@@ -115,13 +126,3 @@ def look_at(session: object, plan: Plan) -> None:
     """Keep the response out of the cache where the session was used; one that hides it was."""
     if getattr(session, "accessed", True):
         plan.private = True
-
-
-def session_of(context: object) -> object:
-    """The request's session, or None where it has none.
-
-    Asking the context for its session would count as using it, so its own dictionary is read:
-    Flask before 3.1.3 calls it `session`.
-    """
-    known = vars(context)
-    return known.get("_session", known.get("session"))

@@ -7,14 +7,17 @@ The first value is the part's name, those after it tell its variants apart.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
-from jinja2 import nodes
+from flask.globals import request_ctx
+from jinja2 import Undefined, nodes
 from jinja2.ext import Extension
 from markupsafe import Markup
 
-from apsperf_mw.fragments import kept
+from apsperf_flask.sessions import session_of
+from apsperf_mw.fragments import Personal, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,4 +68,25 @@ class CacheTag(Extension):
         suite: Suite | None = current_app.extensions.get("apsperf")
         if suite is None:
             return caller()
-        return Markup(kept(suite, SPACE, values, lambda: str(caller()), **options))  # noqa: S704
+        values = [None if isinstance(each, Undefined) else each for each in values]
+        try:
+            return Markup(kept(suite, SPACE, values, partial(made, caller), **options))  # noqa: S704
+        except Personal as personal:
+            return Markup(personal.part)  # noqa: S704 - the template's own
+
+
+def made(caller: Callable[[], str]) -> str:
+    """The part; `Personal` where it has asked for the session, and so is of one user."""
+    session: Any = session_of(request_ctx._get_current_object())  # type: ignore[attr-defined]
+    before = getattr(session, "accessed", False)
+    if session is not None:
+        session.accessed = False
+    try:
+        part = str(caller())
+        used = getattr(session, "accessed", False)
+    finally:
+        if session is not None:
+            session.accessed = session.accessed or before
+    if used:
+        raise Personal(part)
+    return part

@@ -7,10 +7,11 @@ from weakref import WeakKeyDictionary
 
 from flask import request
 
-from apsperf_mw.guards import ADDRESS, comes_from, reads, reads_of, speaks_of
+from apsperf_mw.guards import comes_from, held
+from apsperf_mw.reading import ADDRESS, asks_for, parts, reads, reads_of, speaks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from flask import Flask, Request
 
@@ -31,6 +32,8 @@ WHO = frozenset({"remote_addr", "access_route", "authorization", "remote_user", 
 
 # The same of a view, whose other reads are seen as they happen.
 ASKER = frozenset({"remote_addr", "access_route", "remote_user"})
+
+METHODS = ("dispatch_request",)
 
 _known: WeakKeyDictionary[Flask, dict[str, str]] = WeakKeyDictionary()
 
@@ -55,23 +58,65 @@ def guards_of(app: Flask, endpoint: str, method: str) -> str:
 
 def _guards(app: Flask, endpoint: str, method: str) -> Iterator[str]:
     view = app.view_functions.get(endpoint)
-    kind = getattr(view, "view_class", None)
-    for each in (view, getattr(kind, method, None)):
-        if each is not None and (found := comes_from(each, PACKAGES) or _read(each)):
+    methods = (*METHODS, method)
+    for each in (view, *methods_of(view, methods)):
+        if each is not None and (found := comes_from(each, PACKAGES)):
             yield found
+    if found := reads_of(view, "request", ASKER, request, methods):
+        yield f"request.{found}"
+    if found := speaks_of(view, ADDRESS, methods):
+        yield found
     for scope in (None, *around(endpoint)):
-        for before in app.before_request_funcs.get(scope, ()):
-            if found := comes_from(before, PACKAGES):
-                if found != LIMITER or limits_all(before):
-                    yield found
-            elif found := reads(before, WHO):
-                yield f"request.{found}"
+        known: list[Any] = [*app.before_request_funcs.get(scope, ())]
+        for before in [*known, *app.url_value_preprocessors.get(scope, ())]:
+            yield from _before(app, before)
+    yield from _limits_of(app, endpoint)
 
 
-def _read(view: Any) -> str:
-    """What the view itself looks at to learn who asks."""
-    found = reads_of(view, "request", ASKER, proxy=request)
-    return f"request.{found}" if found else speaks_of(view, ADDRESS)
+def methods_of(view: Any, names: Iterable[str]) -> Iterator[Any]:
+    """The methods of a class of views, as it and its bases define them."""
+    kind = getattr(view, "view_class", None)
+    for base in kind.__mro__ if isinstance(kind, type) else ():
+        yield from (vars(base)[name] for name in names if name in vars(base))
+
+
+def _before(app: Flask, before: Any) -> Iterator[str]:
+    """Why what runs before a view is a guard."""
+    if found := comes_from(before, PACKAGES):
+        if found != LIMITER or limits_all(before):
+            yield found
+        return
+    if found := reads_of(before, "request", WHO, request) or reads(before, WHO):
+        yield f"request.{found}"
+    if found := speaks_of(before, ADDRESS) or asks_for(before, "request", request):
+        yield found
+    if any(limiter in held_by(before) for limiter in limiters(app)):
+        yield LIMITER
+
+
+def held_by(view: Any) -> list[Any]:
+    """What a function's module and closure have by the names that it speaks of."""
+    return [
+        part.known[name]
+        for part in parts(view)
+        for name in part.code.co_names
+        if name in part.known
+    ] + held(view)
+
+
+def limiters(app: Flask) -> set[Any]:
+    """The app's limiters."""
+    known = app.extensions.get("limiter") or ()
+    return set(known) if isinstance(known, (set, list, tuple)) else {known}
+
+
+def _limits_of(app: Flask, endpoint: str) -> Iterator[str]:
+    """Whether a limiter limits the blueprint that a view stands in."""
+    for limiter in limiters(app):
+        manager = getattr(limiter, "limit_manager", None)
+        limited = getattr(manager, "_blueprint_limits", None) or {}
+        if any(name in limited for name in around(endpoint)):
+            yield LIMITER
 
 
 def around(endpoint: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apsperf_flask.guards import guards_of
-from apsperf_mw.cache.policy import rule_of
+from apsperf_flask.marks import rule_for
 from apsperf_mw.doctor import Route
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ def routes(app: Flask) -> Iterator[Route]:
         methods = sorted((rule.methods or set()) - IMPLIED) or ["GET"]
         view = app.view_functions.get(rule.endpoint)
         guard = guards_of(app, rule.endpoint, methods[0])
-        yield Route(rule.rule, ",".join(methods), rule_of(view), guard)
+        yield Route(rule.rule, ",".join(methods), rule_for(view, methods[0]), guard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from typing import cast
 
 from apsperf_mw.errors import SettingError
@@ -19,7 +20,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 def check_statuses(statuses: Mapping[int, TTL] | None) -> None:
     """Refuse what are no codes of responses."""
-    if not all(is_status(status) for status in statuses or ()):
+    known = statuses is None or isinstance(statuses, Mapping)
+    if not known or not all(is_status(status) for status in statuses or ()):
         raise refused("statuses", statuses, "a mapping of codes from 200 to 599")
 
 
@@ -55,7 +57,23 @@ def checked_lifetime(ttl: TTL | Lifetime) -> TTL | Lifetime:
         if not callable(found):
             raise refused("ttl", found, "a strategy that is a function of status and fields")
         return cast("Lifetime", found)
-    return ttl if callable(ttl) else checked_ttl(ttl)
+    if not callable(ttl):
+        return checked_ttl(ttl)
+    if not takes_two(ttl):
+        accepted = "a class, seconds, or a function of status and fields; a view is marked by"
+        raise refused("ttl", ttl, f"{accepted} @cached(...), with brackets")
+    return ttl
+
+
+def takes_two(function: Callable[..., object]) -> bool:
+    """Whether it can be called with two values; what cannot be told is taken for so."""
+    try:
+        signature(function).bind(200, {})
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def checked_ttl(ttl: object) -> TTL:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class Waits(Protocol):
     """How the shell's kind of request waits: a thread blocks, a task suspends."""
 
+    blocks: bool
+
     async def wait(self, join: Join, timeout_s: float) -> bool:
         """Wait until what is handed to `join` is called; False if the time runs out."""
         ...

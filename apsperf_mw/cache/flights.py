@@ -7,9 +7,9 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from apsperf_mw.runtime.threads import Lock
+from apsperf_mw.runtime.threads import Lock, current_thread_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,12 +48,15 @@ class Outcome(Enum):
     FAILED = "failed"  # elect another leader
 
 
+NO_THREAD = 0
+
+
 class Flight(Struct, eq=False):
     """One fetch of one key.
 
     `current` until something makes its result void: an invalidation, or a younger fetch that
     landed first. Only a joinable flight takes followers. `lease` is what it holds in a store that
-    other processes share.
+    other processes share, `thread` where it began.
     """
 
     key: Key
@@ -66,6 +69,7 @@ class Flight(Struct, eq=False):
     entry: Entry | None = None
     wakers: tuple[Wake, ...] = ()
     lease: Lease | None = None
+    thread: int = field(default_factory=current_thread_id)
 
 
 class Flights:

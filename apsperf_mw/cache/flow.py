@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork
 from apsperf_mw.cache.faces import is_shared
-from apsperf_mw.cache.flights import Flight, Lane, Outcome
+from apsperf_mw.cache.flights import NO_THREAD, Flight, Lane, Outcome
 from apsperf_mw.cache.intake import Intake
 from apsperf_mw.cache.leases import end_leases, over_processes, take_lease
 from apsperf_mw.cache.parts import covers
@@ -28,6 +28,7 @@ from apsperf_mw.cache.screen import (
 )
 from apsperf_mw.cache.shelf import faded
 from apsperf_mw.drivers.base import LocalDriver
+from apsperf_mw.runtime.threads import current_thread_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -150,8 +151,10 @@ class Cache(Intake):
                 return entry  # stale, while another fetches it anew
             waited = True
             left_s = deadline - monotonic()
-            if await face.waits.wait(partial(self.flights.join, flight), left_s):
-                if flight.outcome is Outcome.UNCACHEABLE:
+            # Nobody but this thread could end its own: a body that it has not read yet.
+            own = face.waits.blocks and flight.thread == current_thread_id()
+            if own or await face.waits.wait(partial(self.flights.join, flight), left_s):
+                if own or flight.outcome is Outcome.UNCACHEABLE:
                     x.detail = "collapsed"
                     return None
                 if (entry := self._fitting(flight, x)) is not None:
@@ -221,6 +224,7 @@ class Cache(Intake):
             if not leads:
                 return None
         self.rests.begin(key, entry.values, now)
+        flight.thread = NO_THREAD  # it ends in another, or in a task
         return flight
 
     async def _lease_renewal(self, x: Exchange, face: Face) -> None:

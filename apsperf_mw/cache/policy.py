@@ -174,6 +174,8 @@ def cached(
     )
 
     def mark(view: View) -> View:
+        if not callable(view):
+            raise refused("ttl", ttl, "@cached(...), with brackets, before a view")
         setattr(view, MARK, made)
         return view
 

@@ -25,6 +25,8 @@ def under_trio() -> bool:
 class Waits:
     """How a task waits: it gives the loop back, and may be woken by a thread or another loop."""
 
+    blocks = False
+
     async def wait(self, join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:
         """Suspend until the callable handed to `join` is called; False if the time runs out."""
         if under_trio():

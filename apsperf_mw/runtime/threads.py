@@ -31,6 +31,8 @@ def thread_names() -> dict[int, str]:
 class Waits:
     """How a thread waits: `await` on it never suspends the coroutine, it blocks the thread."""
 
+    blocks = True
+
     async def wait(self, join: Callable[[Callable[[], None]], Any], timeout_s: float) -> bool:
         """Block until the callable handed to `join` is called; False if the time runs out."""
         gate = threading.Lock()

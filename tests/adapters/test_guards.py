@@ -23,7 +23,8 @@ from starlette.middleware.sessions import SessionMiddleware
 from apsperf_fastapi import cached, install
 from apsperf_flask import APSPerf
 from apsperf_mw import Suite
-from apsperf_mw.guards import ADDRESS, MOST_LAYERS, layers, reads, reads_of, speaks_of
+from apsperf_mw.guards import MOST_LAYERS, layers
+from apsperf_mw.reading import ADDRESS, reads, reads_of, speaks_of
 from tests.adapters.support import FOR_ALL, ASGISite, Pages, WSGISite
 from tests.observe.raw import ask
 

@@ -16,13 +16,15 @@ from django.utils.safestring import mark_safe
 
 from apsperf_django import get_suite
 from apsperf_mw.errors import SettingError
-from apsperf_mw.fragments import kept
+from apsperf_mw.fragments import Personal, kept
 
 if TYPE_CHECKING:
     from django.template import Context, NodeList
     from django.template.base import FilterExpression, Parser, Token
 
 SPACE = "django:fragments"
+# What Django notes where somebody's token was asked for.
+TOKEN = "CSRF_COOKIE_NEEDS_UPDATE"  # noqa: S105 - it is none
 OPTIONS = frozenset({"tags", "stale_while_revalidate"})
 USAGE = "{% cache_tagged TTL NAME [VARIANT ...] [tags=...] [stale_while_revalidate=...] %}"
 
@@ -54,11 +56,46 @@ class CacheTagged(Node):  # type: ignore[misc]
         if "tags" in options:
             options["tags"] = names(options["tags"])
 
-        def make() -> str:
-            return str(self.nodelist.render(context))
+        asked = Asked(getattr(context, "request", None) or context.get("request"))
 
-        part: str = kept(get_suite(), SPACE, values, make, ttl=ttl, **options)
+        def make() -> str:
+            with asked:
+                made = str(self.nodelist.render(context))
+            if asked.personal:
+                raise Personal(made)
+            return made
+
+        try:
+            part: str = kept(get_suite(), SPACE, values, make, ttl=ttl, **options)
+        except Personal as personal:
+            part = personal.part
         return mark_safe(part)  # noqa: S308 - a template made it
+
+
+class Asked:
+    """Notes whether a part asks for the session or for the token of a form: it is then of one user.
+
+    What was asked for before it stays so after it.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self.personal = False
+        self._meta: dict[str, Any] = {} if request is None else request.META
+        self._session: Any = getattr(request, "session", None)
+
+    def __enter__(self) -> None:
+        self._token = self._meta.pop(TOKEN, None)
+        self._used = getattr(self._session, "accessed", False)
+        if self._session is not None:
+            self._session.accessed = False
+
+    def __exit__(self, *_: object) -> None:
+        used = getattr(self._session, "accessed", False)
+        self.personal = bool(used or TOKEN in self._meta)
+        if self._token is not None:
+            self._meta.setdefault(TOKEN, self._token)
+        if self._session is not None:
+            self._session.accessed = used or self._used
 
 
 def lasting(value: Any) -> Any:

@@ -28,6 +28,7 @@ FIELDS: dict[bytes, int] = {
     b"access-control-allow-origin": KEPT | POLICY | VALUE,
     b"cache-control": KEPT | POLICY | VALUE,
     b"cdn-cache-control": KEPT | POLICY | VALUE,
+    b"cache-status": KEPT | POLICY | VALUE,
     b"vary": KEPT | POLICY | VALUE,
     OURS_ALONE: KEPT | POLICY | VALUE,
     b"connection": POLICY | VALUE,

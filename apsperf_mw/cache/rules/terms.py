@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE, GUARDED, ORIGIN, RANGE
+from apsperf_mw.cache.screen import AUTHORIZATION, COOKIE, FORWARDING, GUARDED, ORIGIN, RANGE
 from apsperf_mw.http.fields import (
     CacheControl,
     connection_names,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.policy import Rule
     from apsperf_mw.exchange import Header
-    from apsperf_mw.settings import Settings
+    from apsperf_mw.settings import CacheSettings, Settings
 
 # Status codes that a route's rule may store: final, and alike for every client.
 RULE_STATUSES = frozenset({200, 203, 204, 300, 301, 308})
@@ -37,6 +37,9 @@ LASTING_ERRORS = frozenset({404, 405, 410, 414, 501})
 # Answers about a stored response (RFC 9111 §4.3.3).
 NEVER = frozenset({304})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "REPORT"})
+# Trusted fields by which an app makes the URL that it believes to be asked for.
+OF_URLS = frozenset(FORWARDING) - {"forwarded"}
+PRIVATE_WITHIN = b'detail="private"'
 NO_NAMES: frozenset[bytes] = frozenset()
 
 
@@ -122,6 +125,15 @@ def policy_of(asked: Asked, fields: Sequence[Header], settings: Settings) -> Pol
     return Policy(asked, named, control, vary, settings, targeted is not None)
 
 
+def keyed_names(settings: CacheSettings) -> tuple[str, ...]:
+    """The request's fields that are part of every key.
+
+    Of trusted ones those that stand for a part of the URL: an app may read them.
+    """
+    trusted = (name for name in settings.trusted_headers if name.lower() in OF_URLS)
+    return (*settings.key_headers, *trusted)
+
+
 def varied_names(
     lines: Sequence[bytes], rule: Rule | None, settings: Settings
 ) -> tuple[bytes, ...] | None:
@@ -130,7 +142,7 @@ def varied_names(
     A name with a colon is a rule's own selector, and no field.
     """
     ruled = rule.vary if rule is not None else ()
-    fields = [name.encode() for name in (*settings.cache.key_headers, *ruled) if ":" not in name]
+    fields = [name.encode() for name in (*keyed_names(settings.cache), *ruled) if ":" not in name]
     names = parse_vary((*lines, *fields)) if lines or fields else ()
     selectors = [name.encode() for name in ruled if ":" in name]
     return tuple(sorted({*names, *selectors})) if selectors and names is not None else names
@@ -227,7 +239,10 @@ def reflects_origin(policy: Policy) -> bool:
 
 def private(policy: Policy) -> bool:
     """Whether it is for one user; a qualified form counts in full (RFC 9111 §5.2.2.7)."""
-    return policy.control.private or bool(policy.control.private_fields)
+    if policy.control.private or policy.control.private_fields:
+        return True
+    # A suite within has refused it as private, whatever it says to others.
+    return any(PRIVATE_WITHIN in line for line in policy.fields.get(b"cache-status", ()))
 
 
 def no_store(policy: Policy) -> bool:
