@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # an error of the planner's.
 LEAST_SHARE = 0.2
 # What an index has to save of the whole workload, or of the mean of its statements.
-LEAST_SCORE = 0.01
+LEAST_SCORE = 0.015
 # Worth of space: an index as large as all tables has to save this share of the workload.
 SPACE = 0.1
 # What an index saves that spares the table itself is made of pages that are in memory, mostly.

@@ -10,7 +10,7 @@ import tarfile
 from abc import ABC, abstractmethod
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
@@ -33,6 +33,8 @@ BUILD = Path(__file__).resolve().parents[2] / "build" / "advice"
 ROUNDS = 3
 LIMIT_S = 30.0
 MOST = 30
+HIDDEN = """SELECT 1 FROM pg_class WHERE relkind = 'r' AND relallvisible < relpages
+AND relnamespace = 'public'::regnamespace"""
 SERIAL = ("max_parallel_workers_per_gather = 0", "jit = off")
 
 
@@ -113,8 +115,11 @@ class OnPostgres(Workload):
 
     def settle(self) -> None:
         """Have it gather its statistics."""
-        self.run("CHECKPOINT")  # what is not written yet is not seen to be visible to all
-        self.run("VACUUM ANALYZE")
+        for _ in range(20):  # what has just been written is not seen to be visible to all at once
+            self.run("VACUUM ANALYZE")
+            if not self.connection.execute(HIDDEN).fetchone():
+                return
+            sleep(0.5)
 
     def close(self) -> None:
         """Be done with it."""
