@@ -154,6 +154,8 @@ class Relay:
             for ours in gate.ours:
                 if response.has_header(ours.decode("ascii")):
                     del response[ours.decode("ascii")]
+            if x.flight is not None and is_file(response):
+                gate.cache.refuse(x, x.flight, "file")
             if gate.enabled:
                 self._tell(response, fields)
                 await self._finish(gate.heed(x, fields))
@@ -206,8 +208,7 @@ class Relay:
         if not response.streaming:
             self._record(response.content)
             await self._settle()
-        elif getattr(response, "file_to_stream", None) is not None:
-            # A server sends this file by itself, unless somebody touches the stream.
+        elif is_file(response):
             self.gate.cache.drop(self.x, Outcome.UNCACHEABLE)
         elif response.is_async:
             response.streaming_content = self._pass_async(response.streaming_content)
@@ -282,3 +283,8 @@ def fields_of(response: HttpResponseBase) -> tuple[Header, ...]:
     """The response's fields, its cookies among them."""
     cookies = [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
     return tuple(as_bytes([*response.items(), *cookies]))
+
+
+def is_file(response: Any) -> bool:
+    """Whether a server sends the body by itself, unless somebody touches the stream."""
+    return getattr(response, "file_to_stream", None) is not None

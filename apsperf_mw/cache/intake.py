@@ -78,7 +78,7 @@ class Intake:
         reason = self._refusal(x, flight) if asked else ""
         answer = reason or self.maker.answer(x, headers, x.plan or Plan(), form)
         if isinstance(answer, str):
-            self._refuse(x, flight, answer)
+            self.refuse(x, flight, answer)
             return None
         x.answer = answer
         return answer
@@ -101,7 +101,7 @@ class Intake:
         x.flight, _ = self.flights.board(x.key, lane, self.tags.clock, x, alone=True)
         x.detail = "adopted"
         if reason := self._refusal(x, x.flight):
-            self._refuse(x, x.flight, reason)
+            self.refuse(x, x.flight, reason)
             return
         x.voids = False  # what it stores is from after its success
         x.answer = answer
@@ -211,7 +211,8 @@ class Intake:
             return ""
         return "uses"
 
-    def _refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
+    def refuse(self, x: Exchange, flight: Flight, reason: str) -> None:
+        """Keep no response, for this reason, and have nobody wait for its like."""
         x.detail = reason
         # A 206 or a 416 tells of a part that one client asked for.
         if x.status < 500 and reason not in PASSING and not x.flags & RANGE:

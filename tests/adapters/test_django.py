@@ -146,6 +146,7 @@ def test_a_file_is_streamed_where_the_server_does_not_take_it() -> None:
         for _ in range(2):
             reply = site.ask("/file")
             assert (reply.body, reply.cache.hit) == (b"file content", False)
+            assert (reply.cache.stored, reply.cache.detail) == (False, "file")
 
 
 SYNC_IN_ASYNC = "StreamingHttpResponse must consume synchronous iterators"
