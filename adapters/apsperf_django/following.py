@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -15,19 +16,25 @@ from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.texts import Texts
 from apsperf_mw.db.transactions import Transactions
+from apsperf_mw.runtime.step import step
+from apsperf_mw.runtime.threads import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.db.facts import Facts
+    from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
+    from apsperf_mw.db.transactions import Transaction
     from apsperf_mw.suite import Suite
 
 PLACE = "the look at a database's schema"
+LOOK = "the look at what other processes have written"
 # Places for values as Django writes them, for SQLite too.
 PLACES = re.compile(r"%(?:\((\w+)\)s|s|%)")
 ENDS = ("_commit", "_rollback")
 _followings: dict[str, Following] = {}
+_numbers = count()
 
 
 def begun(connection: Any) -> bool:
@@ -35,27 +42,85 @@ def begun(connection: Any) -> bool:
     return bool(connection.in_atomic_block or not connection.autocommit)
 
 
+def level_of(connection: Any) -> str:
+    """The isolation level of a connection to PostgreSQL, as the settings have it."""
+    level = getattr(connection, "isolation_level", None)
+    return str(getattr(level, "name", "") or level or "").replace("_", " ")
+
+
 class Following:
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
         self.tables = tables
+        self.number = next(_numbers)
         self._texts = Texts(vendor, tables.tags)
-        driver = Driver(begun, snapshot, apart=vendor != "sqlite")
-        self._transactions = Transactions(self._texts, tables.tags, driver, str)
+        level = level_of if vendor == "postgresql" else snapshot
+        driver = Driver(begun, level, apart=vendor != "sqlite")
+        self.transactions = Transactions(self._texts, tables.tags, driver, str)
 
     def before(self, text: str, connection: Any) -> Facts:
         """A statement is about to be sent; its facts, for `after`."""
-        transaction = self._transactions.of(connection)
+        transaction = self.transactions.of(connection)
         facts = self._texts.known.get(text) or self._learn(text, connection, transaction.began)
         plan = current.get()
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
         return facts
 
+    def facts(self, text: str, connection: Any) -> tuple[Facts, Transaction]:
+        """The facts of a text that may be sent, and the transaction in which it would be."""
+        transaction = self.transactions.of(connection)
+        known = self._texts.known.get(text)
+        if known is None:
+            connection.ensure_connection()
+            known = self._learn(text, connection, transaction.began)
+        return known, transaction
+
+    def ready(self, asked: Asked, connection: Any, transaction: Transaction) -> Entry | None:
+        """What is kept and good, here and in the other processes."""
+        if not self._look():
+            return None
+        self.transactions.renew(connection, transaction)
+        found = self.tables.results.find(asked)
+        calm = found is not None and self.transactions.is_calm(found.reads)
+        return found if calm else None
+
+    def find(self, asked: Asked, connection: Any, transaction: Transaction) -> Entry | None:
+        """The same, perhaps because another has just sent the statement."""
+        found = self.ready(asked, connection, transaction)
+        if found is not None or begun(connection):
+            return found  # whoever would be waited for may wait for this transaction
+        results = self.tables.results
+        join = results.lead(asked)
+        if join is None:
+            return None
+        step(Waits().wait(join, results.patience_s))
+        return self.ready(asked, connection, transaction)
+
+    def given(self, found: Entry, connection: Any) -> None:
+        """Rows that were kept are those of a query."""
+        self.tables.results.counts.hits += 1
+        plan = current.get()
+        if plan is not None and found.reads:
+            plan.read(found.reads, found.began)
+        if not begun(connection):
+            self.transactions.ended(connection)
+
+    def _look(self) -> bool:
+        """Hear what other processes have written; False where that cannot be told."""
+        look = self.tables.results.look
+        try:
+            if look is not None:
+                look()
+        except Exception as fault:
+            self.tables.note(LOOK, fault)
+            return False
+        return self.tables.results.alook is None or look is not None
+
     def after(self, facts: Facts, connection: Any) -> None:
         """A statement was sent, or failed."""
-        transactions = self._transactions
+        transactions = self.transactions
         if facts.writes or facts.does:
             void = transactions.sent(facts, connection, transactions.of(connection))
             if void:
@@ -65,16 +130,16 @@ class Following:
 
     def end(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
-        return self._transactions.end(connection, run, self.tables.void)
+        return self.transactions.end(connection, run, self.tables.void)
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""
-        self._transactions.gone(connection)
+        self.transactions.gone(connection)
         return run()
 
     def _learn(self, text: str, connection: Any, tick: int) -> Facts:
         try:
-            if self._transactions.driver.apart:
+            if self.transactions.driver.apart:
                 tick = self.tables.tags.clock
                 return self._texts.learn(text, partial(ask_apart, connection), tick)
             plain = PLACES.sub(place, text)

@@ -218,13 +218,18 @@ def key_of(parameters: Any) -> Hashable | None:
             return None  # it may be taken for a date
         if kind in PLAIN:
             parts += (kind, value)
-        elif kind in SAFE:
+        elif kind in SAFE or is_number(kind):
             parts += (kind, repr(value))
         else:
             return None
     if type(parameters) is dict:
         parts += parameters
     return tuple(parts)
+
+
+def is_number(kind: type) -> bool:
+    """Whether values of this type are a driver's numbers of a certain width."""
+    return kind.__module__.startswith("psycopg") and issubclass(kind, int | float | Decimal)
 
 
 def weigh(rows: Sequence[tuple[Any, ...]], most: int) -> tuple[int, bool]:

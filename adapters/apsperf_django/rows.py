@@ -1,0 +1,177 @@
+"""Rows of Django's queries, kept until a table that they were read of is written.
+
+`Artist.objects.cached("long")`, or any query with `database.cache_all`. They are taken where the
+compiler would send its statement, so that each reader makes objects of its own.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Manager, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
+
+from apsperf_django.following import following_of
+from apsperf_mw.db.results import OPTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsperf_django.following import Following
+    from apsperf_mw.db.facts import Facts
+    from apsperf_mw.db.results import Asked, Entry
+
+GOT = "apsperf_got"
+_execute_sql = SQLCompiler.execute_sql
+
+
+class Got:
+    """What was found out about a query while it was sent: what it depends on, and since when."""
+
+    facts: Facts | None = None
+    began = 0
+
+
+def teach() -> None:
+    """Give query sets and managers `cached` and `uncached`, and have their rows kept."""
+    from apsperf_django.gets import get
+
+    if SQLCompiler.execute_sql is execute_sql:
+        return
+    SQLCompiler.execute_sql = execute_sql
+    for name, method in (("cached", cached), ("uncached", uncached)):
+        setattr(QuerySet, name, method)
+        setattr(Manager, name, _of_manager(name))
+    QuerySet.get = get
+    get.alters_data = False  # type: ignore[attr-defined]
+
+
+def cached(rows: Any, ttl: str | float | bool = True) -> Any:
+    """The same rows, kept for a class (short, medium, long), seconds, or as the settings say."""
+    found = rows._chain()
+    vars(found.query)[OPTION] = ttl
+    return found
+
+
+def uncached(rows: Any) -> Any:
+    """The same rows, from the database each time."""
+    return cached(rows, ttl=False)
+
+
+def _of_manager(name: str) -> Callable[..., Any]:
+    def method(manager: Any, *given: Any) -> Any:
+        return getattr(manager.get_queryset(), name)(*given)
+
+    method.__name__ = name
+    return method
+
+
+def execute_sql(
+    compiler: Any,
+    result_type: Any = MULTI,
+    chunked_fetch: bool = False,
+    chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+) -> Any:
+    """As Django's, with rows that are there already."""
+    following = wanted_by(compiler, result_type) if not chunked_fetch else None
+    if following is None:
+        return _execute_sql(compiler, result_type, chunked_fetch, chunk_size)
+    return Reading(following, compiler, result_type, chunk_size).rows()
+
+
+def wanted_by(compiler: Any, result_type: Any) -> Following | None:
+    """Who follows a query whose rows may be kept; None for any other."""
+    query = compiler.query
+    option = vars(query).get(OPTION)
+    if option is False or (result_type != MULTI and result_type != SINGLE):
+        return None
+    following = following_of(compiler.connection)
+    if following is None or (option is None and not following.tables.results.all_s):
+        return None
+    return None if query.select_for_update else following
+
+
+class Reading:
+    """One query whose rows may be kept."""
+
+    def __init__(
+        self, following: Following, compiler: Any, result_type: Any, chunk_size: int
+    ) -> None:
+        self._following = following
+        self._results = following.tables.results
+        self._compiler = compiler
+        self._connection = compiler.connection
+        self._type = result_type
+        self._chunk_size = chunk_size
+
+    def rows(self) -> Any:
+        """The rows as Django's own compiler gives them."""
+        from django.core.exceptions import EmptyResultSet
+
+        compiler = self._compiler
+        try:
+            text, values = compiler.as_sql()
+        except EmptyResultSet:
+            text, values = "", ()
+        if not text:
+            return [] if self._type == MULTI else None
+        # Django compiles it again where it sends it.
+        vars(compiler)["as_sql"] = lambda *_, **__: (text, values)
+        try:
+            option = vars(compiler.query).get(OPTION)
+            statement = f"{self._type} {text}"
+            asked = self._results.asked(self._following.number, statement, tuple(values), option)
+            return self._send() if asked is None else self._through(asked, text)
+        finally:
+            vars(compiler).pop("as_sql", None)
+
+    def _through(self, asked: Asked, text: str) -> Any:
+        following, connection, counts = self._following, self._connection, self._results.counts
+        facts, transaction = following.facts(text, connection)
+        shares = following.transactions.may_share(facts, transaction)
+        if not facts.fixed or not shares:
+            counts.bypasses += not shares
+            return self._send()
+        if not following.transactions.sees_now(connection):
+            counts.bypasses += 1
+        elif (found := following.find(asked, connection, transaction)) is not None:
+            return self._give(found, facts)
+        else:
+            counts.misses += 1
+        return self._keep(asked, facts, transaction.began)
+
+    def _give(self, found: Entry, facts: Facts) -> Any:
+        """Rows that are there."""
+        self._following.given(found, self._connection)
+        self._note(facts, found.began)
+        rows = found.own()
+        if self._type == MULTI:
+            return [rows]
+        return rows[0] if rows else None
+
+    def _keep(self, asked: Asked, facts: Facts, began: int) -> Any:
+        """Rows of the database, which are kept."""
+        self._note(facts, began)
+        started = perf_counter()
+        try:
+            given = self._send()
+            took_s = perf_counter() - started
+            if self._type == MULTI:
+                given = [[row for chunk in given for row in chunk]]
+                rows = given[0]
+            else:
+                rows = [] if given is None else [given]
+            self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
+            return given
+        finally:
+            self._results.land(asked)
+
+    def _send(self) -> Any:
+        return _execute_sql(self._compiler, self._type, False, self._chunk_size)
+
+    def _note(self, facts: Facts, began: int) -> None:
+        got = vars(self._compiler.query).get(GOT)
+        if got is not None:
+            got.facts, got.began = facts, began

@@ -1,0 +1,93 @@
+"""Django's rows are kept where it is asked for, and never older than the last commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.adapters.support import told_by
+from tests.db.conftest import cluster
+from tests.db.postgres import Postgres
+
+__all__ = ["cluster"]
+
+WRITES = ("save", "update", "bulk", "raw", "elsewhere", "rolled back", "savepoint")
+READS = ("names", "get", "first", "view", "joined", "counted", "exists", "longest", "subquery")
+
+
+@pytest.fixture(scope="module")
+def music(cluster: Postgres) -> Iterator[str]:
+    def send(statement: bytes) -> None:
+        with psycopg.connect(cluster.conninfo, autocommit=True) as connection:
+            connection.execute(statement)
+
+    send(b"CREATE DATABASE music")
+    yield str(cluster.port)
+    send(b"DROP DATABASE music WITH (FORCE)")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def told(request: pytest.FixtureRequest) -> Any:
+    port = request.getfixturevalue("music") if request.param == "postgresql" else ""
+    return told_by("tests.adapters.django_rows", MUSIC=port)
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("write", [*WRITES, "function"])
+def test_no_row_is_older_than_the_last_commit(told: Any, write: str, read: str) -> None:
+    if write not in told:
+        assert write == "function"  # SQLite has none
+        return
+    seen = told[write][read]
+    assert seen["given"] == seen["true"]
+    assert seen["hits"] >= 1
+    assert seen["after"] >= 1
+
+
+def test_each_reader_has_an_object_of_its_own(told: Any) -> None:
+    assert told["more"]["own_objects"] == ["artist 2", [2], False, False, "default"]
+
+
+def test_what_is_not_one_row_is_said_as_ever(told: Any) -> None:
+    assert told["more"]["missing"] == ["DoesNotExist", "MultipleObjectsReturned"]
+
+
+def test_no_rows_are_kept_no_longer_than_rows(told: Any) -> None:
+    assert told["more"]["once_there"] == [0, 1, 0]
+    assert told["more"]["cascade"] == [1, 0]
+
+
+def test_who_began_before_a_commit_keeps_nothing_for_others(told: Any) -> None:
+    given, true = told["more"]["slow_reader"]
+    assert given == true
+
+
+def test_threads_read_nothing_that_is_stale(told: Any) -> None:
+    storm = told["more"]["storm"]
+    assert storm["stale"] == 0
+    assert storm["reads"] > 100
+    assert storm["hits"] > storm["reads"] / 2
+
+
+def test_what_is_no_time_is_refused(told: Any) -> None:
+    said = told["more"]["refused"]
+    assert said.startswith("SettingError: apsperf_cache: 'forever' given; accepted: short")
+
+
+def test_what_was_not_asked_for_is_not_kept(told: Any) -> None:
+    assert set(told["more"]["left_alone"]) == {0}
+    assert told["by itself"] == [0] * 4
+
+
+def test_everything_that_is_worth_it_is_kept_where_the_settings_say_so(music: str) -> None:
+    with psycopg.connect(f"host=127.0.0.1 port={music} user=apsperf dbname=music") as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    told = told_by("tests.adapters.django_rows", MUSIC=music, ALL="1")
+    assert told["by itself"][-1] == 1
+    for write in WRITES:
+        for read in READS:
+            assert told[write][read]["given"] == told[write][read]["true"]
