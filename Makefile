@@ -46,6 +46,7 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.observing
 	@$(PY) -m benchmarks.statements
 	@$(PY) -m benchmarks.rows
+	@$(PY) -m benchmarks.django_rows
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
@@ -58,6 +59,7 @@ soak: ## every bar at full size; takes hours
 	@$(MAKE) --no-print-directory fuzz N=250000 ARGS=tests/fuzz/test_mutations.py
 	@$(MAKE) --no-print-directory fuzz N=500000 ARGS=tests/fuzz/test_keys_apart.py
 	@$(MAKE) --no-print-directory bench
+	@$(PY) -m benchmarks.advice
 
 format: $(VENV)/.dev ## mend what ruff can mend
 	@$(PY) -m ruff check --fix

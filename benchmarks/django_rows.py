@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,11 @@ def set_up(server: Postgres, place: Path) -> None:
             "default": {},
             "sqlite": {"ENGINE": "django.db.backends.sqlite3", "NAME": place / "rows.sqlite"},
             "postgresql": {
-                **{"ENGINE": "django.db.backends.postgresql", "NAME": "postgres"},
-                **{"USER": "apsperf", "HOST": "127.0.0.1", "PORT": server.port},
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "postgres",
+                "USER": "apsperf",
+                "HOST": "127.0.0.1",
+                "PORT": server.port,
             },
         },
         USE_TZ=False,
@@ -91,12 +95,12 @@ def measured(alias: str, rounds: int) -> list[tuple[str, ...]]:
         for _ in range(rounds):
             wrappers, connection.execute_wrappers[:] = list(connection.execute_wrappers), []
             models.QuerySet.get, SQLCompiler.execute_sql = _get, _execute_sql
-            timed(least, "bare", name, lambda run=run: run("plain"))
+            timed(least, "bare", name, partial(run, "plain"))
             connection.execute_wrappers[:] = wrappers
             models.QuerySet.get, SQLCompiler.execute_sql = get, execute_sql
-            timed(least, "noted", name, lambda run=run: run("plain"))
-            timed(least, "hit", name, lambda run=run: run("kept"))
-            timed(least, "miss", name, lambda run=run: missed(run))
+            timed(least, "noted", name, partial(run, "plain"))
+            timed(least, "hit", name, partial(run, "kept"))
+            timed(least, "miss", name, partial(missed, run))
         bare, hit = least["bare"], least["hit"]
         over = "" if name == "aggregate" else f"{least['miss'] - bare:+.0f}"
         shown = (f"{bare:.1f}", f"{least['noted']:.1f}", f"{hit:.1f}", f"{hit / bare:.3f}", over)

@@ -14,7 +14,7 @@ from django.db.models.query import ModelIterable
 
 from apsperf_django.following import following_of
 from apsperf_django.rows import GOT, Got
-from apsperf_mw.db.results import OPTION, SAFE, key_of
+from apsperf_mw.db.results import OPTION, SAFE
 
 if TYPE_CHECKING:
     from apsperf_django.following import Following
@@ -57,7 +57,7 @@ def asked_for(rows: Any, values: dict[str, Any], option: Any, following: Followi
     )
     if not plain or rows._iterable_class is not ModelIterable:
         return None
-    if query.deferred_loading != NOTHING_DEFERRED or key_of(values) is None:
+    if query.deferred_loading != NOTHING_DEFERRED:
         return None
     return following.tables.results.asked(following.number, rows.model, values, option)
 
@@ -83,7 +83,7 @@ def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following) 
     """The object from the database; its row is kept where all its values are plain."""
     got = vars(rows.query)[GOT] = Got()
     try:
-        made = _get(rows, **values)
+        made: Any = _get(rows, **values)
     finally:
         del vars(rows.query)[GOT]
     facts = got.facts

@@ -40,11 +40,11 @@ def teach() -> None:
 
     if SQLCompiler.execute_sql is execute_sql:
         return
-    SQLCompiler.execute_sql = execute_sql
+    setattr(SQLCompiler, "execute_sql", execute_sql)  # noqa: B010 - types would not have it
     for name, method in (("cached", cached), ("uncached", uncached)):
         setattr(QuerySet, name, method)
         setattr(Manager, name, _of_manager(name))
-    QuerySet.get = get
+    setattr(QuerySet, "get", get)  # noqa: B010
     get.alters_data = False  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,7 @@
 
 # Django comes without types.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
-# pyright: reportMissingImports=false, reportCallIssue=false
+# pyright: reportMissingImports=false, reportCallIssue=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 
