@@ -86,9 +86,7 @@ class Suite(Diagnosis, Purging, Databases):
         self.observers = self._make_observers()
         self.hooks = Hooks(self.observers, self.faults, self.recorder)
         self.background = Background(partial(self.faults.note, "a background refresh"))
-        self.children = Children(
-            self.exporter, self.channels, samples=self.settings.database.samples
-        )
+        self.children = Children(self.exporter, self.channels, self.settings.database)
         self.exporter.in_child(partial(_forget, ref(self.children.statements)))
         self.sockets = self._make_sockets()
         self.health = Health(self.faults)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from apsperf_mw.advice.advising import Advice
     from apsperf_mw.db.doors import Door
     from apsperf_mw.db.explaining import Explainer
@@ -60,6 +63,28 @@ class Database:
         from apsperf_mw.db.explaining import Explainer
 
         return lambda door: Explainer(door, self._statements.channels, background, faults)
+
+    def create_engine(self, url: Any, **options: Any) -> Engine:
+        """A SQLAlchemy engine that is attached, whose pool is as the settings say.
+
+        `database.max_connections` at most, `database.connection_timeout` seconds of waiting for
+        one; `options` are SQLAlchemy's, and win.
+        """
+        from sqlalchemy import create_engine
+
+        from apsperf_mw.db.sqlalchemy import pool_options
+
+        made = create_engine(url, **{**pool_options(url, self._statements.settings), **options})
+        return self.attach(made)
+
+    def create_async_engine(self, url: Any, **options: Any) -> AsyncEngine:
+        """As `create_engine`, for an async driver."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        from apsperf_mw.db.sqlalchemy import pool_options
+
+        known = pool_options(url, self._statements.settings)
+        return self.attach(create_async_engine(url, **{**known, **options}))
 
     def detach(self, engine: object) -> None:
         """Note no more of it; an engine that is not attached is left alone."""

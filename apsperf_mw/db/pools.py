@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from msgspec import Struct
 from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 # From this share of the pool on it is looked up where connections are taken.
 CROWDED = 0.8
 MOST_TOLD = 100
+# Where a record of a pool notes since when it is idle.
+IDLE = "apsperf_idle_since"
 METRICS: tuple[tuple[str, str, str, Kind], ...] = (
     ("db.client.connection.count", "{connection}", "Connections by state.", "updown"),
     ("db.client.connection.max", "{connection}", "Connections that are allowed.", "updown"),
@@ -89,6 +93,9 @@ class Pool:
         )
         self._measure = statements.exporter.ledger.measure
         self._channels = statements.channels
+        self._ping_s = statements.settings.ping_idle_s
+        self._leak_s = statements.settings.leak_s or inf
+        self._dialect = engine.dialect
 
     def begin(self, real: Any) -> None:
         """Watch this pool from now on: the engine's first, or the one after it is disposed of."""
@@ -151,15 +158,34 @@ class Pool:
         lines = [each.told(now, threads) for each in known[:MOST_TOLD]]
         return [*lines, f"and {more} more"] if more > 0 else lines
 
-    def taken(self, _: Any, record: Any, __: Any) -> None:
-        """A connection has been taken."""
+    def taken(self, connection: Any, record: Any, _: Any) -> None:
+        """A connection has been taken. One that was idle for long is tried first.
+
+        Where it is dead, the pool makes another.
+        """
+        idle_since = record.info.pop(IDLE, None)
+        if idle_since is not None and perf_counter() - idle_since > self._ping_s:
+            self._try(connection)
         site = site_of() if len(self.holders) >= self.crowded else ""
         plan, since = current.get(), perf_counter()
         self.holders[id(record)] = Holder(plan, current_thread_id(), since, site)
+        oldest = next(iter(self.holders.values()), None)
+        if oldest is not None and since - oldest.since > self._leak_s:
+            told = oldest.told(since, thread_names())
+            self._channels.held(str(self.told[0][1]), told)
+
+    def _try(self, connection: Any) -> None:
+        try:
+            alive = self._dialect.do_ping(connection)
+        except Exception:
+            alive = False
+        if not alive:
+            raise DisconnectionError("it was idle, and is dead")
 
     def given(self, _: Any, record: Any) -> None:
         """A connection has been given back, or taken out of the pool for good."""
         holder = self.holders.pop(id(record), None)
+        record.info[IDLE] = perf_counter()
         if holder is not None:
             self._measure((USE_TIME, perf_counter() - holder.since, self.told))
 

@@ -13,7 +13,8 @@ from warnings import warn
 from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.pool import QueuePool
 
 from apsperf_mw.db.doors import EngineDoor
 from apsperf_mw.db.following import HIT, Following
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.observe.statements import Recorder, Statements
+    from apsperf_mw.settings import DatabaseSettings
 
     Explain = Callable[[EngineDoor], Callable[[str, str, tuple[Any, ...]], object]]
     Undo = Callable[[], object]
@@ -65,6 +67,18 @@ def attach(
             ]
             known[id(statements)] = undos if following is None else [*undos, following.leave]
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
+
+
+def pool_options(url: Any, settings: DatabaseSettings) -> dict[str, Any]:
+    """What a pool is made with; nothing for one that knows no such limits."""
+    known = make_url(url)
+    if not issubclass(known.get_dialect().get_pool_class(known), QueuePool):
+        return {}
+    return {
+        "pool_size": settings.max_connections,
+        "max_overflow": 0,
+        "pool_timeout": settings.connection_timeout,
+    }
 
 
 def detach(engine: object, statements: Statements) -> None:

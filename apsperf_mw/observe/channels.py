@@ -84,6 +84,13 @@ class Channels:
         text = "no connection of {pool} in time; {count} are held: {holders}"
         self.tell(event("database", "pool_timeout", text, facts, cause=pool, level="error"))
 
+    def held(self, pool: str, holder: str) -> None:
+        """Tell of a connection that somebody has for too long."""
+        facts = {"pool": pool, "holder": holder}
+        text = "a connection of {pool} is not given back: {holder}"
+        cause = holder.partition(" for ")[0]
+        self.tell(event("database", "held", text, facts, cause=f"{pool} {cause}"))
+
     def leak(self, route: str, bytes_per_request: float, evidence: str) -> None:
         """Tell of a route whose requests leave memory behind."""
         facts = {

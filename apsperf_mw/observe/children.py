@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.channels import Channels
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.observe.series import Attributes
+    from apsperf_mw.settings import DatabaseSettings
 
 # Who wants to hear of each statement, as tests do.
 _heard: list[Callable[[str, float], object]] = []
@@ -38,11 +39,11 @@ class Children:
     """Has what is done within a request exported as spans below the request's own."""
 
     def __init__(
-        self, exporter: MetricsExporter, channels: Channels, *, samples: bool = True
+        self, exporter: MetricsExporter, channels: Channels, database: DatabaseSettings
     ) -> None:
         self._exporter = exporter
         self.note = partial(note_below, exporter)
-        self.statements = Statements(exporter, channels, samples=samples)
+        self.statements = Statements(exporter, channels, database)
 
     def refreshed(self, x: Exchange, started: float, error: str = "") -> None:
         """A background refresh has ended: a trace of its own, which links to the request's."""

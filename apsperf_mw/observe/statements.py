@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.channels import Channels
     from apsperf_mw.observe.export import MetricsExporter
     from apsperf_mw.observe.samples import Sample
+    from apsperf_mw.settings import DatabaseSettings
 
 # Texts that are known by their shape, shapes that are counted of the process, and of one request.
 MOST_TEXTS = 4096
@@ -74,10 +75,13 @@ class Shape(Struct, eq=False):
 class Statements:
     """The statements of one suite."""
 
-    def __init__(self, exporter: MetricsExporter, channels: Channels, *, samples: bool) -> None:
+    def __init__(
+        self, exporter: MetricsExporter, channels: Channels, settings: DatabaseSettings
+    ) -> None:
         self.exporter = exporter
         self.channels = channels
-        self.samples = samples
+        self.settings = settings
+        self.samples = settings.samples
         self._lock = Lock()
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._others: WeakSet[Recorder] = WeakSet()

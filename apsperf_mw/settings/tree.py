@@ -16,6 +16,7 @@ from apsperf_mw.settings.kinds import (
     Path,
     Token,
     TTLSettings,
+    Wait,
 )
 from apsperf_mw.settings.observing import (
     ExporterSettings,
@@ -80,6 +81,19 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     record: Annotated[
         bool, Meta(description="Note what the statements of Django's connections cost.")
     ] = True
+    max_connections: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)],
+        Meta(description="Connections of an engine made by `create_engine` at most."),
+    ] = 50
+    connection_timeout: Annotated[
+        Wait, Meta(description="Seconds that it waits for one of them.")
+    ] = 10.0
+    ping_idle_s: Annotated[
+        Wait, Meta(description="A connection that was idle for longer is tried before it is used.")
+    ] = 30.0
+    leak_s: Annotated[
+        Wait, Meta(description="A connection that is held for longer is told of; 0: none is.")
+    ] = 60.0
     samples: Annotated[
         bool, Meta(description="Keep one statement of each shape, with its values, for advice.")
     ] = True

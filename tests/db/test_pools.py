@@ -7,19 +7,21 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
-from apsperf_mw import Suite
+from apsperf_mw import Database, Suite
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.db.pools import name_of
+from tests.db.postgres import Postgres
 from tests.observe.support import page, points
 
 PATIENCE_S = 0.3
@@ -188,3 +190,85 @@ def test_a_storm_of_cancellations_leaks_none(tmp_path: Path) -> None:
 )
 def test_a_pools_name_tells_no_user(url: str, name: str) -> None:
     assert name_of(make_url(url)) == name
+
+
+def test_an_engine_is_made_as_the_settings_say(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Database(max_connections=3, connection_timeout=PATIENCE_S) as database:
+        engine = database.create_engine(f"sqlite:///{tmp_path}/shop.sqlite")
+        held = [hold(engine) for _ in range(3)]
+        began = monotonic()
+        with pytest.raises(PoolTimeout, match="held by"):
+            hold(engine)
+        assert PATIENCE_S - 0.05 < monotonic() - began < PATIENCE_S + 2
+        for each in held:
+            each.close()
+        engine.dispose()
+        other = database.create_engine(f"sqlite:///{tmp_path}/shop.sqlite", pool_size=7)
+        assert isinstance(other.pool, QueuePool)
+        assert other.pool.size() == 7
+        database.create_engine("sqlite://").dispose()  # in memory: it has no such pool
+        other.dispose()
+
+
+def test_an_async_engine_is_made_so_too(tmp_path: Path) -> None:
+    async def main() -> int:
+        with Database(max_connections=4) as database:
+            engine = database.create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.sqlite")
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+            pool: Any = engine.pool
+            await engine.dispose()
+            return int(pool.size()) + database.stats().calls
+
+    assert asyncio.run(main()) == 5
+
+
+def test_a_connection_that_was_idle_is_tried_before_it_is_used(postgres: Postgres) -> None:
+    with Database(ping_idle_s=0.0) as database:
+        engine = database.create_engine(postgres.url())
+        with engine.connect() as connection:
+            number = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        kill(postgres, number)
+        with engine.connect() as connection:
+            assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != number
+        engine.dispose()
+
+
+def test_one_that_was_in_use_a_moment_ago_is_not(postgres: Postgres) -> None:
+    with Database(ping_idle_s=60.0) as database:
+        engine = database.create_engine(postgres.url())
+        with engine.connect() as connection:
+            number = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        kill(postgres, number)
+        with pytest.raises(DBAPIError), engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+
+
+def kill(postgres: Postgres, number: Any) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", [number])
+
+
+def test_a_connection_that_is_not_given_back_is_told_of(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    suite = Suite(database={"leak_s": 0.05})
+    suite.database().attach(engine)
+    token = current.set(Plan(route="/albums/{id}"))
+    kept = hold(engine)
+    current.reset(token)
+    hold(engine).close()
+    assert "not given back" not in caplog.text
+    sleep(0.1)
+    hold(engine).close()
+    assert (
+        "a connection of sqlite/shop.sqlite is not given back: /albums/{id} for 0.1 s"
+        in caplog.text
+    )
+    kept.close()
+    suite.close()
