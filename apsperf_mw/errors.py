@@ -33,3 +33,7 @@ class LazyLoad(APSPerfError):
 
 class AdviceError(APSPerfError):
     """No advice can be given on this database; the message says what is missing."""
+
+
+class BatchError(APSPerfError):
+    """A chunk of rows was not written; the message names the first row that cannot be."""

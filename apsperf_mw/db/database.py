@@ -11,13 +11,16 @@ from apsperf_mw.db.stats import stats
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from sqlalchemy.engine import Connection as Connection_
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.orm import Session
 
     from apsperf_mw.advice.advising import Advice
+    from apsperf_mw.db.batches import Batch
     from apsperf_mw.db.doors import Door
     from apsperf_mw.db.explaining import Explainer
     from apsperf_mw.db.stats import Stats
@@ -102,6 +105,35 @@ class Database:
         if waits or not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
         return Connection(connection, self._statements.of(system or system_of(connection)))
+
+    def batch(
+        self,
+        target: Connection_ | Session,
+        *,
+        chunk: int = 5000,
+        progress: Callable[[int], object] | None = None,
+    ) -> Batch:
+        """Write many rows of a SQLAlchemy connection or session by the fastest way there is.
+
+        A context manager with `add(object)`, `insert`, `upsert` and `update` of a table's rows;
+        `chunk` rows of a kind go at once, after which `progress` hears how many were written.
+        `BatchError` names the row that cannot be. Within `run_sync` for an async one.
+        """
+        from apsperf_mw.db.batches import Batch
+
+        return Batch(target, chunk, progress)
+
+    def stream(
+        self, target: Connection_ | Session, statement: Any, *, chunk: int = 1000
+    ) -> Iterator[Any]:
+        """The rows of a query, of which so many are in this process at once.
+
+        PostgreSQL keeps a cursor for them: read them within the transaction. They are not kept.
+        """
+        if type(chunk) is not int or chunk < 1:
+            raise SettingError(f"chunk: {chunk!r} given; accepted: a whole number above 0")
+        options = {"yield_per": chunk, "apsperf_cache": False}
+        return iter(target.execute(statement, execution_options=options))
 
     def no_lazy(self) -> AbstractContextManager[None]:
         """Have `LazyLoad` raised inside for whatever is loaded when an attribute is asked for.

@@ -71,7 +71,7 @@ def attach(
 
 def pool_options(url: Any, settings: DatabaseSettings) -> dict[str, Any]:
     """What a pool is made with; nothing for one that knows no such limits."""
-    known = make_url(url)
+    known: Any = make_url(url)
     if not issubclass(known.get_dialect().get_pool_class(known), QueuePool):
         return {}
     return {
