@@ -69,7 +69,9 @@ class Databases:
 
         tags, results = self.responses.tags, self._make_results()
         purge, apurge = weakly(self.purge, _nothing), weakly(self.apurge, _anothing)
-        return Tables(tags, results, purge, apurge, self.faults, self.background)
+        local, notify = self.driver("cache").local, self.settings.database.notify
+        more = {"local": local, "notify": notify}
+        return Tables(tags, results, purge, apurge, self.faults, self.background, **more)
 
     def close_tables(self) -> None:
         """Make nothing void any more."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.db.facts import Facts
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.db.transactions import Transaction
@@ -54,6 +55,7 @@ class Following:
     def __init__(self, vendor: str, tables: Tables) -> None:
         self.tables = tables
         self.number = next(_numbers)
+        self._notifier: Notifier | None = None
         self._texts = Texts(vendor, tables.tags)
         level = level_of if vendor == "postgresql" else snapshot
         driver = Driver(begun, level, apart=vendor != "sqlite")
@@ -63,6 +65,8 @@ class Following:
         """A statement is about to be sent; its facts, for `after`."""
         transaction = self.transactions.of(connection)
         facts = self._texts.known.get(text) or self._learn(text, connection, transaction.began)
+        if (notifier := self.notifier(connection)) is not None:
+            notifier.here()
         plan = current.get()
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
@@ -124,13 +128,25 @@ class Following:
         if facts.writes or facts.does:
             void = transactions.sent(facts, connection, transactions.of(connection))
             if void:
+                if (notifier := self.notifier(connection)) is not None:
+                    notifier.tell(connection.connection, void)
                 self.tables.void(void)
         elif not begun(connection):
             transactions.ended(connection)
 
-    def end(self, connection: Any, run: Callable[[], Any]) -> Any:
+    def end(self, connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
+        if commits and (notifier := self.notifier(connection)) is not None:
+            self.transactions.tell(connection, connection.connection, notifier)
         return self.transactions.end(connection, run, self.tables.void)
+
+    def notifier(self, connection: Any) -> Notifier | None:
+        """What tells the other processes, which is made once."""
+        if not self.tables.notify or connection.vendor != "postgresql":
+            return None
+        if self._notifier is None:
+            self._notifier = self.tables.notifier(conninfo_of(connection))
+        return self._notifier
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""
@@ -158,6 +174,21 @@ def place(found: re.Match[str]) -> str:
     return f":{found[1]}" if found[1] else "?"
 
 
+def conninfo_of(connection: Any) -> str:
+    """Where a connection of Django's to PostgreSQL leads."""
+    from psycopg.conninfo import make_conninfo
+
+    known = connection.settings_dict
+    parts = {
+        "dbname": "NAME",
+        "user": "USER",
+        "password": "PASSWORD",
+        "host": "HOST",
+        "port": "PORT",
+    }
+    return make_conninfo("", **{name: known[key] for name, key in parts.items() if known.get(key)})
+
+
 def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
     """Ask on a connection that nobody else has: a question that fails spoils nothing."""
     other = connection.get_new_connection(connection.get_connection_params())
@@ -171,13 +202,16 @@ def follow(connection: Any) -> None:
     """Hear of the ends of a connection's transactions."""
     if "_apsperf_follows" not in vars(connection):
         connection._apsperf_follows = True
-        places = {name: partial(_ended, connection, getattr(connection, name)) for name in ENDS}
+        places = {
+            name: partial(_ended, connection, getattr(connection, name), commits=name == "_commit")
+            for name in ENDS
+        }
         stand_in(connection, {**places, "_close": partial(_closed, connection, connection._close)})
 
 
-def _ended(connection: Any, run: Callable[[], Any]) -> Any:
+def _ended(connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
     following = following_of(connection)
-    return run() if following is None else following.end(connection, run)
+    return run() if following is None else following.end(connection, run, commits=commits)
 
 
 def _closed(connection: Any, run: Callable[[], Any]) -> Any:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
     from apsperf_mw.db.tables import Tables
 
@@ -73,13 +74,18 @@ class Following:
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
-        places = {name: self._ending(getattr(dialect, name)) for name in ENDS}
+        self._notifier = notifier_of(engine, tables)
+        places = {
+            name: self._ending(getattr(dialect, name), commits=name == "do_commit") for name in ENDS
+        }
         places |= {name: self._closing(getattr(dialect, name)) for name in CLOSES}
         self._undo = stand_in(dialect, places)
 
     def leave(self) -> None:
         """Follow no more."""
         self._undo()
+        if self._notifier is not None:
+            self._notifier.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
         """A statement is about to be sent; `given` is what a dialect gets with it.
@@ -90,6 +96,8 @@ class Following:
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
+        if self._notifier is not None:
+            self._notifier.here()
         plan = self._plan()
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
@@ -122,6 +130,8 @@ class Following:
         elif facts.writes or facts.does:
             void = self.transactions.sent(facts, step.connection, step.transaction)
             if void:
+                if self._notifier is not None:
+                    self._notifier.tell(step.connection, void)
                 self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
@@ -202,9 +212,11 @@ class Following:
         step.context.cursor_fetch_strategy = buffered(columns, rows)
         self._results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
 
-    def _ending(self, end: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
+            if commits and self._notifier is not None:
+                self.transactions.tell(plain, plain, self._notifier)
             return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
@@ -228,6 +240,14 @@ class Following:
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self._tables.avoid(tags))
+
+
+def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
+    """What tells the other processes of an engine's commits; None where nothing does."""
+    if engine.dialect.name != "postgresql":
+        return None
+    url = engine.url.set(drivername="postgresql", query={})
+    return tables.notifier(url.render_as_string(hide_password=False))
 
 
 def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:

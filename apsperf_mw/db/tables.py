@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import getpid
 from time import sleep
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from apsperf_mw.errors import APSPerfError
 from apsperf_mw.runtime.threads import Lock
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Results
     from apsperf_mw.faults import Faults
     from apsperf_mw.runtime.background import Background
@@ -39,6 +41,9 @@ class Tables:
         apurge: AsyncPurge,
         faults: Faults,
         background: Background,
+        *,
+        local: bool = True,
+        notify: bool = False,
     ) -> None:
         self.tags = tags
         self.results = results
@@ -46,6 +51,9 @@ class Tables:
         self._apurge = apurge
         self._faults = faults
         self._background = background
+        self._local = local
+        self.notify = notify
+        self.notifiers: WeakSet[Notifier] = WeakSet()
         self._owed: set[str] = set()
         self._closed = False
         # The process that has a thread which pays; a forked child has none.
@@ -71,9 +79,28 @@ class Tables:
             self._owe(named, fault)
             raise
 
+    def heard(self, tags: Iterable[str]) -> None:
+        """Another process has committed something of these."""
+        if self._local:
+            self.tags.purge(tags)
+        else:
+            self.void(tags)
+
+    def notifier(self, conninfo: str) -> Notifier | None:
+        """What tells the other processes, where the settings want it."""
+        if not self.notify:
+            return None
+        from apsperf_mw.db.notifying import Notifier
+
+        made = Notifier(self, conninfo)
+        self.notifiers.add(made)
+        return made
+
     def close(self) -> None:
         """Try nothing again."""
         self._closed = True
+        for each in list(self.notifiers):
+            each.close()
 
     def _owe(self, tags: list[str], fault: BaseException) -> None:
         self._faults.note(PLACE, fault)

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
     from apsperf_mw.cache.tags import Tags
     from apsperf_mw.db.drivers import Driver
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.texts import Texts
 
     Void = Callable[[Iterable[str]], object]
 
 # Past so many transactions those are forgotten that have not written anything.
 MOST_OPEN = 10_000
+IN_ERROR = 3  # libpq's PQTRANS_INERROR
 
 
 class Transaction(Struct, eq=False):
@@ -118,6 +120,17 @@ class Transactions:
                 return run()
             finally:
                 void(self.ended(connection) or ())
+
+    def tell(self, connection: object, driver: Any, notifier: Notifier) -> None:
+        """Have a transaction that is about to be committed tell the other processes itself.
+
+        `driver` is the driver's own connection. One that has failed is rolled back by its commit.
+        """
+        found = self.open.get(id(connection))
+        info = getattr(driver, "info", None)
+        failed = getattr(info, "transaction_status", None) == IN_ERROR
+        if found is not None and found.writes and not failed:
+            notifier.tell(driver, found.writes)
 
     def may_share(self, facts: Facts, transaction: Transaction) -> bool:
         """Whether what is read now may be kept for others, or read by them before."""

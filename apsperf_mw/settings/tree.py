@@ -100,6 +100,10 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
+    notify: Annotated[
+        bool,
+        Meta(description="Have PostgreSQL tell other processes of each commit (NOTIFY)."),
+    ] = False
     cache_all: Annotated[
         bool, Meta(description="Keep the rows of any query that is worth it, not only where asked.")
     ] = False
