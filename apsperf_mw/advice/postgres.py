@@ -196,7 +196,12 @@ def run(connection: Any, statement: str, given: Any = None) -> list[tuple[Any, .
 
 
 def plan_of(connection: Any, query: Query) -> dict[str, Any]:
-    """The root of a statement's plan, for its values where they are known, else for any."""
+    """The root of a statement's plan, for its values where they are known, else for any.
+
+    `Unplanned` for what may be several: all but the first would be executed.
+    """
+    if not query.is_one:
+        raise Unplanned("it may be several statements")
     if query.given:
         told = run(connection, f"EXPLAIN (FORMAT JSON) {query.text}", query.given)
     else:

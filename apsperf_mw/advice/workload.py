@@ -46,6 +46,11 @@ class Query(Struct, eq=False):
         return shape_of(self.text)
 
     @property
+    def is_one(self) -> bool:
+        """Whether it is one statement for sure, whatever its quotes mean to a database."""
+        return ";" not in self.text.strip().rstrip(";")
+
+    @property
     def verb(self) -> str:
         """Its first word."""
         return verbs_of(self.text)[0]

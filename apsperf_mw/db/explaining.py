@@ -45,7 +45,7 @@ class Explainer:
         if ask is None or now < self._asked.get(shape, now):
             return
         query = Query(self._door.plain(text), values_of(given[0]) if given else ())
-        if query.verb not in WANTS:
+        if query.verb not in WANTS or not query.is_one:
             return
         if self._background.spawn_thread(partial(self._explain, ask, shape, query)):
             if len(self._asked) >= MOST_SHAPES:

@@ -173,6 +173,23 @@ def test_what_cannot_be_planned_is_said(place: Place) -> None:
     assert "nowhere" in str(advice)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1 FROM customer WHERE email = 'x'; DROP TABLE customer",
+        "SELECT 1 -- it's\n; DROP TABLE customer -- it's",
+        "SELECT id AS x$a$ FROM item; DROP TABLE customer; SELECT 1 AS y$a$",
+        "SELECT E'a\\''; DROP TABLE customer; --'",
+    ],
+)
+def test_what_may_be_several_statements_is_not_planned(place: Place, text: str) -> None:
+    for given in (None, ("x",)):
+        advice = advise(place.planner(), [Query(text, given)])
+        assert advice.statements == 0
+        assert len(advice.unplanned) == 1
+    assert place.run("SELECT count(*) FROM customer").fetchone()[0] > 0
+
+
 def test_the_time_is_kept(place: Place) -> None:
     began = time.monotonic()
     advice = place.advise(*WORKLOAD * 20, budget_s=0.05)

@@ -184,6 +184,23 @@ def test_a_plan_executes_nothing(path: Path, told: pytest.LogCaptureFixture) -> 
     suite.close()
 
 
+def test_several_statements_at_once_are_not_planned(
+    shop: str, told: pytest.LogCaptureFixture
+) -> None:
+    suite = Suite(logging={"slow_query_s": 1e-9})
+    engine = Database(suite).attach(
+        create_engine(shop.replace("postgresql:", "postgresql+psycopg:"))
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM customer; CREATE TABLE made (id int)")
+        connection.rollback()
+    assert plans(told, within_s=0.5, of="made") == []
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT to_regclass('made')")).scalar() is None
+    engine.dispose()
+    suite.close()
+
+
 def test_a_fast_statement_has_no_plan(path: Path, told: pytest.LogCaptureFixture) -> None:
     suite = Suite(logging={"slow_query_s": 60.0})
     send(f"sqlite:///{path}", Database(suite))
