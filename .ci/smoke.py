@@ -83,7 +83,12 @@ async def twice(app: Any) -> list[tuple[str, str]]:
 FOR_PYTEST = ("apsperf_mw.testing.contract", "apsperf_mw.testing.drivers")
 # What extras bring is used by these alone, which are loaded where it is asked for.
 FOR_EXTRAS = (
+    "apsperf_mw.advice.advising",
+    "apsperf_mw.advice.choosing",
+    "apsperf_mw.advice.reading",
+    "apsperf_mw.db.batches",
     "apsperf_mw.db.catalogue",
+    "apsperf_mw.db.copying",
     "apsperf_mw.db.following",
     "apsperf_mw.db.parsing",
     "apsperf_mw.db.pools",

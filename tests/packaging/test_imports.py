@@ -34,7 +34,12 @@ import json, sys
 print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
 FOR_EXTRAS = (
+    "advice.advising",
+    "advice.choosing",
+    "advice.reading",
+    "db.batches",
     "db.catalogue",
+    "db.copying",
     "db.following",
     "db.parsing",
     "db.pools",
