@@ -1,28 +1,24 @@
-"""DB-API connections whose statements are noted, and whose commits make void what they wrote."""
+"""DB-API connections whose statements are noted."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from apsperf_mw.db.wrapped import Following
     from apsperf_mw.observe.statements import Recorder
 
 EXECUTES = frozenset({"execute", "executemany", "executescript"})
-ENDS = frozenset({"commit", "rollback", "close"})
 
 
 class Proxy:
     """Stands for a cursor or a connection: what it does not do itself that one does."""
 
-    def __init__(self, real: Any, recorder: Recorder, following: Following | None = None) -> None:
+    def __init__(self, real: Any, recorder: Recorder) -> None:
         object.__setattr__(self, "_real", real)
         object.__setattr__(self, "_recorder", recorder)
-        object.__setattr__(self, "_following", following)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -40,16 +36,10 @@ class Proxy:
 
     def _noted(self, execute: Any, statement: Any, *given: Any, **named: Any) -> Any:
         """Run the statement and note it; a driver that gives a cursor gives one like this."""
-        following = self._following
-        facts = None if following is None else following.before(str(statement))
-        try:
-            made = self._recorder.run(str(statement), execute, statement, *given, **named)
-        finally:
-            if following is not None and facts is not None:
-                following.after(facts)
+        made = self._recorder.run(str(statement), execute, statement, *given, **named)
         if made is self._real:
             return self
-        return Cursor(made, self._recorder, following) if hasattr(made, "fetchone") else made
+        return Cursor(made, self._recorder) if hasattr(made, "fetchone") else made
 
 
 class Cursor(Proxy):
@@ -62,28 +52,6 @@ class Cursor(Proxy):
 class Connection(Proxy):
     """A connection whose statements are noted, those of drivers' short cuts too."""
 
-    def __getattr__(self, name: str) -> Any:
-        following = self._following
-        if following is not None and name in ENDS:
-            return partial(following.end, getattr(self._real, name))
-        if following is not None and name == "transaction":
-            return partial(self._transaction, getattr(self._real, name))
-        return super().__getattr__(name)
-
-    def __exit__(self, *raised: object) -> Any:
-        if self._following is None:
-            return self._real.__exit__(*raised)
-        return self._following.end(self._real.__exit__, *raised)
-
-    @contextmanager
-    def _transaction(self, begin: Any, *given: Any, **named: Any) -> Iterator[Any]:
-        """A block of psycopg's, at whose end the transaction may have ended."""
-        try:
-            with begin(*given, **named) as entered:
-                yield entered
-        finally:
-            self._following.settle()
-
     def cursor(self, *given: Any, **named: Any) -> Cursor:
         """A cursor whose statements are noted."""
-        return Cursor(self._real.cursor(*given, **named), self._recorder, self._following)
+        return Cursor(self._real.cursor(*given, **named), self._recorder)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from apsperf_mw.db.connections import Connection
 from apsperf_mw.db.lazy import no_lazy
 from apsperf_mw.db.stats import stats
-from apsperf_mw.db.wrapped import Following
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
@@ -99,18 +98,13 @@ class Database:
     def wrap(self, connection: Any, system: str = "") -> Any:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
 
-        Once a transaction of it commits, what was made of the tables that it wrote is void.
         `system` is the database's name in the semantic conventions, such as `postgresql`; unset,
         it is told by the connection's module. `SettingError` for what is none, or is awaited.
         """
         waits = iscoroutinefunction(getattr(connection, "commit", None))
         if waits or not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
-        known = system or system_of(connection)
-        following = None
-        if self._tables is not None:
-            following = Following(connection, module_of(connection), known, self._tables)
-        return Connection(connection, self._statements.of(known), following)
+        return Connection(connection, self._statements.of(system or system_of(connection)))
 
     def batch(
         self,
@@ -184,12 +178,9 @@ MODULES = {
 }
 
 
-def module_of(connection: object) -> str:
-    """The module of a driver that is known."""
-    names = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
-    return next((name for name in names if name in MODULES), "")
-
-
 def system_of(connection: object) -> str:
     """The database that a driver's connection leads to."""
-    return MODULES.get(module_of(connection), "other_sql")
+    for kind in type(connection).__mro__:
+        if found := MODULES.get(kind.__module__.partition(".")[0]):
+            return found
+    return "other_sql"
