@@ -108,8 +108,18 @@ class Following:
         plan = current.get()
         if plan is not None and found.reads:
             plan.read(found.reads, found.began)
-        if not begun(connection):
-            self.transactions.ended(connection)
+        self.settle(connection)
+
+    def settle(self, connection: Any) -> None:
+        """Heed that no transaction is open."""
+        if not begun(connection) and (void := self.transactions.ended(connection)):
+            self.tables.void(void)
+
+    def anything(self, connection: Any) -> None:
+        """Something was sent of which nothing is known."""
+        void = self.transactions.sent(OPAQUE, connection, self.transactions.of(connection))
+        if void:
+            self.tables.void(void)
 
     def _look(self) -> bool:
         """Hear what other processes have written; False where that cannot be told."""
@@ -131,8 +141,8 @@ class Following:
                 if (notifier := self.notifier(connection)) is not None:
                     notifier.tell(connection.connection, void)
                 self.tables.void(void)
-        elif not begun(connection):
-            transactions.ended(connection)
+        else:
+            self.settle(connection)
 
     def end(self, connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
@@ -206,12 +216,21 @@ def follow(connection: Any) -> None:
             name: partial(_ended, connection, getattr(connection, name), commits=name == "_commit")
             for name in ENDS
         }
+        places["_set_autocommit"] = partial(_switched, connection, connection._set_autocommit)
         stand_in(connection, {**places, "_close": partial(_closed, connection, connection._close)})
 
 
 def _ended(connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
     following = following_of(connection)
     return run() if following is None else following.end(connection, run, commits=commits)
+
+
+def _switched(connection: Any, run: Callable[..., Any], autocommit: bool) -> Any:
+    """Have autocommit switched; a driver may commit then."""
+    following = following_of(connection)
+    if following is None:
+        return run(autocommit)
+    return following.end(connection, partial(run, autocommit), commits=bool(autocommit))
 
 
 def _closed(connection: Any, run: Callable[[], Any]) -> Any:

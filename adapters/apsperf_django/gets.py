@@ -6,11 +6,14 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-from django.db.models import QuerySet
+from django.db import connections, models
+from django.db.models import Model, QuerySet
 from django.db.models.query import ModelIterable
+from django.db.models.signals import post_init
+from django.db.models.sql import Query
 
 from apsperf_django.following import following_of
 from apsperf_django.rows import GOT, Got
@@ -21,30 +24,51 @@ if TYPE_CHECKING:
     from apsperf_mw.db.results import Asked
 
 NOTHING_DEFERRED: tuple[frozenset[str], bool] = (frozenset(), True)
+# What a query set of its own may do otherwise; and fields whose values mean one thing alone.
+FINDS = (
+    "filter",
+    "exclude",
+    "_filter_or_exclude",
+    "_filter_or_exclude_inplace",
+    "_chain",
+    "_clone",
+)
+PLAIN_FIELDS = frozenset(
+    (
+        *(models.AutoField, models.BigAutoField, models.SmallAutoField, models.IntegerField),
+        *(models.BigIntegerField, models.SmallIntegerField, models.PositiveIntegerField),
+        *(models.CharField, models.TextField, models.SlugField, models.EmailField),
+        *(models.UUIDField, models.BooleanField),
+    )
+)
 _get = QuerySet.get
 
 
 def get(rows: Any, *args: Any, **values: Any) -> Any:
     """As Django's, without a query where the object's row is kept."""
     option = vars(rows.query).get(OPTION)
-    if args or option is False or not values:
+    if args or option is False or not values or not is_plain(rows, values):
         return _get(rows, *args, **values)
-    connection = connections[rows.db]
+    using = rows.db  # a router may say another one each time
+    connection = connections[using]
     following = following_of(connection)
     if following is None or (option is None and not following.tables.results.all_s):
         return _get(rows, **values)
-    asked = asked_for(rows, values, option, following)
+    asked = following.tables.results.asked(following.number, rows.model, values, option)
     if asked is None:
         return _get(rows, **values)
-    return found(rows, asked, following, connection) or kept(rows, asked, values, following)
+    known = found(rows.model, using, asked, following, connection)
+    return kept(rows.using(using), asked, values, following) if known is None else known
 
 
-def asked_for(rows: Any, values: dict[str, Any], option: Any, following: Following) -> Asked | None:
-    """The key of a plain query by these values; None for any other."""
+def is_plain(rows: Any, values: dict[str, Any]) -> bool:
+    """Whether a query set finds a row by these fields' values, and by nothing else."""
     query = rows.query
-    plain = not (
-        query.where.children
+    return not (
+        type(query) is not Query
+        or query.where.children
         or query.annotations
+        or query._filtered_relations
         or query.select_related
         or query.combinator
         or query.distinct
@@ -54,15 +78,34 @@ def asked_for(rows: Any, values: dict[str, Any], option: Any, following: Followi
         or query.extra_tables
         or rows._prefetch_related_lookups
         or rows._known_related_objects
+        or rows._iterable_class is not ModelIterable
+        or query.deferred_loading != NOTHING_DEFERRED
+        or not is_djangos(type(rows))
+        or not fields_of(rows.model).issuperset(values)
+        or post_init.has_listeners(rows.model)
     )
-    if not plain or rows._iterable_class is not ModelIterable:
-        return None
-    if query.deferred_loading != NOTHING_DEFERRED:
-        return None
-    return following.tables.results.asked(following.number, rows.model, values, option)
 
 
-def found(rows: Any, asked: Asked, following: Following, connection: Any) -> Any:
+@lru_cache(maxsize=256)
+def is_djangos(kind: type) -> bool:
+    """Whether its rows are found as Django's own are."""
+    return all(getattr(kind, name) is getattr(QuerySet, name) for name in FINDS)
+
+
+@lru_cache(maxsize=1024)
+def fields_of(model: Any) -> frozenset[str]:
+    """The fields whose values say all; none of a model that makes its objects itself."""
+    own = (
+        model.from_db.__func__ is not Model.from_db.__func__ or model.__init__ is not Model.__init__
+    )
+    if own:
+        return frozenset()
+    plain = [field for field in model._meta.concrete_fields if type(field) in PLAIN_FIELDS]
+    names = {name for field in plain for name in (field.name, field.attname)}
+    return frozenset({*names, "pk"} if model._meta.pk in plain else names)
+
+
+def found(model: Any, using: str, asked: Asked, following: Following, connection: Any) -> Any:
     """An object of the row that is kept, if it is good here and now."""
     transactions = following.transactions
     transaction = transactions.of(connection)
@@ -76,16 +119,13 @@ def found(rows: Any, asked: Asked, following: Following, connection: Any) -> Any
         return None
     following.given(entry, connection)
     names, row = entry.columns, entry.rows[0]
-    return rows.model.from_db(rows.db, names, row)
+    return model.from_db(using, names, row)
 
 
 def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following) -> Any:
     """The object from the database; its row is kept where all its values are plain."""
-    got = vars(rows.query)[GOT] = Got()
-    try:
-        made: Any = _get(rows, **values)
-    finally:
-        del vars(rows.query)[GOT]
+    got = vars(rows.query)[GOT] = Got()  # the query is a copy that nobody else has
+    made: Any = _get(rows, **values)
     facts = got.facts
     if facts is not None and not made._state.fields_cache:
         names = [field.attname for field in made._meta.concrete_fields]

@@ -146,7 +146,7 @@ class Reading:
         """Rows that are there."""
         self._following.given(found, self._connection)
         self._note(facts, found.began)
-        rows = found.own()
+        rows = list(found.own())
         if self._type == MULTI:
             return [rows]
         return rows[0] if rows else None

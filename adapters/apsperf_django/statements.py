@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.db import connections
 from django.db.backends.signals import connection_created
+from django.db.backends.utils import CursorWrapper
 
 from apsperf_django.following import follow, following_of
 from apsperf_mw.db.explaining import Explainer
@@ -20,8 +21,22 @@ if TYPE_CHECKING:
     from apsperf_mw.suite import Suite
 
 
+_callproc = CursorWrapper.callproc
+
+
+def callproc(cursor: Any, *given: Any, **named: Any) -> Any:
+    """As Django's; what a procedure does is not known."""
+    try:
+        return _callproc(cursor, *given, **named)
+    finally:
+        following = following_of(cursor.db)
+        if following is not None:
+            following.anything(cursor.db)
+
+
 def watch_connections() -> None:
     """Note the statements of connections that are open, and of those that open later."""
+    setattr(CursorWrapper, "callproc", callproc)  # noqa: B010 - types would not have it
     connection_created.connect(_watch, dispatch_uid="apsperf_django")
     for connection in connections.all(initialized_only=True):
         _watch(connection)

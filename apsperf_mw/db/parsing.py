@@ -155,7 +155,8 @@ def _of_tree(tree: exp.Expr, plain: str) -> Syntax:
     calls = frozenset(each.strip('"').lower() for each in CALLS.findall(plain))
     fixed = not written and UNFIXED.search(plain) is None
     made = frozenset(node.alias.lower() for node in nodes if isinstance(node, exp.CTE))
-    return Syntax(named, written, calls, made, fixed)
+    does = ALTERS_SESSION if "set_config" in calls else 0
+    return Syntax(named, written, calls, made, fixed and not does, does=does)
 
 
 def _names(nodes: Iterable[Any]) -> Iterator[Name]:
