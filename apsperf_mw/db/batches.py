@@ -6,13 +6,37 @@ own ways of many values. A chunk is written whole or not at all.
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
-from sqlalchemy import Table, bindparam, delete, false, insert, inspect, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    Unicode,
+    UnicodeText,
+    Uuid,
+    bindparam,
+    insert,
+    inspect,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from apsperf_mw.db.copying import Unwritable, copy
+from apsperf_mw.db.following import wrote
 from apsperf_mw.errors import BatchError, SettingError
 
 if TYPE_CHECKING:
@@ -25,6 +49,20 @@ if TYPE_CHECKING:
     Progress = Callable[[int], object]
 
 CHUNK = 5000
+# What stands before the names of an update's parameters: SQLAlchemy keeps columns' own for itself.
+KEY, VALUE = "apsperf_key_", "apsperf_new_"
+# The types whose values COPY takes as a statement does.
+KINDS: dict[type, frozenset[type]] = {
+    **dict.fromkeys((Integer, BigInteger, SmallInteger), frozenset({int})),
+    **dict.fromkeys((String, Text, Unicode, UnicodeText), frozenset({str})),
+    Numeric: frozenset({Decimal}),
+    Float: frozenset({float}),
+    Boolean: frozenset({bool}),
+    Date: frozenset({date}),
+    DateTime: frozenset({datetime}),
+    Uuid: frozenset({UUID}),
+    LargeBinary: frozenset({bytes}),
+}
 INSERT, UPDATE, UPSERT = "insert", "update", "upsert"
 # Fewer rows are not worth a COPY.
 LEAST_COPIED = 50
@@ -64,7 +102,12 @@ class Batch:
         mapper: Any = inspect(type(thing), raiseerr=False)
         if mapper is None or not isinstance(mapper.local_table, Table):
             raise SettingError(f"add: {thing!r} given; accepted: an object of a mapped class")
+        if len(mapper.tables) > 1:
+            name = type(thing).__name__
+            raise SettingError(f"add: {name} is of several tables; accepted: of one")
         given = vars(thing)
+        if related := [each.key for each in mapper.relationships if given.get(each.key)]:
+            raise SettingError(f"add: {related[0]!r} is set; accepted: columns' values, as its key")
         row = {
             mapper.get_property_by_column(column).key: column
             for column in mapper.local_table.columns
@@ -105,7 +148,7 @@ class Batch:
                 waiting = self._waiting[kind] = []
             waiting.append({**row})
             if len(waiting) >= self._chunk:
-                self._write(kind)
+                self.flush()  # what came before it goes before it
                 waiting = None
 
     def _check(self, table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> None:
@@ -128,6 +171,7 @@ class Batch:
         connection = self._connection()
         first = self._seen.get(kind, 0)
         self._seen[kind] = first + len(rows)
+        begin(connection)
         try:
             with connection.begin_nested():
                 write(connection, kind, rows)
@@ -144,6 +188,16 @@ class Batch:
             target.flush()
             return target.connection()
         return target
+
+
+def begin(connection: Connection) -> None:
+    """Have a transaction begin in the database, so that a savepoint is within it.
+
+    sqlite3 begins none before a SAVEPOINT, and the release of it would commit.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and getattr(driver, "in_transaction", True) is False:
+        connection.exec_driver_sql("BEGIN")
 
 
 def write(connection: Connection, kind: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:
@@ -165,7 +219,11 @@ def copied(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
         return False
     if any(column.default is not None and column.key not in rows[0] for column in table.columns):
         return False  # which Python has to make
+    if connection.get_execution_options().get("schema_translate_map"):
+        return False
     columns = [table.columns[name] for name in rows[0]]
+    if not all(fits(column.type, [row[column.key] for row in rows]) for column in columns):
+        return False
     processors = [each.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
                   for each in columns]  # fmt: skip
     quote = connection.dialect.identifier_preparer
@@ -179,22 +237,33 @@ def copied(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> 
         copy(connection, statement, table.fullname, [each.name for each in columns], values)
     except Unwritable:
         return False
-    # A COPY is not heard; this says which table was written.
-    connection.execute(delete(table).where(false()))
+    wrote(connection, f"INSERT INTO {quote.format_table(table)} DEFAULT VALUES")
     return True
+
+
+def fits(kind: Any, values: list[Any]) -> bool:
+    """Whether a column's values are written by COPY as by a statement: plain ones of its type."""
+    allowed = KINDS.get(type(kind))
+    if allowed is None:
+        return False
+    types = set(map(type, values)) - {type(None)}
+    if type(kind) is DateTime:
+        aware = {value.tzinfo is not None for value in values if value is not None}
+        return types <= allowed and aware <= {bool(kind.timezone)}
+    return types <= allowed
 
 
 def changed(table: Table, key: tuple[str, ...], row: Row) -> Any:
     """The statement that changes the rows of a key."""
     made = update(table)
     for name in key:
-        made = made.where(table.columns[name] == bindparam(f"key_{name}"))
-    return made.values({name: bindparam(name) for name in row if name not in key})
+        made = made.where(table.columns[name] == bindparam(f"{KEY}{name}"))
+    return made.values({name: bindparam(f"{VALUE}{name}") for name in row if name not in key})
 
 
 def keyed(row: dict[str, Any], key: tuple[str, ...]) -> dict[str, Any]:
     """The row with the names that `changed` has for the key."""
-    return {(f"key_{name}" if name in key else name): value for name, value in row.items()}
+    return {(KEY if name in key else VALUE) + name: value for name, value in row.items()}
 
 
 def upserted(dialect: str, table: Table, key: tuple[str, ...], row: Row) -> Any:

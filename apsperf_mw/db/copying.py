@@ -47,7 +47,7 @@ FORMS: dict[type, Callable[[Any], str]] = {
 }
 
 
-def lines_of(rows: Iterable[tuple[Any, ...]]) -> bytes:
+def lines_of(rows: Iterable[tuple[Any, ...]], encoding: str = "utf-8") -> bytes:
     """The rows, one a line. `Unwritable` for a value that has no form here."""
     forms = FORMS
     try:
@@ -55,7 +55,7 @@ def lines_of(rows: Iterable[tuple[Any, ...]]) -> bytes:
     except KeyError as kind:
         raise Unwritable(kind.args[0].__qualname__) from None
     lines.append("")
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(encoding)
 
 
 def copy(
@@ -69,7 +69,7 @@ def copy(
         named = {"columns": columns, "schema_name": schema or None}
         await_only(driver.copy_records_to_table(name, records=rows, **named))
     elif kind == "psycopg":
-        data = lines_of(rows)
+        data = lines_of(rows, driver.info.encoding)
         if connection.dialect.is_async:
             await_only(_copy_async(driver, statement, data))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from msgspec import Struct
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
@@ -26,7 +26,7 @@ from apsperf_mw.runtime.threads import Waits as ThreadWaits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Connection, Engine
 
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
@@ -36,6 +36,7 @@ ENDS, CLOSES = ("do_commit", "do_rollback"), ("do_close", "do_terminate")
 LOOK = "the look at what other processes have written"
 PLACE = "the look at a database's schema"
 _numbers = count()
+_followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 
 
 class Step(Struct, eq=False):
@@ -80,10 +81,14 @@ class Following:
         }
         places |= {name: self._closing(getattr(dialect, name)) for name in CLOSES}
         self._undo = stand_in(dialect, places)
+        _followings.setdefault(dialect, []).append(self)
 
     def leave(self) -> None:
         """Follow no more."""
         self._undo()
+        for each in list(_followings.values()):
+            if self in each:
+                each.remove(self)
         if self._notifier is not None:
             self._notifier.close()
 
@@ -107,6 +112,14 @@ class Following:
         if facts.writes or facts.does:
             return Step(facts, connection, transaction, context)
         return None
+
+    def wrote(self, connection: Any, statement: str) -> None:
+        """What such a statement would write was written in a way that is not heard."""
+        transaction = self.transactions.of(connection)
+        facts = self._known.get(statement) or self.learn(statement, connection, transaction)
+        void = self.transactions.sent(facts, connection, transaction)
+        if void:
+            self._void(void)
 
     def learn(self, statement: str, connection: Any, transaction: Transaction) -> Facts:
         """The facts of a text that is not known yet; all is possible where they cannot be told."""
@@ -240,6 +253,13 @@ class Following:
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self._tables.avoid(tags))
+
+
+def wrote(connection: Connection, statement: str) -> None:
+    """Tell whoever follows a connection of what such a statement would write."""
+    plain = connection.connection.dbapi_connection
+    for each in list(_followings.get(connection.dialect, ())):
+        each.wrote(plain, statement)
 
 
 def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:

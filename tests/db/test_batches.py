@@ -25,6 +25,7 @@ from sqlalchemy import (
     Numeric,
     String,
     Table,
+    TypeDecorator,
     Uuid,
     func,
     select,
@@ -128,6 +129,84 @@ def test_chunks_are_told_of_as_they_are_written(engine: Engine, database: Databa
             batch.insert(THINGS, *many())
             assert told == [50, 100]
         assert told == [50, 100, COUNT]
+
+
+def test_what_a_batch_wrote_is_rolled_back_with_the_rest(
+    engine: Engine, database: Database
+) -> None:
+    with engine.connect() as connection:
+        with database.batch(connection) as batch:
+            batch.insert(THINGS, *many())
+        connection.rollback()
+    assert count(engine) == 0
+
+
+def test_what_came_first_is_written_first(engine: Engine, database: Database) -> None:
+    with engine.begin() as connection, database.batch(connection, chunk=2) as batch:
+        batch.insert(THINGS, {"id": 1, "name": "new"})
+        batch.update(THINGS, {"id": 1, "name": "updated"}, {"id": 2, "name": "updated"})
+    with engine.connect() as connection:
+        assert connection.execute(select(THINGS.c.name)).scalars().all() == ["updated"]
+
+
+def test_a_column_may_have_any_name(engine: Engine, database: Database) -> None:
+    table = Table("odd", MetaData(), Column("id", Integer, primary_key=True),
+                  Column("key_id", Integer), Column("v", String))  # fmt: skip
+    table.create(engine)
+    with engine.begin() as connection:
+        connection.execute(table.insert(), [{"id": 1, "key_id": 7}, {"id": 7, "key_id": 9}])
+        with database.batch(connection) as batch:
+            batch.update(table, {"id": 1, "key_id": 7, "v": "changed"})
+        rows = connection.execute(select(table).order_by(table.c.id)).all()
+    assert [tuple(row) for row in rows] == [(1, 7, "changed"), (7, 9, None)]
+    table.drop(engine)
+
+
+class Lowered(TypeDecorator[str]):
+    """Written by an expression."""
+
+    impl = String
+    cache_ok = True
+
+    def bind_expression(self, bindvalue: Any) -> Any:
+        return func.lower(bindvalue)
+
+
+ODD: list[tuple[Any, Any, Any]] = [
+    (Lowered(), "SECRET", "secret"),
+    (String(), "é", "é"),
+    (DateTime(timezone=True), ROW["at"], ROW["at"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "wanted"), ODD, ids=["expression", "letters", "moment"])
+@pytest.mark.parametrize("number", [10, COUNT])
+def test_values_are_the_same_whichever_way_they_go(
+    postgres: Postgres, database: Database, kind: Any, given: Any, wanted: Any, number: int
+) -> None:
+    engine = database.create_engine(postgres.url(), client_encoding="latin1")
+    table = Table("odd", MetaData(), Column("id", Integer, primary_key=True), Column("v", kind))
+    table.create(engine)
+    with engine.begin() as connection, database.batch(connection) as batch:
+        batch.insert(table, *({"id": n, "v": given} for n in range(number)))
+    with engine.connect() as connection:
+        assert set(connection.execute(select(table.c.v)).scalars()) == {wanted}
+    engine.dispose()
+
+
+def test_a_translated_schema_is_heeded(postgres: Postgres, database: Database) -> None:
+    engine = database.create_engine(postgres.url())
+    table = Table("odd", MetaData(), Column("id", Integer, primary_key=True))
+    table.create(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA other")
+        connection.exec_driver_sql("CREATE TABLE other.odd (id int)")
+    translated = engine.execution_options(schema_translate_map={None: "other"})
+    with translated.begin() as connection, database.batch(connection) as batch:
+        batch.insert(table, *({"id": n} for n in range(COUNT)))
+    assert count(engine, table) == 0
+    assert count(translated, table) == COUNT
+    engine.dispose()
 
 
 def test_objects_are_added_with_the_defaults_of_their_class(
