@@ -80,7 +80,7 @@ def is_plain(rows: Any, values: dict[str, Any]) -> bool:
         or rows._known_related_objects
         or rows._iterable_class is not ModelIterable
         or query.deferred_loading != NOTHING_DEFERRED
-        or not is_djangos(type(rows))
+        or not is_djangos(rows.__class__)
         or not fields_of(rows.model).issuperset(values)
         or post_init.has_listeners(rows.model)
     )

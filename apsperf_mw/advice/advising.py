@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
-from apsperf_mw.advice.candidates import turned
 from apsperf_mw.advice.choosing import Advisor
 from apsperf_mw.errors import SettingError
 from apsperf_mw.observe.lines import safe
@@ -155,6 +154,7 @@ def _saved(proposal: Proposal) -> float:
 def _proposal(advisor: Advisor, candidate: Candidate, chosen: list[Candidate]) -> Proposal:
     """One of those that were chosen, with the statements that use it."""
     planner, helps, best = advisor.planner, [], ("", 0.0)
+    table = advisor.tables[candidate.table]
     size = advisor.size(candidate)
     for asked in advisor.asked:
         plan = advisor.plan(asked, chosen)
@@ -163,7 +163,7 @@ def _proposal(advisor: Advisor, candidate: Candidate, chosen: list[Candidate]) -
             helps.append(Helped(asked.query.shape, asked.query.calls, before, plan.cost))
             best = max(best, (plan.text, before / max(plan.cost, 1e-9)), key=lambda each: each[1])
     return Proposal(
-        candidate.ddl(concurrently=planner.wide),
+        candidate.ddl(concurrently=planner.wide and not table.partitioned),
         candidate.table,
         list(candidate.columns),
         size,
@@ -185,8 +185,10 @@ def superfluous(indexes: Sequence[Index], asked: Sequence[Asked]) -> Iterable[Dr
         other = next((each for each in indexes if covers(each, index, gone)), None)
         if other is not None:
             gone.add(index.name)
+            used.add(other.name)
             yield Dropped(index.name, index.table, index.size_bytes, f"{other.name} does as well")
-        elif index.unused and index.name not in used:
+    for index in indexes:
+        if index.unused and index.name not in used | gone:
             why = "nothing of this workload uses it"
             yield Dropped(index.name, index.table, index.size_bytes, why)
 
@@ -200,4 +202,4 @@ def covers(other: Index, index: Index, gone: set[str]) -> bool:
     width = len(index.columns)
     held = {*other.columns, *other.include}.issuperset(index.include)
     same = other.columns[:width] == index.columns and other.where == index.where
-    return same and held and turned(other, width) == turned(index, width)
+    return same and held and other.forms[:width] == index.forms[:width]

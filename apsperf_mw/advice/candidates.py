@@ -25,14 +25,25 @@ LONGEST_NAME = 60
 # What tables' sizes are counted in.
 PAGE_BYTES = 8192
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_LOWERED = re.compile(r"lower\(.*\)")
 _WORD = re.compile(r"\W+")
+# Those of SQLite and PostgreSQL; one more that is quoted does no harm.
 RESERVED = frozenset(
-    """all and any as asc between both by case cast check collate column constraint create cross
-    current_date current_time current_timestamp default desc distinct do else end except exists
-    false fetch for foreign from full grant group having in inner intersect into is join leading
-    left like limit natural not null offset on only or order outer primary references returning
-    right select session_user set some table then to trailing true union unique update user using
-    values when where window with""".split()  # noqa: SIM905 - the words, not their quotes
+    """abort action add after all alter always analyse analyze and any array as asc asymmetric
+    attach authorization autoincrement before begin between binary both by cascade case cast check
+    collate collation column commit concurrently conflict constraint create cross current
+    current_catalog current_date current_role current_schema current_time current_timestamp
+    current_user database default deferrable deferred delete desc detach distinct do drop each
+    else end escape except exclude exclusive exists explain fail false fetch filter first
+    following for foreign freeze from full generated glob grant group groups having if ignore
+    ilike immediate in index indexed initially inner insert instead intersect into is isnull
+    join key last lateral leading left like limit localtime localtimestamp match materialized
+    natural no not nothing notnull null nulls of offset on only or order others outer over
+    overlaps partition placing plan pragma preceding primary query raise range recursive
+    references regexp reindex release rename replace restrict returning right rollback row
+    rows savepoint select session_user set similar some symmetric table tablesample temp
+    temporary then ties to trailing transaction trigger true unbounded union unique update
+    user using vacuum values variadic verbose view virtual when where window with without""".split()  # noqa: SIM905 - the words, not their quotes
 )
 
 
@@ -40,7 +51,7 @@ class Table(Struct, eq=False):
     """What a database knows of a table; `distinct` is how many values a column has.
 
     `nulls` is the share of rows in which it has none, `common` the share of each of its most
-    common values, by their text.
+    common values, by their text; `wide` are columns of long values, which no index takes.
     """
 
     name: str
@@ -50,6 +61,8 @@ class Table(Struct, eq=False):
     distinct: dict[str, float] = field(default_factory=dict)
     nulls: dict[str, float] = field(default_factory=dict)
     common: dict[str, dict[str, float]] = field(default_factory=dict)
+    wide: set[str] = field(default_factory=set)
+    partitioned: bool = False
 
 
 class Candidate(Struct, frozen=True, order=True):
@@ -104,6 +117,8 @@ class Index(Struct, eq=False):
     size_bytes: int = 0
     unused: bool = False
     plain: bool = True
+    # How each column is sorted and compared.
+    forms: tuple[str, ...] = ()
 
     def serves(self, candidate: Candidate) -> bool:
         """Whether it does what the candidate would do."""
@@ -143,7 +158,7 @@ def turned(index: Index | Candidate, width: int) -> frozenset[int]:
 
 def quoted(name: str) -> str:
     """A name as SQL has it; expressions stay."""
-    if "(" in name or (_PLAIN.fullmatch(name) and name not in RESERVED):
+    if _LOWERED.fullmatch(name) or (_PLAIN.fullmatch(name) and name not in RESERVED):
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -155,8 +170,10 @@ def candidates_of(
     known = list(indexes)
     found: dict[Candidate, None] = {}
     for usage in usages:
-        for each in _of_usage(usage, tables[usage.table], wide=wide):
-            if not any(index.serves(each) for index in known):
+        table = tables[usage.table]
+        for each in _of_usage(usage, table, wide=wide):
+            narrow = table.wide.isdisjoint(each.columns + each.include)
+            if narrow and not any(index.serves(each) for index in known):
                 found[each] = None
     return list(found)[:MOST_CANDIDATES]
 

@@ -23,14 +23,14 @@ SESSION = (
 )
 NAME = "CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END"
 TABLES = f"""
-SELECT {NAME}, a.attname, format_type(a.atttypid, NULL), c.reltuples, c.relpages
+SELECT {NAME}, a.attname, format_type(a.atttypid, NULL), c.reltuples, c.relpages, c.relkind
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%'
   AND n.nspname <> 'information_schema' ORDER BY c.oid, a.attnum"""  # noqa: S608 - a constant
 VALUES = f"""
 SELECT {NAME}, s.attname, s.n_distinct, s.null_frac, s.most_common_vals::text::text[],
-  s.most_common_freqs
+  s.most_common_freqs, s.avg_width
 FROM pg_stats s JOIN pg_namespace n ON n.nspname = s.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.tablename
 WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"""  # noqa: S608
@@ -44,7 +44,7 @@ SELECT i.relname, {NAME}, x.indisunique, x.indnkeyatts, x.indoption::int2[]::int
   m.amname = 'btree' AND NOT EXISTS (SELECT 1 FROM unnest(x.indclass::oid[]) o
     JOIN pg_opclass p ON p.oid = o WHERE NOT p.opcdefault),
   COALESCE((SELECT sum(seq_scan + idx_scan) FROM pg_stat_user_tables t
-    WHERE t.relid = x.indrelid), 0)
+    WHERE t.relid = x.indrelid), 0), x.indcollation::oid[]::bigint[]
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = i.relam
 LEFT JOIN pg_stat_user_indexes u ON u.indexrelid = x.indexrelid
@@ -52,6 +52,8 @@ WHERE x.indisvalid AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information
 ORDER BY i.relname"""  # noqa: S608 - a constant
 CREATE = "SELECT indexrelid, indexname FROM hypopg_create_index"
 DESCENDING = 1
+# Bytes of a column's values on average; PostgreSQL takes less than 2,700 in an index.
+MOST_WIDTH = 400
 # A row that is written costs about so much an index: a way down its pages, and a page to write.
 WRITE_COST = 1.0
 # What is shown of a plan's nodes.
@@ -111,11 +113,14 @@ class PostgresPlanner:
     def tables(self) -> dict[str, Table]:
         """Those outside the system's schemas, with their statistics."""
         found: dict[str, Table] = {}
-        for name, column, kind, rows, pages in self._ask(TABLES):
+        for name, column, kind, rows, pages, sort in self._ask(TABLES):
             table = found.setdefault(name, Table(name, {}, max(rows, 0.0), pages))
             table.columns[column] = kind
-        for name, column, distinct, nulls, values, shares in self._ask(VALUES):
+            table.partitioned = sort in {"p", b"p"}
+        for name, column, distinct, nulls, values, shares, width in self._ask(VALUES):
             table = found.get(name, Table(name, {}))
+            if width > MOST_WIDTH:
+                table.wide.add(column)
             table.distinct[column] = -distinct * table.rows if distinct < 0 else distinct
             table.nulls[column] = nulls
             table.common[column] = dict(zip(values or (), shares or (), strict=False))
@@ -241,7 +246,8 @@ def explained(connection: Any, query: Query) -> str:
 
 
 def _index(row: tuple[Any, ...]) -> Index:
-    name, table, unique, keys, options, where, ddl, columns, size, scans, kept, plain, asked = row
+    name, table, unique, keys, options, where, ddl, columns, size, scans, *more = row
+    kept, plain, asked, collations = more
     plain_columns = [_unquoted(str(column)) for column in columns]
     down = tuple(plain_columns[at] for at in range(keys) if options[at] & DESCENDING)
     return Index(
@@ -256,6 +262,7 @@ def _index(row: tuple[Any, ...]) -> Index:
         size,
         asked > 0 and scans == 0 and not unique and not kept,
         plain,
+        tuple(f"{option} {each}" for option, each in zip(options, collations, strict=False)),
     )
 
 

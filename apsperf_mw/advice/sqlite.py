@@ -6,6 +6,7 @@ however busy the machine is.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import tempfile
 from contextlib import suppress
@@ -30,11 +31,13 @@ TABLES = """
 SELECT lower(m.name), lower(c.name), c.type FROM sqlite_master m, pragma_table_info(m.name) c
 WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"""
 INDEXES = """
-SELECT l.name, lower(m.name), l."unique", l.origin, l.partial, lower(x.name), x."desc", x.key, s.sql
+SELECT l.name, lower(m.name), l."unique", l.origin, l.partial, lower(x.name), x."desc", x.key,
+  s.sql, x.coll
 FROM sqlite_master m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x
 LEFT JOIN sqlite_master s ON s.name = l.name AND s.type = 'index'
 WHERE m.type = 'table' ORDER BY l.name, x.seqno"""
 KEYS = f"{TABLES} AND c.pk = 1 AND upper(c.type) = 'INTEGER'"
+WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 # A database that takes more is not copied.
 MOST_BYTES = 2 << 30
 # Steps between two looks at the clock, and a statement's longest run.
@@ -81,7 +84,8 @@ class SQLitePlanner:
         self._prepare(clone)
         for (sql,) in self._copy.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
             if not sql.startswith("CREATE TABLE sqlite_"):
-                clone.execute(sql)
+                with suppress(sqlite3.Error):  # what a virtual table has made is there already
+                    clone.execute(sql)
         clone.execute("ANALYZE")
         with suppress(sqlite3.OperationalError):
             told = self._copy.execute("SELECT tbl, idx, stat FROM sqlite_stat1").fetchall()
@@ -97,26 +101,32 @@ class SQLitePlanner:
         share = self._pages() * 4096 / PAGE_BYTES / max(len(found), 1)
         for table in found.values():
             table.pages = share  # which of them has how many is not told
-            name = quoted(table.name)
+        return {name: table for name, table in found.items() if self._sample(table)}
+
+    def _sample(self, table: Table) -> bool:
+        """Look at some rows; False where there are none to be had, as of a virtual table."""
+        name, columns = quoted(table.name), list(table.columns)
+        counts = ", ".join(f"count(DISTINCT {quoted(each)})" for each in columns)
+        sample = f"SELECT {counts} FROM (SELECT * FROM {name} LIMIT {SAMPLE})"  # noqa: S608
+        try:
             (table.rows,) = self._copy.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608
-            columns = list(table.columns)
-            counts = ", ".join(f"count(DISTINCT {quoted(each)})" for each in columns)
-            sample = f"SELECT {counts} FROM (SELECT * FROM {name} LIMIT {SAMPLE})"  # noqa: S608
             table.distinct = dict(zip(columns, self._copy.execute(sample).fetchone(), strict=True))
-        return found
+        except sqlite3.Error:
+            return False
+        return True
 
     def indexes(self) -> list[Index]:
         """Those of its tables; which of them are used is told by plans alone."""
         found: dict[str, Index] = {}
-        for name, table, unique, origin, partial_, column, desc, key, sql in self._copy.execute(
-            INDEXES
-        ).fetchall():
+        for row in self._copy.execute(INDEXES).fetchall():
+            name, table, unique, origin, partial_, column, desc, key, sql, collation = row
             made = found.setdefault(name, Index(name, table, (), sql or "", unique=bool(unique)))
             made.plain = made.plain and (column is not None or not key)
             if partial_ and sql:
-                made.where = sql[sql.upper().rindex(" WHERE ") + 7 :].strip()
+                made.where = WHERE.split(sql)[-1].strip()
             if key and column is not None:
                 made.columns = (*made.columns, column)
+                made.forms = (*made.forms, f"{desc} {collation}")
                 made.descending = (*made.descending, column) if desc else made.descending
             made.unused = origin == "c" and not unique
         return [*found.values(), *self._keys()]

@@ -31,6 +31,26 @@ class Album(models.Model):
     title = models.CharField(max_length=40)
     artist = models.ForeignKey(Artist, models.DO_NOTHING, related_name="albums")
 
+class TenantRows(models.QuerySet):
+    tenant = 1
+
+    def filter(self, *args, **values):
+        return super().filter(*args, **values, tenant=TenantRows.tenant)
+
+class Doc(models.Model):
+    slug = models.CharField(max_length=40)
+    tenant = models.IntegerField()
+    objects = TenantRows.as_manager()
+
+class Priced(models.Model):
+    cents = models.IntegerField()
+
+    @classmethod
+    def from_db(cls, db, names, values):
+        made = super().from_db(db, names, values)
+        made.cents *= 100
+        return made
+
 class Shown(models.Model):
     name = models.CharField(max_length=40)
 
@@ -56,7 +76,7 @@ settings.configure(
 django.setup()
 
 from django.db import connection, connections, models, transaction  # noqa: E402
-from music.models import Album, Artist, Shown  # type: ignore[import-not-found]  # noqa: E402
+from music.models import Album, Artist, Doc, Priced, Shown, TenantRows  # type: ignore[import-not-found]  # noqa: E402
 
 from apsperf_django import get_suite  # noqa: E402
 
@@ -66,7 +86,8 @@ DATABASE = get_suite().database()
 def make() -> None:
     with connection.schema_editor() as editor:
         editor.create_model(Artist)
-        editor.create_model(Album)
+        for each in (Album, Doc, Priced):
+            editor.create_model(each)
     with connection.cursor() as cursor:
         cursor.execute("CREATE VIEW shown AS SELECT id, name FROM music_artist")
         cursor.execute(
@@ -199,6 +220,76 @@ def own_objects() -> list[Any]:
     return [second.name, second.notes, second is first, second._state.adding, second._state.db]
 
 
+def tenants() -> list[int]:
+    """A query set that finds rows by more than it is asked for."""
+    for tenant in (1, 2):
+        Doc(slug="s", tenant=tenant).save(force_insert=True)
+    told = []
+    for tenant in (1, 1, 2, 2):
+        TenantRows.tenant = tenant
+        told.append(Doc.objects.cached().get(slug="s").tenant)
+    return told
+
+
+def priced() -> list[int]:
+    """A model that makes of a row what it likes."""
+    Priced(cents=1).save(force_insert=True)
+    return [Priced.objects.cached().get(pk=1).cents for _ in range(3)]
+
+
+def together() -> list[str]:
+    """One query set of several threads."""
+    rows = Artist.objects.cached()
+    told: list[str] = []
+
+    def work() -> None:
+        try:
+            told.extend(rows.get(pk=number).name for number in (1, 2, 3) * 20)
+        except Exception as fault:
+            told.append(repr(fault))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(set(told))
+
+
+def switched() -> list[str]:
+    """Autocommit is switched on, which commits on SQLite."""
+    told = [names()[0], names()[0]]
+    transaction.set_autocommit(False)
+    Artist.objects.filter(pk=1).update(name="committed")
+    if PORT:
+        transaction.commit()
+    transaction.set_autocommit(True)
+    Artist.objects.uncached().count()
+    told.append(names()[0])
+    Artist.objects.filter(pk=1).update(name="artist 1")
+    return told
+
+
+def settled() -> list[str]:
+    """A session whose settings were changed by a function."""
+    told = [names()[0], names()[0]]
+    if PORT:
+        raw("CREATE SCHEMA tenant2")
+        raw("CREATE TABLE tenant2.music_artist AS SELECT * FROM music_artist")
+        raw("UPDATE tenant2.music_artist SET name = 'tenant 2'")
+        told += [names()[0], names()[0]]
+        with transaction.atomic():
+            raw("SELECT set_config('search_path', 'tenant2', true)")
+            told.append(names()[0])
+        connection.close()
+        told.append(names()[0])
+        raw("DROP SCHEMA tenant2 CASCADE")
+        connection.close()
+    return told
+
+
 def missing() -> list[str]:
     told = []
     for values in ({"pk": 99}, {"name__startswith": "artist"}):
@@ -318,14 +409,16 @@ def locked() -> None:
         list(Artist.objects.cached().select_for_update().filter(pk=1))
 
 
+MORE: tuple[Callable[[], Any], ...] = (
+    *(own_objects, tenants, priced, together, switched, settled),
+    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone),
+)
+
+
 def main() -> None:
     make()
     told: dict[str, Any] = {name: scenario(write) for name, write in WRITES.items()}
-    told["more"] = {
-        each.__name__: each()
-        for each in (own_objects, missing, once_there, slow_reader, cascade, storm, refused,
-                     left_alone)
-    }  # fmt: skip
+    told["more"] = {each.__name__: each() for each in MORE}
     told["by itself"] = [hits(lambda: Artist.objects.get(pk=1)) for _ in range(4)]
     connections.close_all()
     sys.stdout.write(json.dumps(told))

@@ -51,6 +51,16 @@ def test_each_reader_has_an_object_of_its_own(told: Any) -> None:
     assert told["more"]["own_objects"] == ["artist 2", [2], False, False, "default"]
 
 
+def test_what_a_project_does_otherwise_is_heeded(told: Any) -> None:
+    more = told["more"]
+    assert more["tenants"] == [1, 1, 2, 2]
+    assert more["priced"] == [100] * 3
+    assert more["together"] == ["artist 1", "artist 2", "artist 3"]
+    assert more["switched"] == ["artist 1", "artist 1", "committed"]
+    assert more["settled"][:2] == ["artist 1"] * 2
+    assert more["settled"][2:] in ([], ["artist 1", "artist 1", "tenant 2", "artist 1"])
+
+
 def test_what_is_not_one_row_is_said_as_ever(told: Any) -> None:
     assert told["more"]["missing"] == ["DoesNotExist", "MultipleObjectsReturned"]
 

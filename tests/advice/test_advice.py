@@ -253,6 +253,65 @@ def test_names_that_have_to_be_quoted_are(place: Place) -> None:
         place.run('DROP TABLE "order"')
 
 
+ODD = [
+    ('CREATE TABLE t (id INTEGER PRIMARY KEY, "index" INT)', 'SELECT id FROM t WHERE "index" = 5'),
+    ('CREATE TABLE t (id INTEGER PRIMARY KEY, "price (eur)" INT)',
+     'SELECT id FROM t WHERE "price (eur)" = 5'),
+    ("CREATE VIRTUAL TABLE docs USING fts5(body); CREATE TABLE t (id INTEGER PRIMARY KEY, a INT)",
+     "SELECT id FROM t WHERE a = 5"),
+    ("CREATE TABLE t (id INTEGER PRIMARY KEY, a INT); CREATE INDEX i ON t (id)\nwhere id > 1",
+     "SELECT id FROM t WHERE a = 5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "text"), ODD, ids=["word", "bracket", "virtual", "partial"])
+def test_odd_schemas_of_sqlite_are_advised_on(schema: str, text: str) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(schema)
+    series = "(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 9000)"
+    connection.execute(f"INSERT INTO t SELECT n, n FROM {series} SELECT n FROM s)")
+    (proposal,) = advise(SQLitePlanner(connection), of_script(text)).proposals
+    connection.execute(proposal.ddl)
+    connection.close()
+
+
+def test_an_index_of_another_order_does_not_do_as_well() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE);"
+        "CREATE INDEX one ON t (a COLLATE BINARY); CREATE INDEX two ON t (a);"
+    )
+    text = "SELECT id FROM t WHERE a = 'x5'"
+    dropped = advise(SQLitePlanner(connection), of_script(text)).superfluous
+    assert [each.name for each in dropped] == ["one"]
+    connection.close()
+
+
+def test_postgres_takes_order_width_and_partitions_into_account(postgres: Place) -> None:
+    for statement in (
+        "CREATE TABLE t (id int, d int, s int) PARTITION BY RANGE (id)",
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (90000)",
+        "INSERT INTO t SELECT n, n, n FROM generate_series(1, 30000) n",
+        "CREATE TABLE w (id int PRIMARY KEY, v text, s int)",
+        "INSERT INTO w SELECT n, repeat(md5(n::text), 40) || n, n FROM generate_series(1, 3000) n",
+        "CREATE INDEX n1 ON w (s NULLS FIRST)",
+        "CREATE INDEX n2 ON w (s)",
+        "ANALYZE",
+    ):
+        postgres.run(statement)
+    try:
+        advice = postgres.advise(
+            "SELECT s FROM t WHERE d = 5; SELECT id FROM w WHERE v = 'abc';"
+            "SELECT v FROM w ORDER BY s NULLS FIRST LIMIT 3"
+        )
+        dropped = [each for each in advice.superfluous if each.table == "w"]
+        assert not any("does as well" in each.why for each in dropped)
+        assert [each.table for each in advice.proposals] == ["t"]
+        postgres.run(advice.proposals[0].ddl)
+    finally:
+        postgres.run("DROP TABLE t, w")
+
+
 def test_without_hypopg_it_says_what_is_missing(cluster: Postgres) -> None:
     with (
         psycopg.connect(cluster.conninfo) as connection,

@@ -168,8 +168,8 @@ class Lowered(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
-    def bind_expression(self, bindvalue: Any) -> Any:
-        return func.lower(bindvalue)
+    def bind_expression(self, bindparam: Any) -> Any:
+        return func.lower(bindparam)
 
 
 ODD: list[tuple[Any, Any, Any]] = [
