@@ -93,6 +93,7 @@ FOR_EXTRAS = (
     "apsperf_mw.db.parsing",
     "apsperf_mw.db.pools",
     "apsperf_mw.db.sqlalchemy",
+    "apsperf_mw.db.writing",
     "apsperf_mw.ops.exposition",
     "apsperf_mw.profiling.formats",
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections
 
-from apsperf_django.following import PLACES, place
+from apsperf_django.following import PLACES, apart, place
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,12 +30,7 @@ class DjangoDoor:
 
     def through(self, work: Callable[[Any], T]) -> T:
         """What the work gives for a driver's connection, which is closed after it."""
-        known = connections[self._alias]
-        connection = known.get_new_connection(known.get_connection_params())
-        try:
-            return work(connection)
-        finally:
-            connection.close()
+        return apart(connections[self._alias], work)
 
     def copied(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What it gives for a connection from which all rows can be copied."""

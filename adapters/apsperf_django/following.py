@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.apps import apps
 
@@ -14,28 +13,26 @@ from apsperf_mw.db.asking import asking
 from apsperf_mw.db.drivers import Driver, snapshot
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.seams import stand_in
+from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
 from apsperf_mw.db.transactions import Transactions
-from apsperf_mw.runtime.step import step
-from apsperf_mw.runtime.threads import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.db.facts import Facts
     from apsperf_mw.db.notifying import Notifier
-    from apsperf_mw.db.results import Asked, Entry
+    from apsperf_mw.db.results import Entry
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.db.transactions import Transaction
     from apsperf_mw.suite import Suite
 
+T = TypeVar("T")
 PLACE = "the look at a database's schema"
-LOOK = "the look at what other processes have written"
 # Places for values as Django writes them, for SQLite too.
 PLACES = re.compile(r"%(?:\((\w+)\)s|s|%)")
 ENDS = ("_commit", "_rollback")
 _followings: dict[str, Following] = {}
-_numbers = count()
 
 
 def begun(connection: Any) -> bool:
@@ -49,17 +46,15 @@ def level_of(connection: Any) -> str:
     return str(getattr(level, "name", "") or level or "").replace("_", " ")
 
 
-class Following:
+class Following(Sharing):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
-        self.tables = tables
-        self.number = next(_numbers)
         self._notifier: Notifier | None = None
         self._texts = Texts(vendor, tables.tags)
         level = level_of if vendor == "postgresql" else snapshot
         driver = Driver(begun, level, apart=vendor != "sqlite")
-        self.transactions = Transactions(self._texts, tables.tags, driver, str)
+        super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
 
     def before(self, text: str, connection: Any) -> Facts:
         """A statement is about to be sent; its facts, for `after`."""
@@ -81,33 +76,9 @@ class Following:
             known = self._learn(text, connection, transaction.began)
         return known, transaction
 
-    def ready(self, asked: Asked, connection: Any, transaction: Transaction) -> Entry | None:
-        """What is kept and good, here and in the other processes."""
-        if not self._look():
-            return None
-        self.transactions.renew(connection, transaction)
-        found = self.tables.results.find(asked)
-        calm = found is not None and self.transactions.is_calm(found.reads)
-        return found if calm else None
-
-    def find(self, asked: Asked, connection: Any, transaction: Transaction) -> Entry | None:
-        """The same, perhaps because another has just sent the statement."""
-        found = self.ready(asked, connection, transaction)
-        if found is not None or begun(connection):
-            return found  # whoever would be waited for may wait for this transaction
-        results = self.tables.results
-        join = results.lead(asked)
-        if join is None:
-            return None
-        step(Waits().wait(join, results.patience_s))
-        return self.ready(asked, connection, transaction)
-
     def given(self, found: Entry, connection: Any) -> None:
         """Rows that were kept are those of a query."""
-        self.tables.results.counts.hits += 1
-        plan = current.get()
-        if plan is not None and found.reads:
-            plan.read(found.reads, found.began)
+        self.take(found)
         self.settle(connection)
 
     def settle(self, connection: Any) -> None:
@@ -120,17 +91,6 @@ class Following:
         void = self.transactions.sent(OPAQUE, connection, self.transactions.of(connection))
         if void:
             self.tables.void(void)
-
-    def _look(self) -> bool:
-        """Hear what other processes have written; False where that cannot be told."""
-        look = self.tables.results.look
-        try:
-            if look is not None:
-                look()
-        except Exception as fault:
-            self.tables.note(LOOK, fault)
-            return False
-        return self.tables.results.alook is None or look is not None
 
     def after(self, facts: Facts, connection: Any) -> None:
         """A statement was sent, or failed."""
@@ -199,13 +159,18 @@ def conninfo_of(connection: Any) -> str:
     return make_conninfo("", **{name: known[key] for name, key in parts.items() if known.get(key)})
 
 
-def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
-    """Ask on a connection that nobody else has: a question that fails spoils nothing."""
+def apart(connection: Any, work: Callable[[Any], T]) -> T:
+    """What the work gives for a driver's connection to the same database that nobody else has."""
     other = connection.get_new_connection(connection.get_connection_params())
     try:
-        return asking(other)(question)
+        return work(other)
     finally:
         other.close()
+
+
+def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
+    """Ask there: a question that fails spoils nothing."""
+    return apart(connection, lambda other: asking(other)(question))
 
 
 def follow(connection: Any) -> None:

@@ -52,9 +52,9 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     using = rows.db  # a router may say another one each time
     connection = connections[using]
     following = following_of(connection)
-    if following is None or (option is None and not following.tables.results.all_s):
+    if following is None or (option is None and not following.results.all_s):
         return _get(rows, **values)
-    asked = following.tables.results.asked(following.number, rows.model, values, option)
+    asked = following.results.asked(following.number, rows.model, values, option)
     if asked is None:
         return _get(rows, **values)
     known = found(rows.model, using, asked, following, connection)
@@ -111,7 +111,7 @@ def found(model: Any, using: str, asked: Asked, following: Following, connection
     transaction = transactions.of(connection)
     if not transactions.sees_now(connection) or transaction.altered:
         return None
-    entry = following.ready(asked, connection, transaction)
+    entry = following.find(asked, connection, transaction, waits=False)
     if entry is None:
         return None
     writes = transaction.writes
@@ -132,5 +132,5 @@ def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following) 
         row = tuple([vars(made).get(name, NOTHING_DEFERRED) for name in names])
         if all(type(value) in SAFE for value in row):
             asked.worth = False  # it was worth it as a statement
-            following.tables.results.keep(asked, facts, got.began, 0.0, names, [row])
+            following.results.keep(asked, facts, got.began, 0.0, names, [row])
     return made

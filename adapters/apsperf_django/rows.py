@@ -88,7 +88,7 @@ def wanted_by(compiler: Any, result_type: Any) -> Following | None:
     if option is False or (result_type != MULTI and result_type != SINGLE):
         return None
     following = following_of(compiler.connection)
-    if following is None or (option is None and not following.tables.results.all_s):
+    if following is None or (option is None and not following.results.all_s):
         return None
     return None if query.select_for_update else following
 
@@ -100,7 +100,7 @@ class Reading:
         self, following: Following, compiler: Any, result_type: Any, chunk_size: int
     ) -> None:
         self._following = following
-        self._results = following.tables.results
+        self._results = following.results
         self._compiler = compiler
         self._connection = compiler.connection
         self._type = result_type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.statements import Recorder
 
     Advise = Callable[..., Advice]
+    Prepare = Callable[[sqlite3.Connection], object]
 
 MISSING = "advice needs sqlglot: pip install 'apsperf-mw[sql]'"
 COUNTED = """
@@ -44,11 +46,7 @@ def advise_through(door: Door, queries: Sequence[Query], **options: Any) -> Advi
             lambda connection: advise(PostgresPlanner(connection), queries, **options)
         )
     if door.system == "sqlite":
-        from apsperf_mw.advice.sqlite import SQLitePlanner
-
-        return door.copied(
-            lambda source: advise(SQLitePlanner(source, door.prepare), queries, **options)
-        )
+        return door.copied(lambda source: _on_copy(source, advise, queries, options, door.prepare))
     raise AdviceError(f"{door.system}: no advice for it; accepted: PostgreSQL and SQLite")
 
 
@@ -67,40 +65,49 @@ def advise_at(url: str, queries: Sequence[Query], **options: Any) -> Advice:
 def _at_postgres(advise: Advise, url: str, queries: Sequence[Query], options: Any) -> Advice:
     from apsperf_mw.advice.postgres import PostgresPlanner
 
+    with _connected(url) as connection:
+        return advise(PostgresPlanner(connection), queries, **options)
+
+
+def _at_sqlite(advise: Advise, path: str, queries: Sequence[Query], options: Any) -> Advice:
+    try:
+        source = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+        with closing(source):
+            return _on_copy(source, advise, queries, options)
+    except sqlite3.Error as fault:
+        raise AdviceError(f"database: {path}: {fault}") from None
+
+
+def _on_copy(
+    source: sqlite3.Connection,
+    advise: Advise,
+    queries: Sequence[Query],
+    options: Any,
+    prepare: Prepare | None = None,
+) -> Advice:
+    from apsperf_mw.advice.sqlite import SQLitePlanner
+
+    planner = SQLitePlanner(source, prepare)
+    try:
+        return advise(planner, queries, **options)
+    finally:
+        planner.close()
+
+
+def statistics_of(url: str) -> list[Query]:
+    """The workload that a PostgreSQL server has counted itself. `AdviceError` where it has none."""
+    with _connected(url) as connection:
+        return counted(connection)
+
+
+def _connected(url: str) -> Any:
+    """A connection to PostgreSQL. `AdviceError` where there is none to be had."""
     try:
         import psycopg
     except ImportError:
         raise AdviceError("psycopg is not installed: pip install 'psycopg[binary]'") from None
     try:
-        connection = psycopg.connect(url)
-    except psycopg.Error as fault:
-        raise AdviceError(f"database: {fault}") from None
-    with connection:
-        return advise(PostgresPlanner(connection), queries, **options)
-
-
-def _at_sqlite(advise: Advise, path: str, queries: Sequence[Query], options: Any) -> Advice:
-    from apsperf_mw.advice.sqlite import SQLitePlanner
-
-    try:
-        source = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-        planner = SQLitePlanner(source)
-    except sqlite3.Error as fault:
-        raise AdviceError(f"database: {path}: {fault}") from None
-    try:
-        return advise(planner, queries, **options)
-    finally:
-        planner.close()
-        source.close()
-
-
-def statistics_of(url: str) -> list[Query]:
-    """The workload that a PostgreSQL server has counted itself. `AdviceError` where it has none."""
-    import psycopg
-
-    try:
-        with psycopg.connect(url) as connection:
-            return counted(connection)
+        return psycopg.connect(url)
     except psycopg.Error as fault:
         raise AdviceError(f"database: {fault}") from None
 

@@ -37,6 +37,9 @@ FROM sqlite_master m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x
 LEFT JOIN sqlite_master s ON s.name = l.name AND s.type = 'index'
 WHERE m.type = 'table' ORDER BY l.name, x.seqno"""
 KEYS = f"{TABLES} AND c.pk = 1 AND upper(c.type) = 'INTEGER'"
+USED = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size"""
 WHERE = re.compile(r"\bwhere\b", re.IGNORECASE)
 # A database that takes more is not copied.
 MOST_BYTES = 2 << 30
@@ -98,7 +101,7 @@ class SQLitePlanner:
         found: dict[str, Table] = {}
         for name, column, kind in self._copy.execute(TABLES).fetchall():
             found.setdefault(name, Table(name, {})).columns[column] = kind
-        share = self._pages() * 4096 / PAGE_BYTES / max(len(found), 1)
+        share = self._used_bytes() / PAGE_BYTES / max(len(found), 1)
         for table in found.values():
             table.pages = share  # which of them has how many is not told
         return {name: table for name, table in found.items() if self._sample(table)}
@@ -206,11 +209,11 @@ class SQLitePlanner:
         """Make it, on the copy."""
         if candidate in self._built:
             return
-        before = self._pages()
+        before = self._used_bytes()
         with suppress(sqlite3.Error):
             self._copy.execute(candidate.ddl())
             self._clone.execute(candidate.ddl())
-        self._built[candidate] = max(self._pages() - before, 1) * 4096
+        self._built[candidate] = self._used_bytes() - before
 
     def drop(self, candidate: Candidate) -> None:
         """Drop it again."""
@@ -218,9 +221,8 @@ class SQLitePlanner:
             for each in (self._copy, self._clone):
                 each.execute(f'DROP INDEX IF EXISTS "{candidate.name}"')
 
-    def _pages(self) -> int:
-        used = "SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count"
-        return int(self._copy.execute(used).fetchone()[0])
+    def _used_bytes(self) -> int:
+        return int(self._copy.execute(USED).fetchone()[0])
 
     def size(self, candidate: Candidate) -> int:
         """What the copy has grown by."""

@@ -67,18 +67,11 @@ class EngineDoor:
         """As `Door` says. An async driver runs in a loop of its own meanwhile."""
         engine = self._living()
         if not engine.dialect.is_async:
-            return self._with(engine, work)
+            return apart(engine, work)
         from sqlalchemy.util import greenlet_spawn
 
-        given: T = in_own_loop(lambda: greenlet_spawn(self._with, engine, work))
+        given: T = in_own_loop(lambda: greenlet_spawn(apart, engine, work))
         return given
-
-    def _with(self, engine: Engine, work: Callable[[Any], T]) -> T:
-        connection: Any = engine.pool._invoke_creator(None)  # type: ignore[arg-type]
-        try:
-            return work(connection)
-        finally:
-            connection.close()
 
     def copied(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `Door` says; `AdviceError` for a database in memory that is not reached from here."""
@@ -110,3 +103,12 @@ class EngineDoor:
         if engine is None:
             raise AdviceError("the engine is gone")
         return engine
+
+
+def apart(engine: Engine, work: Callable[[Any], T]) -> T:
+    """What the work gives for a connection of the engine's that nobody else has."""
+    connection: Any = engine.pool._invoke_creator(None)  # type: ignore[arg-type]
+    try:
+        return work(connection)
+    finally:
+        connection.close()

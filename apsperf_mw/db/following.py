@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -13,15 +12,15 @@ from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking
+from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
 from apsperf_mw.db.seams import stand_in
+from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
 from apsperf_mw.db.transactions import Transaction, Transactions
-from apsperf_mw.runtime.loop import Waits as LoopWaits
-from apsperf_mw.runtime.step import step as step_through
-from apsperf_mw.runtime.threads import Waits as ThreadWaits
+from apsperf_mw.runtime.loop import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,12 +29,11 @@ if TYPE_CHECKING:
 
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
+    from apsperf_mw.db.sharing import Join
     from apsperf_mw.db.tables import Tables
 
 ENDS, CLOSES = ("do_commit", "do_rollback"), ("do_close", "do_terminate")
-LOOK = "the look at what other processes have written"
 PLACE = "the look at a database's schema"
-_numbers = count()
 _followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 
 
@@ -53,25 +51,23 @@ class Step(Struct, eq=False):
 HIT = Step(OPAQUE, None, Transaction(0))
 
 
-class Following:
+class Following(Sharing):
     """Of one engine's transactions."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         dialect = engine.dialect
         self.texts = Texts(dialect.name, tables.tags)
-        self.transactions = Transactions(
+        transactions = Transactions(
             self.texts,
             tables.tags,
             driver_of(dialect.driver),
             lambda: str(getattr(dialect, "default_isolation_level", "")),
         )
-        self._known, self._open = self.texts.known, self.transactions.open
+        super().__init__(tables, transactions)
+        self._known, self._open = self.texts.known, transactions.open
         self._plan = current.get
         # What the engine keeps alive must not keep the engine alive.
         self._engine = ref(engine)
-        self._number = next(_numbers)
-        self._tables = tables
-        self._results = tables.results
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
@@ -125,10 +121,10 @@ class Following:
         """The facts of a text that is not known yet; all is possible where they cannot be told."""
         try:
             if self.transactions.driver.apart:
-                return self.texts.learn(statement, self._ask_apart, self._tables.tags.clock)
+                return self.texts.learn(statement, self._ask_apart, self.tables.tags.clock)
             return self.texts.learn(statement, asking(connection), transaction.began)
         except Exception as fault:
-            self._tables.note(PLACE, fault)
+            self.tables.note(PLACE, fault)
             return OPAQUE
 
     def after(self, step: Step, cursor: Any, took_s: float | None) -> None:
@@ -139,7 +135,7 @@ class Following:
                 if took_s is not None and cursor.description is not None:
                     self._keep(step, asked, cursor, took_s)
             finally:
-                self._results.land(asked)
+                self.results.land(asked)
         elif facts.writes or facts.does:
             void = self.transactions.sent(facts, step.connection, step.transaction)
             if void:
@@ -153,67 +149,38 @@ class Following:
             return step if facts.writes or facts.does else None
         parameters = more[0] if len(more) > 1 else ()
         option = context.execution_options.get(OPTION)
-        asked = self._results.asked(self._number, statement, parameters, option)
+        asked = self.results.asked(self.number, statement, parameters, option)
         if asked is None:
             return None
         if not self.transactions.may_share(facts, step.transaction):
-            self._results.counts.bypasses += 1
+            self.results.counts.bypasses += 1
             return None
         step.asked = asked
         if not self.transactions.sees_now(step.connection):
-            self._results.counts.bypasses += 1
-        elif self._is_given(asked, step):
+            self.results.counts.bypasses += 1
+        elif (found := self.find(asked, step.connection, step.transaction)) is not None:
+            self._give(found, context)
             return HIT
         else:
-            self._results.counts.misses += 1
+            self.results.counts.misses += 1
         return step
 
-    def _is_given(self, asked: Asked, step: Step) -> bool:
-        """Whether the rows are there, perhaps because another has just sent the statement."""
-        if not self._look():
-            return False
-        idle = self.transactions.renew(step.connection, step.transaction)
-        found = self._results.find(asked)
-        if found is None:
-            if not idle:
-                return False  # whoever would be waited for may wait for this transaction
-            join = self._results.lead(asked)
-            if join is None:
-                return False
-            self._wait(join)
-            found = self._results.find(asked) if self._look() else None
-        if found is None or not self.transactions.is_calm(found.reads):
-            return False
-        self._give(found, step.context)
-        return True
-
-    def _wait(self, join: Callable[[Callable[[], None]], None]) -> None:
-        """Until another has sent the statement, or for so long."""
-        patience_s = self._results.patience_s
+    def _wait(self, join: Join) -> None:
+        """As `Sharing`'s, without holding the event loop."""
         if self._is_async:
-            await_only(LoopWaits().wait(join, patience_s))
+            await_only(Waits().wait(join, self.results.patience_s))
         else:
-            step_through(ThreadWaits().wait(join, patience_s))
+            super()._wait(join)
 
-    def _look(self) -> bool:
-        """Hear what other processes have written; False where that cannot be told."""
-        results = self._results
-        try:
-            if self._is_async and results.alook is not None:
-                await_only(results.alook())
-            elif results.look is not None:
-                results.look()
-        except Exception as fault:
-            self._tables.note(LOOK, fault)
-            return False
-        return True
+    def _hear(self) -> None:
+        if self._is_async and self.results.alook is not None:
+            await_only(self.results.alook())
+        else:
+            super()._hear()
 
     def _give(self, found: Entry, context: Any) -> None:
         """Have the rows that were kept be those of the statement."""
-        self._results.counts.hits += 1
-        plan = self._plan()
-        if plan is not None and found.reads:
-            plan.read(found.reads, found.began)
+        self.take(found)
         context.cursor_fetch_strategy = buffered(found.columns, found.own())
         if self._is_async:
             await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
@@ -223,7 +190,7 @@ class Following:
         columns = [tuple(column) for column in cursor.description]
         rows = cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        self._results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
+        self.results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
@@ -245,14 +212,10 @@ class Following:
         """Ask on a connection that nobody else has: a question that fails spoils nothing."""
         engine = self._engine()
         assert engine is not None
-        connection = engine.pool._invoke_creator(None)  # type: ignore[arg-type]
-        try:
-            return asking(connection)(question)
-        finally:
-            connection.close()
+        return apart(engine, lambda connection: asking(connection)(question))
 
     def _avoid(self, tags: Iterable[str]) -> None:
-        await_only(self._tables.avoid(tags))
+        await_only(self.tables.avoid(tags))
 
 
 def wrote(connection: Connection, statement: str) -> None:

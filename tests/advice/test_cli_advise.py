@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from apsperf_mw.cli import main
-from tests.admin.support import ROOT, TOKEN, serving
+from tests.admin.support import TOKEN, serving
 from tests.advice.shop import BY_EMAIL, NEWEST, ROWS, TABLES
 
 SERVERS = {
@@ -112,9 +112,9 @@ def test_what_a_server_has_counted_is_advised_on(shop: str) -> None:
 
 
 @pytest.fixture(params=list(SERVERS))
-def server(request: pytest.FixtureRequest, path: Path) -> Iterator[str]:
+def server(request: pytest.FixtureRequest, path: Path, tmp_path: Path) -> Iterator[str]:
     on = {"APSPERF_ADMIN__ENABLED": "true", "APSPERF_ADMIN__TOKEN": TOKEN, "SHOP": str(path)}
-    with serving(SERVERS[request.param], ROOT, **on) as port:
+    with serving(SERVERS[request.param], tmp_path, **on) as port:
         yield f"http://127.0.0.1:{port}"
 
 

@@ -94,7 +94,7 @@ def engine(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -
         made = database.create_engine(request.getfixturevalue("postgres").url())
     else:  # a driver of which no COPY is known
         made = database.create_engine(request.getfixturevalue("postgres").url())
-        request.getfixturevalue("monkeypatch").setattr("apsperf_mw.db.batches.LEAST_COPIED", 10**9)
+        request.getfixturevalue("monkeypatch").setattr("apsperf_mw.db.writing.LEAST_COPIED", 10**9)
     Base.metadata.create_all(made)
     THINGS.metadata.create_all(made)
     yield made

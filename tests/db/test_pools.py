@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
@@ -226,24 +227,28 @@ def test_an_async_engine_is_made_so_too(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_was_idle_is_tried_before_it_is_used(postgres: Postgres) -> None:
-    with Database(ping_idle_s=0.0) as database:
-        engine = database.create_engine(postgres.url())
-        with engine.connect() as connection:
-            number = connection.execute(text("SELECT pg_backend_pid()")).scalar()
-        kill(postgres, number)
-        with engine.connect() as connection:
-            assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != number
-        engine.dispose()
+    with one_that_was_killed(postgres, 0.0) as (engine, number), engine.connect() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar() != number
 
 
 def test_one_that_was_in_use_a_moment_ago_is_not(postgres: Postgres) -> None:
-    with Database(ping_idle_s=60.0) as database:
+    with (
+        one_that_was_killed(postgres, 60.0) as (engine, _),
+        pytest.raises(DBAPIError),
+        engine.connect() as connection,
+    ):
+        connection.execute(text("SELECT 1"))
+
+
+@contextmanager
+def one_that_was_killed(postgres: Postgres, ping_idle_s: float) -> Iterator[tuple[Engine, Any]]:
+    """An engine whose pool has one connection, which the server has ended, and its number."""
+    with Database(ping_idle_s=ping_idle_s) as database:
         engine = database.create_engine(postgres.url())
         with engine.connect() as connection:
             number = connection.execute(text("SELECT pg_backend_pid()")).scalar()
         kill(postgres, number)
-        with pytest.raises(DBAPIError), engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        yield engine, number
         engine.dispose()
 
 

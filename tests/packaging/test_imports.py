@@ -44,6 +44,7 @@ FOR_EXTRAS = (
     "db.parsing",
     "db.pools",
     "db.sqlalchemy",
+    "db.writing",
 )
 WITHOUT_EXTRAS = """
 import importlib, pkgutil, sys
