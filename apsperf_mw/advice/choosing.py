@@ -81,11 +81,14 @@ class Advisor:
     def choose(self, most: int) -> list[Candidate]:
         """The best, at most so many."""
         chosen: list[Candidate] = []
+        gone: set[Candidate] = set()  # what was not missed once is not tried again
         pool = self._pool(chosen)
         while self._extend(chosen, pool, most):
-            chosen = self._pruned(chosen)
+            kept = self._pruned(chosen)
+            gone.update(set(chosen).difference(kept))
+            chosen = kept
             # What is left to save is less now, and the planner may want others beside these.
-            pool = (pool | self._pool(chosen)).difference(chosen)
+            pool = (pool | self._pool(chosen)).difference(chosen, gone)
         return chosen
 
     def _extend(self, chosen: list[Candidate], pool: set[Candidate], most: int) -> bool:
@@ -192,7 +195,7 @@ class Advisor:
         for asked in self.asked:
             if candidate.table in asked.tables:
                 with_it, without = self.plan(asked, kept).cost, self.plan(asked, rest).cost
-                if without - with_it > max(NOT_MISSED * without, self.planner.least_gain):
+                if without - with_it >= max(NOT_MISSED * without, self.planner.least_gain):
                     return True
         return False
 

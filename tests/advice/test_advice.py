@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from apsperf_mw.advice.advising import Advice, advise
+from apsperf_mw.advice.planners import Plan
 from apsperf_mw.advice.postgres import PostgresPlanner
 from apsperf_mw.advice.sqlite import SQLitePlanner
 from apsperf_mw.advice.workload import Query, of_script
@@ -204,6 +205,21 @@ def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=f"{next(iter(options))}: .* given; accepted"):
         advise(SQLitePlanner(connection), [], **options)
     connection.close()
+
+
+class Bare(SQLitePlanner):
+    """All that an index saves is the least that is worth a word."""
+
+    def plan(self, query: Query) -> Plan:
+        plan = super().plan(query)
+        plan.cost = self.least_gain * (1 if plan.tries else 2)
+        return plan
+
+
+def test_what_is_barely_worth_it_is_chosen_once(sqlite: Place) -> None:
+    advice = advise(Bare(sqlite.connection), of_script(BY_EMAIL), budget_s=5.0)
+    assert advice.complete
+    assert [each.columns for each in advice.proposals] == [["email"]]
 
 
 def test_values_are_those_that_were_sent(sqlite: Place) -> None:
