@@ -25,6 +25,7 @@ COUNTED = """
 SELECT query, sum(calls)::bigint, sum(total_exec_time) / 1000
 FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
 WHERE d.datname = current_database() GROUP BY query ORDER BY 3 DESC LIMIT 500"""
+POSTGRES = frozenset({"postgresql", "postgres"})
 ACCEPTED = "a URL as postgresql://user@host/database or sqlite:///path/to/file"
 
 
@@ -55,8 +56,8 @@ def advise_at(url: str, queries: Sequence[Query], **options: Any) -> Advice:
     advise = _advise()
     parts = urlsplit(url)
     kind = parts.scheme.partition("+")[0]
-    if kind in {"postgresql", "postgres"}:
-        return _at_postgres(advise, parts._replace(scheme="postgresql").geturl(), queries, options)
+    if kind in POSTGRES:
+        return _at_postgres(advise, url, queries, options)
     if kind == "sqlite" and parts.path.strip("/"):
         return _at_sqlite(advise, parts.path[1:], queries, options)
     raise SettingError(f"database: {kind or url!r} given; accepted: {ACCEPTED}")
@@ -102,12 +103,15 @@ def statistics_of(url: str) -> list[Query]:
 
 def _connected(url: str) -> Any:
     """A connection to PostgreSQL. `AdviceError` where there is none to be had."""
+    parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] not in POSTGRES:
+        raise SettingError(f"database: {parts.scheme or url!r} given; accepted: PostgreSQL's URL")
     try:
         import psycopg
     except ImportError:
         raise AdviceError("psycopg is not installed: pip install 'psycopg[binary]'") from None
     try:
-        return psycopg.connect(url)
+        return psycopg.connect(parts._replace(scheme="postgresql").geturl())
     except psycopg.Error as fault:
         raise AdviceError(f"database: {fault}") from None
 

@@ -79,6 +79,11 @@ def test_statements_come_by_the_input_too(database: str) -> None:
         (("--database", "sqlite:///x", "--queries", "/no/such"), "--queries: /no/such: "),
         (("--database", "postgresql://127.0.0.1:1/x", "--queries", "-"), "onnection refused"),
         (("--database", "postgresql://127.0.0.1:1/x", "--statistics"), "onnection refused"),
+        (("--database", "postgresql+psycopg://127.0.0.1:1/x", "--statistics"), "onnection refused"),
+        (
+            ("--database", "sqlite:///x", "--statistics"),
+            "'sqlite' given; accepted: postgresql's url",
+        ),
         (("--server", "http://127.0.0.1:1", "--token", "x"), "refused"),
     ],
 )
