@@ -99,7 +99,7 @@ class ASGIGate(Gate):
     def admit(self, x: Exchange) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         scope = x.raw
-        flags, host = scan_scope(scope["headers"], self._names)
+        flags, host = scan_scope(x, self._names)
         admitted = flags & ~CONDITIONAL == HOST and x.method == "GET" and self.enabled
         if admitted:
             x.flags = flags & CONDITIONAL
@@ -112,5 +112,5 @@ class ASGIGate(Gate):
 
     def key_of(self, x: Exchange, query: bytes) -> Key:
         """The request's key with another query."""
-        _, host = scan_scope(x.raw["headers"], self._names)
+        _, host = scan_scope(x, self._names)
         return scope_key({**x.raw, "query_string": query}, host)

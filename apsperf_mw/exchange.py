@@ -30,11 +30,12 @@ class Exchange(Struct, eq=False):
     """What is known of one request; `started`, `head_at` and `ended_at` are monotonic seconds.
 
     `result` is what the cache did: hit, miss, stale, revalidated, bypass, collapsed or off.
-    `chunks` are the pieces in which the body went out. `stale` is what the app is asked about,
-    `renewal` the flight on which a stale entry that was served is fetched anew, `answer` what is
-    being stored, `wants` the request's own directives where they count. `error` is the name of
-    the exception type that the app let through. `span` belongs to the observer that traces.
-    `voids` is whether its success makes void what is stored under its URL.
+    `tag` is a line of If-None-Match, `chunks` the pieces in which the body went out. `stale` is
+    what the app is asked about, `renewal` the flight on which a stale entry that was served is
+    fetched anew, `answer` what is being stored, `wants` the request's own directives where they
+    count. `error` is the name of the exception type that the app let through. `span` belongs to
+    the observer that traces. `voids` is whether its success makes void what is stored under its
+    URL.
     """
 
     # Whether its app may be one of several that take turns on one thread.
@@ -44,6 +45,7 @@ class Exchange(Struct, eq=False):
     method: str
     started: float
     flags: int = 0
+    tag: bytes | None = None
     key: Key | None = None
     plan: Plan | None = None
     flight: Flight | None = None

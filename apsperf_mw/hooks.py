@@ -39,7 +39,8 @@ class Hooks:
         self.heads = _methods(seen, "head")
         self.ends = _methods(seen, "end")
         scopes = zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
-        self._enter, self._leave = _scope(tuple(scopes))
+        self._scopes = tuple(scopes)
+        self._enter, self._leave = _scope(self._scopes)
         self.faults = faults
 
     def start(self, x: Exchange) -> None:
@@ -53,6 +54,8 @@ class Hooks:
     def enter(self, x: Exchange) -> Entered:
         """The app is about to run in this context; the result goes to `leave`."""
         token = current.set(x.plan)
+        if not self._scopes:
+            return token, None
         try:
             return token, self._enter(x)
         except Exception as fault:
@@ -62,7 +65,8 @@ class Hooks:
     def leave(self, x: Exchange, entered: Entered) -> None:
         """The app has returned."""
         try:
-            self._leave(x, entered[1])
+            if self._scopes:
+                self._leave(x, entered[1])
             current.reset(entered[0])
         except Exception as fault:
             self.faults.note("an observer's leave", fault)
@@ -80,9 +84,11 @@ class Hooks:
         if x.done:
             return
         x.done = True
-        x.ended_at = monotonic()
         if error is not None:
             x.error = type(error).__qualname__
+        if not self.ends:
+            return
+        x.ended_at = monotonic()
         try:
             for end in self.ends:
                 end(x)

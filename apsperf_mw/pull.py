@@ -5,6 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from apsperf_mw.cache.entry import Entry
 from apsperf_mw.cache.flights import Outcome
 from apsperf_mw.cache.revival import CONDITIONS, PERSONAL, in_doubt
@@ -20,21 +22,19 @@ if TYPE_CHECKING:
     from apsperf_mw.wsgi_gate import WSGIExchange
 
 
-class Head:
+class Head(Struct, eq=False):
     """The `start_response` that the app gets.
 
     `instead` is the body of the entry that answers in place of the app; all that the app gives
     is dropped then.
     """
 
-    __slots__ = ("_shell", "_start", "_x", "instead", "started")
-
-    def __init__(self, shell: WSGIShell, x: WSGIExchange, start_response: StartResponse) -> None:
-        self._shell = shell
-        self._x = x
-        self._start = start_response
-        self.started = False
-        self.instead: bytes | None = None
+    _shell: WSGIShell
+    _x: WSGIExchange
+    _start: StartResponse
+    _write: Write | None = None
+    started: bool = False
+    instead: bytes | None = None
 
     def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
         """Pass the head on with our fields; an error page in place of a head is not stored."""
@@ -56,16 +56,17 @@ class Head:
             return _drop
         self.started = True
         if exc_info is None:
-            write = self._start(status, out)
+            self._write = self._start(status, out)
         else:
             self.instead = None
-            write = self._start(status, out, exc_info)
+            self._write = self._start(status, out, exc_info)
+        return self.write
 
-        def record_and_write(chunk: bytes) -> object:
-            shell.record(x, chunk)
-            return write(chunk)
-
-        return record_and_write
+    def write(self, chunk: bytes) -> object:
+        """Record what the app writes by itself (PEP 3333), and pass it on."""
+        assert self._write is not None
+        self._shell.record(self._x, chunk)
+        return self._write(chunk)
 
     def give(self, entry: Entry) -> None:
         """Have the entry answer in place of the app."""

@@ -49,7 +49,7 @@ class Gate:
         self.forms = suite.responses.maker.forms
         self.ours = stripped_names(settings)
         self.routes = suite.routes
-        self._ruled = bool(suite.routes)
+        self.ruled = bool(suite.routes)
         self.query_form = suite.responses.query_form
         self._hosts = frozenset(settings.hosts)
         self.narrows = bool(self._hosts or self.query_form)
@@ -108,10 +108,10 @@ class Gate:
             if self.hooks.starts:
                 self.hooks.start(x)
             if admitted:
-                x.result = "miss"
                 entry = self.cache.glance(x)
                 if entry is not None:
                     return entry
+                x.result = "miss"
                 self.cache.depart(x)
         except Exception as fault:
             self.hooks.faults.note("the cache's look-up", fault)
@@ -150,12 +150,19 @@ class Gate:
         x.stale = None
 
     def hear(
-        self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None
+        self,
+        x: Exchange,
+        headers: Sequence[Sequence[bytes]],
+        form: Form | None,
+        values: list[bytes] | None = None,
     ) -> tuple[Header, ...]:
-        """Begin to store what the app answers; the fields that we add to its head."""
-        if self._ruled and x.plan is not None and x.plan.rule is None and x.key is not None:
+        """Begin to store what the app answers; the fields that we add to its head.
+
+        Where nothing is `ruled` by path, a form and its `values` do for the headers.
+        """
+        if self.ruled and x.plan is not None and x.plan.rule is None and x.key is not None:
             x.plan.rule = self.routes.rule(x.key, headers)
-        answer = self.cache.begin(x, headers, form)
+        answer = self.cache.begin(x, headers, form, values)
         added = answer.added if answer is not None else ()
         if not self.say:
             return added

@@ -52,12 +52,14 @@ class WSGIShell(WSGIGate):
         """Serve one request."""
         x = WSGIExchange(environ, environ.get("REQUEST_METHOD", ""), monotonic())
         entry = self.look(x)
-        if entry is not None and self._unseen and not x.flags and x.method == "GET":
+        if entry is not None and self._unseen and not x.flags & RANGE and x.method == "GET":
             until, head = entry.environ_wire  # the shortest way, where nobody looks on
             if x.started < until:
-                status = entry.status
+                status, body = entry.status, entry.body
+                if x.flags and not_modified(x, entry):
+                    status, head, body = 304, slim(entry, head), b""
                 start_response(STATUS_LINES.get(status) or status_line(status), list(head))
-                return [entry.body]
+                return [body]
         if entry is None and x.result == "miss" and x.flight is None:
             entry = step(self.wait(x))
         if entry is None:
@@ -169,9 +171,9 @@ class WSGIShell(WSGIGate):
             x.plan.private = True
         form = self.forms.text_form(headers) if self.enabled and x.method == "GET" else None
         if form is not None and x.stale is None:
-            raw = [value.encode("latin-1") for _, value in headers]
-            added = self.hear(x, list(zip(form.names, raw, strict=True)), form)
-            out = [*headers, *said(added)]
+            values = [value.encode("latin-1") for _, value in headers]
+            pairs = list(zip(form.names, values, strict=True)) if self.ruled else ()
+            out = [*headers, *said(self.hear(x, pairs, form, values))]
         else:
             fields = as_bytes(headers)
             entry = revive(self.cache, x, fields) if x.stale is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.keys import environ_key
-from apsperf_mw.cache.screen import environ_name_of, environ_table, scan_environ
+from apsperf_mw.cache.screen import CONDITIONAL, environ_name_of, environ_table, scan_environ
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.shell import Gate
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
+
+
+IF_NONE_MATCH = "HTTP_IF_NONE_MATCH"
 
 
 class WSGIExchange(Exchange, eq=False):
@@ -86,12 +89,18 @@ class WSGIGate(Gate):
         super().__init__(suite, face)
         self._names = environ_table(suite.settings.cache)
         self._noted = frozenset(self._names)
+        self._beyond = frozenset(name for name, flag in self._names.items() if flag != CONDITIONAL)
 
     def admit(self, x: Exchange) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         environ = x.raw
-        plain = x.method == "GET" and self.enabled and self._noted.isdisjoint(environ)
-        admitted = plain or self.weigh(x, scan_environ(environ, self._names))
+        asked = IF_NONE_MATCH in environ
+        noted = self._beyond if asked else self._noted
+        admitted = x.method == "GET" and self.enabled and noted.isdisjoint(environ)
+        if not admitted:
+            admitted = self.weigh(x, scan_environ(environ, self._names))
+        elif asked:
+            x.flags, x.tag = CONDITIONAL, environ[IF_NONE_MATCH].encode("latin-1")
         if not admitted and not x.voids:
             return False
         x.key = environ_key(environ)  # of an unsafe method: what its success makes void

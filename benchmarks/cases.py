@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Layers = dict[str, dict[str, Any]]
 
-CONDITIONAL = (*FIELDS, ("if-none-match", ETAG))
+OTHER_ETAG = '"another"'
 # So few that every miss evicts, on our side and in the dict.
 FEW = 256
 
@@ -46,9 +46,10 @@ QUIET: Layers = {
 class Plan:
     """One case. `status` and `says` (in Cache-Status) are what the suite must answer.
 
-    `control` and `more` are fields of the response. `bars_us` are what it may add over the bare
-    app, on ASGI and WSGI. `most` bounds the entries; `emptied` has the caches emptied before each
-    slice, outside the timed part. `renewing` has somebody else fetch the entry anew all the time.
+    `control` and `more` are fields of the response, `asked` is the request's
+    If-None-Match. `bars_us` are what it may add over the bare app, on ASGI and WSGI. `most` bounds
+    the entries; `emptied` has the caches emptied before each slice, outside the timed part.
+    `renewing` has somebody else fetch the entry anew all the time.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Plan:
     says: str = ""
     bars_us: dict[str, float] = field(default_factory=dict)
     new_keys: bool = False
-    conditional: bool = False
+    asked: str = ""
     control: str = FRESH
     more: Fields = ()
     renewing: bool = False
@@ -84,7 +85,8 @@ PLANS = (
         bars_us=VARIED_BARS,
         more=VARIED,
     ),
-    Plan("304", "hit answered 304", QUIET, status=304, says="hit", conditional=True),
+    Plan("304", "hit answered 304", QUIET, status=304, says="hit", asked=ETAG),
+    Plan("other-tag", "hit, 200 for another tag", QUIET, says="hit", asked=OTHER_ETAG),
     Plan(
         "stale",
         "stale while revalidated",
@@ -145,7 +147,8 @@ class Case:
 
     def requests(self, number: int) -> list[Request]:
         """So many requests, none sharing an object with another."""
-        fields = CONDITIONAL if self.plan.conditional else FIELDS
+        asked = self.plan.asked
+        fields = (*FIELDS, ("if-none-match", asked)) if asked else FIELDS
         make, new = self.shell.request, self.plan.new_keys
         return [make(fresh_path() if new else PATH, fields) for _ in range(number)]
 

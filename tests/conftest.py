@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -81,6 +82,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", rule)
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGuard(), "skip-guard")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Thousands of tests are here to stay: the garbage collector need not walk them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_to_itself(config: pytest.Config) -> None:

@@ -82,6 +82,7 @@ class Fork(Struct, gc=False, eq=False, frozen=True):
     names: tuple[bytes, ...]
     stamp: int
     variants: tuple[Values, ...] = ()
+    fresh_until: ClassVar[float] = 0.0
     # Who loses a fork loses all variants.
     made_s: ClassVar[float] = 1.0
 

@@ -48,6 +48,8 @@ class Outcome(Enum):
     FAILED = "failed"  # elect another leader
 
 
+# At hand: an enumeration finds its members by a call.
+STORED, UNCACHEABLE = Outcome.STORED, Outcome.UNCACHEABLE
 NO_THREAD = 0
 
 
@@ -141,14 +143,16 @@ class Flights:
         wakers: tuple[Wake, ...] = ()
         try:
             with self._lock:
-                current = flight.current and outcome is Outcome.STORED
+                current = flight.current and outcome is STORED
+                fleet = self._airborne.get(flight.key, NO_FLEET)
                 try:
                     if current:
-                        self._outdate(flight)
+                        if len(fleet) > 1:
+                            outdate(fleet, flight)
                         if put is not None:
                             put(flight.key, entry, *more)
                 finally:
-                    wakers = self._end(flight, outcome, entry)
+                    wakers = self._end(fleet, flight, outcome, entry)
         finally:
             if wakers:
                 wake_all(wakers)
@@ -156,10 +160,11 @@ class Flights:
                 self._give_up_lease(flight, outcome)
         return current
 
-    def _end(self, flight: Flight, outcome: Outcome, entry: Entry | None) -> tuple[Wake, ...]:
+    def _end(
+        self, fleet: list[Flight], flight: Flight, outcome: Outcome, entry: Entry | None
+    ) -> tuple[Wake, ...]:
         """Give the flight its outcome, if it has none yet; whom to wake outside the lock."""
-        fleet = self._airborne.get(flight.key)
-        if fleet is not None and flight in fleet:
+        if flight in fleet:
             fleet.remove(flight)
             if not fleet:
                 del self._airborne[flight.key]
@@ -172,7 +177,7 @@ class Flights:
     def _give_up_lease(self, flight: Flight, outcome: Outcome) -> None:
         lease, flight.lease = flight.lease, None
         if lease is not None:
-            self.over.append((lease, flight, outcome is Outcome.UNCACHEABLE))
+            self.over.append((lease, flight, outcome is UNCACHEABLE))
 
     def void(self, key: Key) -> None:
         """Make the results of all flights of this key void and their followers ask again."""
@@ -192,16 +197,14 @@ class Flights:
         for key in list(self._airborne):
             self.void(key)
 
-    def _outdate(self, flight: Flight) -> None:
-        """What began before a fetch that has landed would only overwrite it with older."""
-        fleet = self._airborne[flight.key]
-        if len(fleet) == 1:
+
+def outdate(fleet: list[Flight], flight: Flight) -> None:
+    """What began before a fetch that has landed would only overwrite it with older."""
+    for other in fleet:
+        if other is flight:
             return
-        for other in fleet:
-            if other is flight:
-                return
-            if other.lane == flight.lane:
-                other.current = False
+        if other.lane == flight.lane:
+            other.current = False
 
 
 def wake_all(wakers: Iterable[Wake]) -> None:

@@ -62,11 +62,11 @@ class Cache(Intake):
         slot.hits += 1
         slot.used = x.started
         entry = slot.value
-        if type(entry) is Fork:
-            entry = self._variant(x, entry)
-            if entry is None:
+        if entry.fresh_until <= x.started:  # as a fork is, always
+            entry = self._variant(x, entry) if type(entry) is Fork else None
+            if entry is None or entry.fresh_until <= x.started:
                 return None
-        if entry.fresh_until <= x.started or (x.flags and x.flags & UNPLAIN & ~entry.open_to):
+        if x.flags and x.flags & UNPLAIN & ~entry.open_to:
             return None
         tags = self.tags
         if entry.began != tags.clock and (entry.tags or entry.began < tags.swept):

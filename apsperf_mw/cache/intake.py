@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.chosen import admission, query_form
 from apsperf_mw.cache.entry import Fork
 from apsperf_mw.cache.faces import LocalFace, is_shared
-from apsperf_mw.cache.flights import Flight, Flights, Outcome
+from apsperf_mw.cache.flights import STORED, Flight, Flights, Outcome
 from apsperf_mw.cache.keys import neighbours
 from apsperf_mw.cache.leases import keep_leased
 from apsperf_mw.cache.ledger import Ledger
@@ -64,19 +64,23 @@ class Intake:
         self.rests = Rests()
 
     def begin(
-        self, x: Exchange, headers: Sequence[Sequence[bytes]], form: Form | None = None
+        self,
+        x: Exchange,
+        headers: Sequence[Sequence[bytes]],
+        form: Form | None = None,
+        values: list[bytes] | None = None,
     ) -> Answer | None:
         """The app's response has begun: as what it will be stored, if it will.
 
         A response that will not be lets the followers go at once. `form` is what `Forms.form`
-        says of the headers.
+        says of the headers; then their `values` are enough.
         """
         flight = x.flight
         if flight is None:
             return None
         asked = x.wants is not None or self.admission is not None
         reason = self._refusal(x, flight) if asked else ""
-        answer = reason or self.maker.answer(x, headers, x.plan or Plan(), form)
+        answer = reason or self.maker.answer(x, headers, x.plan or Plan(), form, values)
         if isinstance(answer, str):
             self.refuse(x, flight, answer)
             return None
@@ -155,7 +159,7 @@ class Intake:
             if plan.late is not None:
                 plan.late()
             # It may turn private while the body is made, as when a stream uses the session.
-            if plan.kept_out:
+            if plan.kept_out if plan.guarded else plan.private:
                 self.drop(x, Outcome.UNCACHEABLE)
                 return None
         vary = answer.terms.vary
@@ -188,7 +192,7 @@ class Intake:
             step(self._keep_far(x, flight, entry, face))
             return None
         ttl_s = kept_s(entry, self._keep_stale_s)
-        self.flights.land(flight, Outcome.STORED, entry, face.put, ttl_s)
+        self.flights.land(flight, STORED, entry, face.put, ttl_s)
         return None
 
     def drop(self, x: Exchange, outcome: Outcome) -> None:

@@ -85,22 +85,27 @@ class Maker:
         headers: Sequence[Sequence[bytes]],
         plan: Plan,
         form: Form | None = None,
+        values: list[bytes] | None = None,
         method: str = "",
         wall_now: float | None = None,
     ) -> Answer | str:
-        """The response as it may be stored, or the reason why not; `method` stands in for its."""
+        """The response as it may be stored, or the reason why not; `method` stands in for its.
+
+        Of a form the `values` are enough, which it takes over.
+        """
         if form is None:
             return self._read(x, headers, plan, method, wall_now)
-        values = list(map(VALUE, headers))
-        if not BYTES.issuperset(map(type, values)):
-            values = list(map(bytes, values))
+        if values is None:
+            values = list(map(VALUE, headers))
+            if not BYTES.issuperset(map(type, values)):
+                values = list(map(bytes, values))
         rule, said = plan.rule, form.policy(values)
         out = plan.kept_out if plan.guarded else plan.private  # most are not: no call for them
         key = (form, x.flags & SETTLING, method or x.method, x.status, rule, out, said)
         ready = self._ready.get(key)
         if ready is not None:
             return ready.terms.refusal or self.forms.answer(ready, x.status, form, values)
-        answer = self._read(x, headers, plan, method, wall_now)
+        answer = self._read(x, headers or zip(form.names, values), plan, method, wall_now)  # noqa: B905
         if rule is None or not callable(rule.ttl):
             self.forms.learn(key, answer)
         return answer

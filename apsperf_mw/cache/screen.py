@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apsperf_mw.exchange import Header
+    from apsperf_mw.exchange import Exchange, Header
     from apsperf_mw.settings import CacheSettings
 
 COOKIE = 1
@@ -137,16 +137,20 @@ def environ_name_of(field: bytes) -> str:
     return environ_name(field.decode("latin-1"))
 
 
-def scan_scope(headers: Iterable[Header], names: dict[bytes, int]) -> tuple[int, bytes]:
-    """The flags of an ASGI request and its Host."""
+def scan_scope(x: Exchange, names: dict[bytes, int]) -> tuple[int, bytes]:
+    """The flags of an ASGI request and its Host; the exchange gets its `tag`."""
     flags = 0
     host = b""
+    headers: list[Header] = x.raw["headers"]
     for name, value in headers:
         if name in names:
             flag = names[name]
             if flag == HOST:
                 flag = MALFORMED if flags & HOST else HOST
                 host = value
+            elif flag == CONDITIONAL:
+                if name == b"if-none-match":
+                    x.tag = value
             elif flag == LENGTH:
                 flag = 0 if value == b"0" else BODY
             elif flag == COOKIE and not value.strip():
