@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.signals import setting_changed
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
     from apsperf_mw.doctor import Route
 
+NAME = "apsperf_django"
+# The app as it was seen last.
+_seen: dict[str, Any] = {}
+
 
 class SuiteConfig(AppConfig):  # type: ignore[misc]
     """Makes the suite from `settings.APSPERF`, when it is asked for first."""
 
-    name = "apsperf_django"
+    name = NAME
     verbose_name = "APSPerf"
 
     def ready(self) -> None:
@@ -32,7 +36,7 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
 
         watch_connections()
         teach()
-        setting_changed.connect(self._heed, dispatch_uid="apsperf_django")
+        setting_changed.connect(self._heed, dispatch_uid=NAME)
 
     @cached_property
     def suite(self) -> Suite:
@@ -51,6 +55,20 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
             suite = self.__dict__.pop("suite", None)
             if suite is not None:
                 suite.close()
+
+
+def suite_made() -> Suite | None:
+    """The suite, if there is one already.
+
+    Also where the app is not installed for now, as in a test with other INSTALLED_APPS: its
+    connections are the same, and what they write is to be heard.
+    """
+    found = apps.app_configs.get(NAME)
+    if found is None:
+        found = _seen.get(NAME)
+        return None if found is None else vars(found).get("suite")
+    _seen[NAME] = found
+    return vars(found).get("suite")
 
 
 def listed() -> Iterable[Route]:

@@ -6,8 +6,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.apps import apps
-
+from apsperf_django.apps import suite_made
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking
 from apsperf_mw.db.drivers import Driver, snapshot
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from apsperf_mw.db.results import Entry
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.db.transactions import Transaction
-    from apsperf_mw.suite import Suite
 
 T = TypeVar("T")
 PLACE = "the look at a database's schema"
@@ -205,7 +203,7 @@ def _closed(connection: Any, run: Callable[[], Any]) -> Any:
 
 def following_of(connection: Any) -> Following | None:
     """Of a connection's database; None before there is a suite, and where it wants none."""
-    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    suite = suite_made()
     tables = None if suite is None else suite.tables
     if tables is None:
         return None

@@ -6,7 +6,7 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
@@ -44,6 +44,7 @@ PLAIN_FIELDS = frozenset(
 _get = QuerySet.get
 
 
+@wraps(_get)
 def get(rows: Any, *args: Any, **values: Any) -> Any:
     """As Django's, without a query where the object's row is kept."""
     option = vars(rows.query).get(OPTION)

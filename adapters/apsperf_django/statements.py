@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
 from django.db import connections
 from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 
+from apsperf_django.apps import suite_made
 from apsperf_django.following import follow, following_of
 from apsperf_mw.db.explaining import Explainer
 from apsperf_mw.db.lazy import check
@@ -67,7 +67,7 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
 
 def recorder_of(connection: Any) -> Recorder | None:
     """Who notes the statements of a database; None before there is a suite, and without."""
-    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    suite = suite_made()
     if suite is None or not suite.settings.database.record:
         return None
     recorder = suite.children.statements.of(connection.vendor, connection.alias)

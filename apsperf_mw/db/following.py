@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -49,6 +49,20 @@ class Step(Struct, eq=False):
 
 # Instead of one: the rows were there, and the statement need not be sent.
 HIT = Step(OPAQUE, None, Transaction(0))
+
+
+class Unsent:
+    """A cursor whose statement was not sent: what it would tell of it is told all the same."""
+
+    __slots__ = ("_cursor", "description", "rowcount")
+
+    def __init__(self, cursor: Any, description: Any, rowcount: int) -> None:
+        self._cursor = cursor
+        self.description = description
+        self.rowcount = rowcount
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
 
 
 class Following(Sharing):
@@ -145,7 +159,7 @@ class Following(Sharing):
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
         context, facts = step.context, step.facts
-        if not facts.fixed or context._is_server_side or context.executemany:
+        if not facts.fixed or not may_hold(context):
             return step if facts.writes or facts.does else None
         parameters = more[0] if len(more) > 1 else ()
         option = context.execution_options.get(OPTION)
@@ -181,16 +195,19 @@ class Following(Sharing):
     def _give(self, found: Entry, context: Any) -> None:
         """Have the rows that were kept be those of the statement."""
         self.take(found)
-        context.cursor_fetch_strategy = buffered(found.columns, found.own())
+        columns, count = found.columns
+        context.cursor = Unsent(context.cursor, columns, count)
+        context.cursor_fetch_strategy = buffered(columns, found.own())
         if self._is_async:
             await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
 
     def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
         columns = [tuple(column) for column in cursor.description]
-        rows = cursor.fetchall()
+        count, rows = cursor.rowcount, cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        self.results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
+        known = columns, count
+        self.results.keep(asked, step.facts, step.transaction.began, took_s, known, rows)
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
@@ -223,6 +240,29 @@ def wrote(connection: Connection, statement: str) -> None:
     plain = connection.connection.dbapi_connection
     for each in list(_followings.get(connection.dialect, ())):
         each.wrote(plain, statement)
+
+
+def may_hold(context: Any) -> bool:
+    """Whether all rows of what a context sends may be taken from its cursor before it looks.
+
+    Not where it reads the cursor itself, as for a column's default, and not what is streamed.
+    """
+    options = context.execution_options
+    return not (
+        context._is_server_side
+        or context.executemany
+        or context.is_crud
+        or options.get("stream_results")
+        or options.get("yield_per")
+        or not hasattr(context, "unicode_statement")  # it has no statement, but a default alone
+        or not is_sqlalchemys(type(context))
+    )
+
+
+@lru_cache(maxsize=256)
+def is_sqlalchemys(kind: Any) -> bool:
+    """Whether nobody else looks at the cursor once a statement was sent."""
+    return str(kind.post_exec.__module__).startswith("sqlalchemy.")
 
 
 def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:

@@ -40,6 +40,13 @@ TABLES = "SELECT lower(name) FROM sqlite_master WHERE type = 'table'"
 TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigger'"
 # Pragmas that take a name and only tell.
 TELLS = ("table_", "index_", "foreign_key_")
+# Pragmas that are of writes, or of how fast it goes: what a statement reads is the same.
+HARMLESS = frozenset(
+    (
+        *("foreign_keys", "defer_foreign_keys", "synchronous", "busy_timeout", "cache_size"),
+        *("mmap_size", "wal_autocheckpoint"),
+    )
+)
 # Of SQLite's authoriser: what the numbers it gives stand for.
 READ, FUNCTION, TRANSACTION, SAVEPOINT, PRAGMA, ATTACH, DETACH = 20, 31, 22, 32, 19, 24, 25
 WRITES = frozenset({9, 18, 23})  # delete, insert, update
@@ -82,7 +89,8 @@ class Seen:
             self.does |= ALTERS_SCHEMA
         elif action == PRAGMA:
             self.fixed = False
-            if two is not None and not str(one).startswith(TELLS):
+            tells = str(one).startswith(TELLS) or str(one).lower() in HARMLESS
+            if two is not None and not tells:
                 self.does |= ALTERS_SESSION
         else:
             self._other(action, str(one))

@@ -409,9 +409,31 @@ def locked() -> None:
         list(Artist.objects.cached().select_for_update().filter(pk=1))
 
 
+def without_the_app() -> list[str]:
+    """A test may have other apps installed for a while; its connections are the same."""
+    from django.apps import apps
+
+    read = lambda: Artist.objects.cached().get(pk=1).name  # noqa: E731
+    seen = [read(), read()]
+    apps.set_available_apps(["music"])
+    try:
+        Artist.objects.filter(pk=1).update(name="written meanwhile")
+        seen.append(read())
+    finally:
+        apps.unset_available_apps()
+    seen.append(read())
+    Artist.objects.filter(pk=1).update(name="artist 1")
+    return seen
+
+
+def as_named() -> bool:
+    return bool(models.QuerySet.get.__doc__ == Artist.objects.get.__doc__)
+
+
 MORE: tuple[Callable[[], Any], ...] = (
     *(own_objects, tenants, priced, together, switched, settled),
     *(missing, once_there, slow_reader, cascade, storm, refused, left_alone),
+    *(without_the_app, as_named),
 )
 
 

@@ -61,6 +61,11 @@ def test_what_a_project_does_otherwise_is_heeded(told: Any) -> None:
     assert more["settled"][2:] in ([], ["artist 1", "artist 1", "tenant 2", "artist 1"])
 
 
+def test_an_app_that_is_not_installed_for_a_while_hears_all_the_same(told: Any) -> None:
+    assert told["more"]["without_the_app"] == ["artist 1"] * 2 + ["written meanwhile"] * 2
+    assert told["more"]["as_named"]
+
+
 def test_what_is_not_one_row_is_said_as_ever(told: Any) -> None:
     assert told["more"]["missing"] == ["DoesNotExist", "MultipleObjectsReturned"]
 
