@@ -13,7 +13,7 @@ INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=i
 	$(PY) -m pip install -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check conformance django transparency bench fuzz soak format wheel clean
+.PHONY: help demo test check conformance django transparency orm bench fuzz soak format wheel clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ django: $(VENV)/.dev ## Django's own cache tests on SuiteCache; needs the networ
 transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="--only flask")
 	@$(PY) -m tests.transparency $(ARGS)
 
+orm: $(VENV)/.dev ## Django's and SQLAlchemy's own ORM tests, rows kept as bare (ARGS="--only django")
+	@$(PY) -m tests.orm_suites $(ARGS)
+
 bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks $(ARGS)
 	@$(PY) -m benchmarks.drivers
@@ -59,6 +62,7 @@ soak: ## every bar at full size; takes hours
 	@$(MAKE) --no-print-directory fuzz N=$(SOAK_N)
 	@$(MAKE) --no-print-directory fuzz N=250000 ARGS=tests/fuzz/test_mutations.py
 	@$(MAKE) --no-print-directory fuzz N=500000 ARGS=tests/fuzz/test_keys_apart.py
+	@$(MAKE) --no-print-directory orm
 	@$(MAKE) --no-print-directory bench
 	@$(PY) -m benchmarks.advice
 

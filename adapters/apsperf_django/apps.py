@@ -63,12 +63,15 @@ def suite_made() -> Suite | None:
     Also where the app is not installed for now, as in a test with other INSTALLED_APPS: its
     connections are the same, and what they write is to be heard.
     """
-    found = apps.app_configs.get(NAME)
-    if found is None:
-        found = _seen.get(NAME)
-        return None if found is None else vars(found).get("suite")
-    _seen[NAME] = found
-    return vars(found).get("suite")
+    config = apps.app_configs.get(NAME)
+    if config is None:
+        config = _seen.get(NAME)
+        if config is None:
+            return None
+    else:
+        _seen[NAME] = config
+    suite: Suite | None = config.__dict__.get("suite")
+    return suite
 
 
 def listed() -> Iterable[Route]:

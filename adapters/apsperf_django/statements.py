@@ -71,7 +71,8 @@ def recorder_of(connection: Any) -> Recorder | None:
     if suite is None or not suite.settings.database.record:
         return None
     recorder = suite.children.statements.of(connection.vendor, connection.alias)
-    if recorder.slow is None:
+    # One that is none of the project's, by which a test database is made, cannot be had again.
+    if recorder.slow is None and connection.alias in connections.settings:
         introduce(suite, connection, recorder)
     return recorder
 

@@ -255,7 +255,7 @@ def may_hold(context: Any) -> bool:
         or options.get("stream_results")
         or options.get("yield_per")
         or not hasattr(context, "unicode_statement")  # it has no statement, but a default alone
-        or not is_sqlalchemys(type(context))
+        or not is_sqlalchemys(context.__class__)
     )
 
 

@@ -411,9 +411,11 @@ def locked() -> None:
 
 def without_the_app() -> list[str]:
     """A test may have other apps installed for a while; its connections are the same."""
-    from django.apps import apps
+    from django.apps import apps as registry
 
-    read = lambda: Artist.objects.cached().get(pk=1).name  # noqa: E731
+    apps: Any = registry
+
+    read: Callable[[], str] = lambda: Artist.objects.cached().get(pk=1).name  # noqa: E731
     seen = [read(), read()]
     apps.set_available_apps(["music"])
     try:
@@ -426,6 +428,15 @@ def without_the_app() -> list[str]:
     return seen
 
 
+def without_a_database() -> list[int]:
+    """As Django makes and drops the databases of tests."""
+    if not PORT:
+        return [1]
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return list(cursor.fetchone())
+
+
 def as_named() -> bool:
     return bool(models.QuerySet.get.__doc__ == Artist.objects.get.__doc__)
 
@@ -433,7 +444,7 @@ def as_named() -> bool:
 MORE: tuple[Callable[[], Any], ...] = (
     *(own_objects, tenants, priced, together, switched, settled),
     *(missing, once_there, slow_reader, cascade, storm, refused, left_alone),
-    *(without_the_app, as_named),
+    *(without_the_app, without_a_database, as_named),
 )
 
 

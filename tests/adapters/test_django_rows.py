@@ -63,6 +63,7 @@ def test_what_a_project_does_otherwise_is_heeded(told: Any) -> None:
 
 def test_an_app_that_is_not_installed_for_a_while_hears_all_the_same(told: Any) -> None:
     assert told["more"]["without_the_app"] == ["artist 1"] * 2 + ["written meanwhile"] * 2
+    assert told["more"]["without_a_database"] == [1]
     assert told["more"]["as_named"]
 
 

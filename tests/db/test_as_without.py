@@ -58,7 +58,8 @@ def hits(database: Database) -> int:
 def test_a_default_of_a_statement_has_its_value_each_time(engine: Engine) -> None:
     for _ in range(3):
         with engine.connect() as connection:
-            assert connection.scalar(GROWN.c.after.default) == 40
+            default: Any = GROWN.c.after.default
+            assert connection.scalar(default) == 40
         with engine.begin() as connection:
             connection.execute(GROWN.insert())
     with engine.connect() as connection:

@@ -114,7 +114,8 @@ def unpacked(project: str) -> Path:
 def download(requirement: str) -> None:
     """Have pip fetch a source distribution."""
     PLACE.mkdir(parents=True, exist_ok=True)
-    flags = ["--quiet", "--no-deps", "--no-binary=:all:", f"--dest={PLACE}"]
+    name = requirement.partition("==")[0]
+    flags = ["--quiet", "--no-deps", f"--no-binary={name}", f"--dest={PLACE}"]
     command = [sys.executable, "-m", "pip", "download", *flags, requirement]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False)
     if done.returncode:
