@@ -3,6 +3,9 @@
 `ORM_MODE` as in `keeping`; `ORM_PORT` is that of a PostgreSQL server, else it is SQLite.
 """
 
+# What is imported by its bare name is on the path of their runner alone.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import os
