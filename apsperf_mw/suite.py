@@ -155,6 +155,8 @@ class Suite(Diagnosis, Purging, Databases):
             observers.append(ServerTiming(settings.timing))
         if settings.timing.request_id:
             observers.append(RequestIds())
+        if self.recorder is not None and self.recorder.captures is not None:
+            observers.append(self.recorder.captures)
         if settings.memory.enabled:
             shed = partial(_shed, ref(self.registry))
             self.memory = Memory(exporter, settings.memory, self.channels, shed)

@@ -203,6 +203,18 @@ ALL = [
         (),
         "APSPERF_TRACING__QUERY_VALUES",
     ),
+    (
+        "tracing.request_headers",
+        "list of header names, which may end in *",
+        (),
+        "APSPERF_TRACING__REQUEST_HEADERS",
+    ),
+    (
+        "tracing.response_headers",
+        "list of header names, which may end in *",
+        (),
+        "APSPERF_TRACING__RESPONSE_HEADERS",
+    ),
     ("exporter.kind", "one of auto, none, console, memory, otlp", "auto", "APSPERF_EXPORTER__KIND"),
     ("exporter.interval_s", "number, 0.01 to 86400", 60.0, "APSPERF_EXPORTER__INTERVAL_S"),
     (
