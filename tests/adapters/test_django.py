@@ -77,7 +77,10 @@ def test_no_thread_is_hopped_to(is_async: bool) -> None:
     with site_of(path("page", aview if is_async else view), is_async=is_async) as site:
         hooks = site.suite.hooks
         hooks.starts = (*hooks.starts, lambda x: threads.append(threading.get_ident()))
-        hooks.heads = (*hooks.heads, lambda x, headers: threads.append(threading.get_ident()))
+        hooks.heads = hooks.look_on = (
+            *hooks.heads,
+            lambda x, headers: threads.append(threading.get_ident()),
+        )
         miss, hit = site.ask("/page"), site.ask("/page")
     assert miss.body == hit.body == f"{here} {'with' if is_async else 'without'} a loop".encode()
     assert (miss.cache.hit, hit.cache.hit) == (False, True)
