@@ -40,7 +40,7 @@ django: $(VENV)/.dev ## Django's own cache tests on SuiteCache; needs the networ
 transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="--only flask")
 	@$(PY) -m tests.transparency $(ARGS)
 
-bench: $(VENV)/.dev ## what the suite costs, against the bare app
+bench: $(VENV)/.dev $(VENV)-peers/.peers ## what the suite costs, against the bare app and its peers
 	@$(PY) -m benchmarks $(ARGS)
 	@$(PY) -m benchmarks.drivers
 	@$(PY) -m benchmarks.observing
@@ -48,6 +48,7 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.rows
 	@$(PY) -m benchmarks.django_rows
 	@$(PY) -m benchmarks.batches
+	@$(VENV)-peers/bin/python -m benchmarks.peers
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
@@ -70,7 +71,7 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	@$(PY) -m hatchling build -t wheel
 
 clean: ## forget the environment and everything built
-	@rm -rf $(VENV) dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(VENV)-peers dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -80,6 +81,13 @@ $(VENV)/.python:
 		echo "$(PYTHON) cannot make virtual environments: its venv or ensurepip module is missing."; \
 		echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)-peers/.peers: $(VENV)/.python pyproject.toml benchmarks/peers.txt
+	@echo "Installing what the database wing is compared with into $(VENV)-peers (once) ..."
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(subst $(PY),$(VENV)-peers/bin/python,$(INSTALL)) \
+		-e '.[django,sqlalchemy,sql,redis]' -r benchmarks/peers.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml

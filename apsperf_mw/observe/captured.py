@@ -26,6 +26,7 @@ MOST_FIELDS = 32
 MOST_LINES = 8
 # Names whose standing is remembered.
 MOST_NAMES = 512
+LONGEST_NAME = 80
 
 _NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 §5.6.2
 # What such a field says is nobody's business, whatever is asked for.
@@ -51,6 +52,8 @@ class Names(dict["str | bytes", "tuple[str, bool] | None"]):
         self._ours = frozenset(ours)
 
     def __missing__(self, given: str | bytes) -> tuple[str, bool] | None:
+        if len(given) > LONGEST_NAME:
+            return None
         if len(self) >= MOST_NAMES:
             self.clear()
         known = self[given] = self._known(self._plain(given))
