@@ -151,7 +151,7 @@ def our_django(given: Given) -> Cases:
 
 def cachalot(given: Given, backend: str) -> Cases:
     """Cachalot with one of Django's caches."""
-    locations = {"LocMemCache": "peers", "RedisCache": f"{given['redis']}/1"}
+    locations = {"LocMemCache": "peers", "RedisCache": redis_of(given, 1)}
     cache = {
         "BACKEND": f"django.core.cache.backends.{backends(backend)}.{backend}",
         "LOCATION": locations[backend],
@@ -168,8 +168,13 @@ def backends(backend: str) -> str:
 def cacheops(given: Given) -> Cases:
     """Cacheops, which keeps all in Redis."""
     profile = {"*.*": {"ops": "all", "timeout": 3600}}
-    url = f"{given['redis']}/{2 + (given['database'] == 'sqlite')}"
+    url = redis_of(given, 3)
     return django_cases(given, "cacheops", CACHEOPS_REDIS=url, CACHEOPS=profile)
+
+
+def redis_of(given: Given, number: int) -> str:
+    """A part of Redis for one arm and database: what it keeps for one would answer the other."""
+    return f"{given['redis']}/{number + (given['database'] == 'sqlite')}"
 
 
 DJANGO: dict[str, Callable[[Given], Cases]] = {
