@@ -98,7 +98,10 @@ def test_health_is_answered_before_the_project(is_async: bool) -> None:
     def disk() -> None:
         threads.append(threading.get_ident())
 
-    told = {"health": {"enabled": True}, "prometheus": {"enabled": True, "token": "t" * 16}}
+    told: dict[str, Any] = {
+        "health": {"enabled": True},
+        "prometheus": {"enabled": True, "token": "t" * 16},
+    }
     page = path("-/metrics", aview if is_async else view)
     with site_of(page, is_async=is_async, **told) as site:
         site.suite.readiness("disk", disk)
