@@ -20,6 +20,7 @@ from apsperf_mw.db.doors import EngineDoor
 from apsperf_mw.db.following import HIT, Following
 from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.db.pools import name_of, watch
+from apsperf_mw.db.preparing import prepare
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sources import add, remove
 from apsperf_mw.errors import SettingError
@@ -56,13 +57,15 @@ def attach(
             begin = at_the_seam if holds() else by_events
             recorder = statements.new(plain.dialect.name)
             door = EngineDoor(plain)
-            source = add(statements, name_of(plain.url), recorder, door)
+            name = name_of(plain.url)
+            source = add(statements, name, recorder, door)
             if explain is not None:
                 recorder.slow = explain(door)
             following = None if tables is None else Following(plain, tables)
             undos: list[Undo] = [
                 begin(plain, recorder, following),
                 watch(plain, statements),
+                prepare(plain, name, statements),
                 partial(remove, statements, source),
             ]
             known[id(statements)] = undos if following is None else [*undos, following.leave]

@@ -15,6 +15,7 @@ from apsperf_mw.cache.policy import current
 from apsperf_mw.observe.below import note_below
 from apsperf_mw.observe.fingerprints import shape_of, verb_of
 from apsperf_mw.observe.measures import QUERY
+from apsperf_mw.observe.prepared import Prepared
 from apsperf_mw.observe.record import REPEATS, Costs
 from apsperf_mw.observe.samples import Samples
 from apsperf_mw.observe.sites import cause_of, site_of
@@ -89,6 +90,7 @@ class Statements:
         # The pools that are watched, and whether the exporter asks for them.
         self.pools: WeakSet[Any] = WeakSet()
         self.pools_told = False
+        self.prepared = Prepared()
         # The databases that may be asked for advice.
         self.sources: list[Any] = []
         # How to let go of each engine.
