@@ -95,6 +95,7 @@ FOR_EXTRAS = (
     "apsperf_mw.db.parsing",
     "apsperf_mw.db.pools",
     "apsperf_mw.db.psycopg",
+    "apsperf_mw.db.psycopg_pools",
     "apsperf_mw.db.sqlalchemy",
     "apsperf_mw.db.writing",
     "apsperf_mw.ops.exposition",

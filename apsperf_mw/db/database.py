@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.db.connections import Connection
 from apsperf_mw.db.lazy import no_lazy
+from apsperf_mw.db.preparing import nothing
 from apsperf_mw.db.stats import stats
 from apsperf_mw.errors import SettingError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
     from sqlalchemy.engine import Connection as Connection_
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from apsperf_mw.runtime.background import Background
 
 EngineT = TypeVar("EngineT")
+PoolT = TypeVar("PoolT")
 
 
 class Database:
@@ -90,10 +93,50 @@ class Database:
         return self.attach(create_async_engine(url, **{**known, **options}))
 
     def detach(self, engine: object) -> None:
-        """Note no more of it; an engine that is not attached is left alone."""
+        """Note no more of an engine or pool; one that is not attached is left alone."""
+        if callable(getattr(engine, "putconn", None)):
+            self._statements.ends.pop(engine, nothing)()
+            return
         from apsperf_mw.db.sqlalchemy import detach
 
         detach(engine, self._statements)
+
+    def create_pool(self, conninfo: str = "", **options: Any) -> ConnectionPool:
+        """A pool of psycopg_pool that is watched and open, as the settings say.
+
+        `database.max_connections` at most, `database.connection_timeout` seconds of waiting for
+        one; `options` are psycopg_pool's, and win. `open=False`: it is opened by the app.
+        """
+        from psycopg_pool import ConnectionPool
+
+        from apsperf_mw.db.psycopg_pools import options_of
+
+        options = options_of(self._statements.settings, options)
+        opens = options.pop("open", True)
+        made = self.watch_pool(ConnectionPool(conninfo, open=False, **options))
+        if opens:
+            made.open()
+        return made
+
+    def create_async_pool(self, conninfo: str = "", **options: Any) -> AsyncConnectionPool:
+        """As `create_pool`, for tasks; `async with pool` or `await pool.open()` opens it."""
+        from psycopg_pool import AsyncConnectionPool
+
+        from apsperf_mw.db.psycopg_pools import options_of
+
+        options = options_of(self._statements.settings, options)
+        return self.watch_pool(AsyncConnectionPool(conninfo, **{**options, "open": False}))
+
+    def watch_pool(self, pool: PoolT) -> PoolT:
+        """Watch a pool of psycopg_pool from now on, and note its statements; gives the pool.
+
+        Connections that are open already are watched, but their statements are not noted. Watched
+        already, it stays so. `SettingError` for what is none.
+        """
+        from apsperf_mw.db.psycopg_pools import watch
+
+        watch(pool, self._statements, self._statements.of("postgresql"))
+        return pool
 
     def wrap(self, connection: Any, system: str = "") -> Any:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.

@@ -46,6 +46,7 @@ FOR_EXTRAS = (
     "db.parsing",
     "db.pools",
     "db.psycopg",
+    "db.psycopg_pools",
     "db.sqlalchemy",
     "db.writing",
 )
