@@ -19,6 +19,7 @@ from apsperf_mw.db.psycopg import tune, tune_async
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.errors import SettingError
 from apsperf_mw.observe.measures import CREATE_TIME, WAIT_TIME
+from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # psycopg_pool keeps so many connections open where nobody says how many.
 USUAL = 4
+_lock = Lock()
 
 
 class Pool(Holding):
@@ -158,29 +160,28 @@ class Pool(Holding):
             self._noting.note(made)
 
 
-def watch(pool: Any, statements: Statements, recorder: Recorder | None) -> Pool | None:
-    """Watch it from now on; None where it is watched already. `SettingError` for what is none."""
+def watch(pool: Any, statements: Statements, recorder: Recorder | None) -> Pool:
+    """Watch it from now on, or still. `SettingError` for what is none."""
     if not isinstance(pool, ConnectionPool | AsyncConnectionPool):
         raise SettingError(f"pool: {pool!r} given; accepted: a pool of psycopg_pool")
-    if pool in statements.ends:
-        return None
-    made = Pool(pool, statements, recorder)
-    observe(statements, made)
-    statements.ends[pool] = partial(_let_go, ref(made))
-    return made
-
-
-def _let_go(pool: ref[Pool]) -> None:
-    if (known := pool()) is not None:
-        known.leave()
+    with _lock:
+        known: Any = statements.ends.get(pool)
+        if known is not None:
+            return known.__self__  # type: ignore[no-any-return]
+        made = Pool(pool, statements, recorder)
+        observe(statements, made)
+        statements.ends[pool] = made.leave
+        return made
 
 
 def options_of(settings: DatabaseSettings, given: dict[str, Any]) -> dict[str, Any]:
     """What a pool is made with: as the settings say, but for what is given."""
-    most = max(settings.max_connections, given.get("min_size", 0))
-    known: dict[str, Any] = {"max_size": most, "timeout": settings.connection_timeout}
-    if most < USUAL or given.get("max_size", USUAL) < USUAL:
-        known["min_size"] = min(most, given.get("max_size", most))
+    most = given.get("max_size") or max(settings.max_connections, given.get("min_size", 0))
+    known = {
+        "min_size": min(USUAL, most),
+        "max_size": most,
+        "timeout": settings.connection_timeout,
+    }
     return {**known, **given}
 
 
