@@ -127,15 +127,16 @@ class Database:
         options = options_of(self._statements.settings, options)
         return self.watch_pool(AsyncConnectionPool(conninfo, **{**options, "open": False}))
 
-    def watch_pool(self, pool: PoolT) -> PoolT:
+    def watch_pool(self, pool: PoolT, *, statements: bool = True) -> PoolT:
         """Watch a pool of psycopg_pool from now on, and note its statements; gives the pool.
 
-        Connections that are open already are watched, but their statements are not noted. Watched
-        already, it stays so. `SettingError` for what is none.
+        Connections that are open already are watched, but their statements are not noted. False
+        where an engine that is attached takes them: it notes its own. Watched already, it stays
+        so. `SettingError` for what is none.
         """
         from apsperf_mw.db.psycopg_pools import watch
 
-        watch(pool, self._statements, self._statements.of("postgresql"))
+        watch(pool, self._statements, self._statements.of("postgresql") if statements else None)
         return pool
 
     def wrap(self, connection: Any, system: str = "") -> Any:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.prepared import Prepared
 
 # What leaves the tables as they are.
-_PLAIN = re.compile(rb"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|MERGE|SHOW)\b", re.IGNORECASE)
+_PLAIN = re.compile(
+    rb"[\s(]*(?:SELECT|INSERT|UPDATE|DELETE|WITH|VALUES|MERGE|SHOW|SET|LOCK|SAVEPOINT|RELEASE)\b",
+    re.IGNORECASE,
+)
 
 
 class Keeping(PrepareManager):

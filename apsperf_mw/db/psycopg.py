@@ -108,6 +108,9 @@ def ask(connection: Any, pid: int) -> int | None:
             connection.autocommit = commits
     except Exception:
         return None
+    except BaseException:
+        abandon(connection)
+        raise
     return rows
 
 
@@ -123,7 +126,15 @@ async def ask_async(connection: Any, pid: int) -> int | None:
             await connection.set_autocommit(commits)
     except Exception:
         return None
+    except BaseException:
+        abandon(connection)
+        raise
     return rows
+
+
+def abandon(connection: Any) -> None:
+    """Close a connection at once: whoever waited for it is gone."""
+    getattr(connection, "driver_connection", connection).pgconn.finish()
 
 
 def settle(real: Any, preparing: Preparing, after: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
@@ -259,6 +261,9 @@ def test_a_rollback_after_reading_costs_nothing(postgres: Postgres) -> None:
     with Database() as database, one_connection(database, postgres.url()) as engine:
         assert kept(engine, 10, commits=False) == 1
         assert database.stats().prepared_calls == 4
+        with engine.connect() as connection, connection.begin_nested():
+            connection.execute(text("SET LOCAL work_mem = '5MB'"))
+        assert kept(engine, 0) == 1
 
 
 def test_a_rollback_after_what_alters_tables_or_fails_does(postgres: Postgres) -> None:
@@ -308,6 +313,55 @@ def test_what_the_app_says_of_asyncpg_wins(postgres: Postgres) -> None:
         url = postgres.url("asyncpg") + "?prepared_statement_cache_size=0"
         assert run_storm(database, url) == []
         assert database.stats().prepared == 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_a_storm_of_cancellations_leaks_none_at_the_server(postgres: Postgres, driver: str) -> None:
+    assert asyncio.run(cancelled(postgres.url(driver))) == (0, 0)
+    deadline = monotonic() + 5
+    while (left := connected(postgres)) and monotonic() < deadline:
+        gc.collect()  # a cancelled attempt of psycopg's to connect waits for it
+        sleep(0.05)
+    assert left == 0
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_nor_does_one_behind_a_pooler(bouncer: Bouncer, driver: str) -> None:
+    assert asyncio.run(cancelled(bouncer.url(driver))) == (0, 0)
+
+
+async def cancelled(url: str) -> tuple[int, int]:
+    with Database(max_connections=4) as database:
+        engine = database.create_async_engine(url)
+        (seen,) = database.suite.children.statements.pools
+
+        async def ask() -> None:
+            async with engine.connect() as connection:
+                await connection.execute(ONE, {"a": 1})
+                await asyncio.sleep(0.005)
+
+        tasks = [asyncio.create_task(ask()) for _ in range(90)]
+        for number, task in enumerate(tasks):
+            await asyncio.sleep(0.0007)
+            if number % 3:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in [asyncio.create_task(ask()) for _ in range(4)]:
+            await task  # none of the four is lost
+        pool: Any = engine.pool
+        left = pool.checkedout(), len(seen.holders) + len(seen.waiting)
+        await engine.dispose()
+        return left
+
+
+def connected(postgres: Postgres) -> int:
+    """How many have come to the server by themselves and are there still."""
+    query = """SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+        AND pid <> pg_backend_pid()"""
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        row = connection.execute(query).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])

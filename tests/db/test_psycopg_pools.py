@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool, NullConnectionPool, PoolTimeout
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from apsperf_mw import Database, SettingError, Suite
 from apsperf_mw.cache.policy import Plan, current
@@ -306,6 +308,24 @@ def test_a_pool_of_the_apps_own_is_watched(database: Database, postgres: Postgre
         assert not {"getconn", "putconn", "_connect"} & set(vars(pool))
         with pool.connection():
             assert not seen.holders
+
+
+def test_an_engine_may_take_its_connections_from_it(database: Database, postgres: Postgres) -> None:
+    pool = ConnectionPool(postgres.conninfo, max_size=2, min_size=1, close_returns=True, open=False)
+    database.watch_pool(pool, statements=False)
+    creator: Any = pool.getconn
+    engine = database.attach(
+        create_engine("postgresql+psycopg://", creator=creator, poolclass=NullPool)
+    )
+    seen = next(each for each in database.suite.children.statements.pools if each.most == 2)
+    with pool:
+        for _ in range(9):
+            with engine.begin() as connection:
+                connection.execute(text("SELECT 1 AS mine"))
+                assert len(seen.holders) == 1
+        assert not seen.holders
+    calls = {row.statement: row.calls for row in database.stats().rows}
+    assert calls["SELECT ? AS mine"] == 9
 
 
 def test_what_opens_a_connection_each_time_is_watched(
