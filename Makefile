@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.rows
 	@$(PY) -m benchmarks.django_rows
 	@$(PY) -m benchmarks.batches
+	@$(PY) -m benchmarks.prepared
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \

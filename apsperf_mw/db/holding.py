@@ -5,7 +5,6 @@ Where each was taken is looked up only once most of the pool is taken: until the
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -37,10 +36,6 @@ METRICS: tuple[tuple[str, str, str, Kind], ...] = (
     ("db.client.connection.pending_requests", "{request}", "Who waits for one.", "updown"),
     ("db.client.connection.timeouts", "{timeout}", "Waits that were in vain.", "counter"),
 )
-
-
-# The pools that are being asked in this context.
-inside: ContextVar[tuple[object, ...]] = ContextVar("apsperf_pools", default=())
 
 
 class Holder(Struct, eq=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from apsperf_mw.db.holding import Holding, inside, observe
+from apsperf_mw.db.holding import Holding, observe
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.observe.measures import CREATE_TIME, WAIT_TIME
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Where a record of a pool notes since when it is idle.
 IDLE = "apsperf_idle_since"
+# The pools that are being asked in this context.
+inside: ContextVar[tuple[object, ...]] = ContextVar("apsperf_pools", default=())
 
 
 class Pool(Holding):

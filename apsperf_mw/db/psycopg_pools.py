@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from apsperf_mw.db.cursors import Noting
-from apsperf_mw.db.holding import Holding, inside, observe
+from apsperf_mw.db.holding import Holding, observe
 from apsperf_mw.db.preparing import Preparing
 from apsperf_mw.db.psycopg import tune, tune_async
 from apsperf_mw.db.seams import stand_in
@@ -84,43 +84,34 @@ class Pool(Holding):
         return lambda *given, **named: method(self._real(), *given, **named)
 
     def _getconn(self, get: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        asked = inside.get()
-        if not self.live or self in asked:
+        if not self.live:
             return get(*given, **named)
-        me, started, token = self._begin(asked)
+        me, started = object(), perf_counter()
+        self.waiting[me] = None
         try:
             connection = get(*given, **named)
         except PoolTimeout as fault:
             self.name_holders(fault)
             raise
         finally:
-            self._end(me, token)
+            del self.waiting[me]
         self._took(connection, started)
         return connection
 
     async def _getconn_async(self, get: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        asked = inside.get()
-        if not self.live or self in asked:
+        if not self.live:
             return await get(*given, **named)
-        me, started, token = self._begin(asked)
+        me, started = object(), perf_counter()
+        self.waiting[me] = None
         try:
             connection = await get(*given, **named)
         except PoolTimeout as fault:
             self.name_holders(fault)
             raise
         finally:
-            self._end(me, token)
+            del self.waiting[me]
         self._took(connection, started)
         return connection
-
-    def _begin(self, asked: tuple[object, ...]) -> tuple[object, float, Any]:
-        me = object()
-        self.waiting[me] = None
-        return me, perf_counter(), inside.set((*asked, self))
-
-    def _end(self, me: object, token: Any) -> None:
-        del self.waiting[me]
-        inside.reset(token)
 
     def _took(self, connection: Any, started: float) -> None:
         self._measure((WAIT_TIME, perf_counter() - started, self.told))
