@@ -24,11 +24,12 @@ def fill_pools() -> None:
 
     What is wrong with its settings is said by `manage.py check`, and by Django itself.
     """
-    asked = [each for each in connections if connections.settings[each]["OPTIONS"].get("pool")]
+    databases: Any = connections.settings
+    asked = [alias for alias in connections if databases[alias]["OPTIONS"].get("pool")]
     try:
         for alias in asked:
             if connections[alias].vendor == "postgresql":
-                fill(connections.settings[alias]["OPTIONS"])
+                fill(databases[alias]["OPTIONS"])
     except (ImportError, ImproperlyConfigured, SettingError):
         return
 
