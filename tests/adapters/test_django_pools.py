@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +35,31 @@ def told(cluster: Postgres, bouncer: Bouncer) -> Any:
 
 def test_a_pool_is_sized_where_one_was_asked_for(told: Any) -> None:
     assert told["sizes"] == {"default": [3, 3, 0.3], "sized": [4, 5, 2], "single": []}
+
+
+def test_a_setting_that_is_wrong_is_said_by_the_check(tmp_path: Path) -> None:
+    code = """
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["apsperf_django"],
+    APSPERF={"database": {"max_connections": 0}},
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": {"pool": True}
+        }
+    },
+)
+import django
+django.setup()
+assert settings.DATABASES["default"]["OPTIONS"]["pool"] is True
+from django.core.management import call_command
+call_command("check")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "apsperf.E001" in done.stderr
+    assert "database.max_connections" in done.stderr
 
 
 def test_a_time_out_names_the_holders(told: Any) -> None:

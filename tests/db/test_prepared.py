@@ -403,6 +403,21 @@ def test_where_it_cannot_be_asked_nothing_is_prepared(postgres: Postgres) -> Non
     assert asyncio.run(run()) is None
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+def test_who_may_not_ask_is_served_and_prepares_nothing(postgres: Postgres, driver: str) -> None:
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute("CREATE ROLE plain LOGIN")
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_backend_pid() FROM PUBLIC")
+        try:
+            with Database() as database:
+                url = postgres.url(driver).replace("apsperf@", "plain@")
+                assert run_storm(database, url) == []
+                assert database.stats().prepared == 0
+        finally:
+            connection.execute("GRANT EXECUTE ON FUNCTION pg_backend_pid() TO PUBLIC")
+            connection.execute("DROP ROLE plain")
+
+
 def test_an_engine_that_is_let_go_prepares_as_before(postgres: Postgres) -> None:
     with Database(prepare="never") as database:
         engine = database.create_engine(postgres.url(), pool_size=1)
