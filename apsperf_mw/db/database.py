@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.db.batches import Batch
     from apsperf_mw.db.doors import Door
     from apsperf_mw.db.explaining import Explainer
+    from apsperf_mw.db.lazy_rows import LazyRows
     from apsperf_mw.db.stats import Stats
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.faults import Faults
@@ -178,6 +179,26 @@ class Database:
             raise SettingError(f"chunk: {chunk!r} given; accepted: a whole number above 0")
         options = {"yield_per": chunk, "apsperf_cache": False}
         return iter(target.execute(statement, execution_options=options))
+
+    def lazy(
+        self,
+        target: Any,
+        statement: Any,
+        values: Any = None,
+        *,
+        scalars: bool = False,
+        unique: bool = False,
+    ) -> LazyRows:
+        """The rows of a query that is sent, once, when somebody looks at them; else it is not.
+
+        `target` is a SQLAlchemy session or connection, plain or async; of an async one the rows
+        are awaited. Rows are those of `execute`, with `scalars` their first column alone, with
+        `unique` each once. An error says the line that has made them. A session that was closed
+        meanwhile begins anew, as SQLAlchemy has it: look at them while yours is open.
+        """
+        from apsperf_mw.db.lazy_rows import LazyRows
+
+        return LazyRows(target, statement, values, scalars=scalars, unique=unique)
 
     def no_lazy(self) -> AbstractContextManager[None]:
         """Have `LazyLoad` raised inside for whatever is loaded when an attribute is asked for.

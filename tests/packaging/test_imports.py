@@ -43,6 +43,7 @@ FOR_EXTRAS = (
     "db.copying",
     "db.following",
     "db.keeping",
+    "db.lazy_rows",
     "db.parsing",
     "db.pools",
     "db.psycopg",
