@@ -169,6 +169,7 @@ ALL = [
         "APSPERF_DATABASE__PREPARED_STATEMENTS",
     ),
     ("database.samples", "true or false", True, "APSPERF_DATABASE__SAMPLES"),
+    ("database.unused_loads", "number, 0 to 1", 0.0, "APSPERF_DATABASE__UNUSED_LOADS"),
     ("database.depends", "true or false", True, "APSPERF_DATABASE__DEPENDS"),
     ("database.notify", "true or false", False, "APSPERF_DATABASE__NOTIFY"),
     ("database.cache_all", "true or false", False, "APSPERF_DATABASE__CACHE_ALL"),

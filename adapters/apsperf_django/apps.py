@@ -41,6 +41,11 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
         """The suite; `SettingError` for a setting that is unknown or not accepted."""
         made = Suite(framework=nest({"APSPERF": getattr(settings, "APSPERF", {})}))
         made.lists = listed
+        loads = made.children.statements.loads
+        if loads.wanted and made.settings.database.record:
+            from apsperf_django.loads import watch
+
+            watch(loads, made.faults)
         return made
 
     def _heed(self, *, setting: str, **_: Any) -> None:

@@ -34,7 +34,7 @@ class LazyRows(Sequence[Any]):
     def __init__(
         self, target: Any, statement: Any, given: Any, *, scalars: bool, unique: bool
     ) -> None:
-        self._target = _checked(target)
+        self._target: Any = _checked(target)
         self._statement = _query(statement)
         self._given = given
         self._scalars = scalars

@@ -14,6 +14,7 @@ from apsperf_mw.settings.kinds import (
     DriverName,
     Drivers,
     Path,
+    Ratio,
     Token,
     TTLSettings,
     Wait,
@@ -109,6 +110,10 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     samples: Annotated[
         bool, Meta(description="Keep one statement of each shape, with its values, for advice.")
     ] = True
+    unused_loads: Annotated[
+        Ratio,
+        Meta(description="Share of loads watched for relations and wide columns nobody looks at."),
+    ] = 0.0
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
