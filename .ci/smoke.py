@@ -93,6 +93,7 @@ FOR_EXTRAS = (
     "apsperf_mw.db.following",
     "apsperf_mw.db.keeping",
     "apsperf_mw.db.lazy_rows",
+    "apsperf_mw.db.loads",
     "apsperf_mw.db.parsing",
     "apsperf_mw.db.pools",
     "apsperf_mw.db.psycopg",

@@ -11,13 +11,13 @@ from weakref import WeakSet
 
 from django.db.models.query_utils import DeferredAttribute
 
-from apsperf_mw.observe.loads import WIDE_BYTES, is_shared, size_of
+from apsperf_mw.observe.noted import WIDE_BYTES, is_shared, size_of
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apsperf_mw.observe.loads import Load
+    from apsperf_mw.observe.noted import Load
 
 
 class Hook:

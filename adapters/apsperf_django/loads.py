@@ -1,7 +1,7 @@
 """What querysets load and nobody looks at: `select_related`, `prefetch_related`, wide columns.
 
 A load that is watched has dictionaries of its objects changed for ones that note each look, and
-no more of the app: see `apsperf_mw.observe.loads`.
+no more of the app: see `apsperf_mw.observe.noted`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db.models.query import ModelIterable
 from msgspec import Struct
 
 from apsperf_django.columns import Columns, wide_of
-from apsperf_mw.observe.loads import MOST_OBJECTS, Load, Noted, Part
+from apsperf_mw.observe.noted import MOST_OBJECTS, Load, Noted, Part
 from apsperf_mw.observe.sites import site_of
 
 if TYPE_CHECKING:

@@ -68,8 +68,22 @@ def attach(
                 prepare(plain, name, statements),
                 partial(remove, statements, source),
             ]
-            known[id(statements)] = undos if following is None else [*undos, following.leave]
+            if following is not None:
+                undos.append(following.leave)
+            if statements.loads.wanted:
+                undos.append(watch_loads(plain, statements))
+            known[id(statements)] = undos
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
+
+
+def watch_loads(engine: Engine, statements: Statements) -> Undo:
+    """Have a share of what is loaded watched for what nobody looks at."""
+    from apsperf_mw.db.loads import Watch
+
+    loads = statements.loads
+    if loads.watch is None:
+        loads.watch = Watch(loads, statements.exporter.faults).watch
+    return loads.watch(engine)
 
 
 def pool_options(url: Any, settings: DatabaseSettings) -> dict[str, Any]:

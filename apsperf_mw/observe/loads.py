@@ -1,19 +1,15 @@
-"""What the app's lines load of a database and never look at: relations, and wide columns.
-
-A load that is watched notes each look in the dictionaries of its objects, and is judged when the
-last of these is gone: by then nobody can look any more. What is still held somewhere is not judged.
-"""
+"""What the app's lines load of a database and never look at: relations, and wide columns."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from sys import getrefcount
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, json
+from msgspec import Struct
 
 from apsperf_mw.observe.ids import random_bits
 from apsperf_mw.observe.lines import event, safe
+from apsperf_mw.observe.noted import Load, Part, Verdict
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
@@ -21,38 +17,11 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.channels import Channels
 
-# Objects of one load that are watched at most: of more nothing is said.
-MOST_OBJECTS = 1000
 # Loads of a line that must have been in vain, and none of them not, before a word is said.
 ENOUGH = 3
 # What is remembered of lines, and verdicts that wait.
 MOST_KNOWN = 1024
 MOST_WAITING = 1024
-# A column is wide where its values take so many bytes on average.
-WIDE_BYTES = 1024
-
-
-class Part(Struct, eq=False):
-    """Something that a load has brought: a relation or a column, and what to type without it."""
-
-    what: str
-    fix: str
-    rows: int = 0
-    size_bytes: int = 0
-    column: bool = False
-
-    @property
-    def counts(self) -> bool:
-        """Whether leaving it out would be worth a word."""
-        return not self.column or self.size_bytes >= WIDE_BYTES * max(self.rows, 1)
-
-
-class Verdict(NamedTuple):
-    """A load that is over: its line, its parts by their paths, and those that were looked at."""
-
-    site: str
-    parts: dict[str, Part]
-    seen: set[str]
 
 
 class Unused(Struct):
@@ -91,92 +60,6 @@ class Known(Struct, eq=False):
         return Unused(self.part.what, site, self.part.fix, times, self.rows // times, size)
 
 
-class Load:
-    """What one statement has brought, for as long as anybody has one of its objects."""
-
-    __slots__ = ("__weakref__", "_judge", "parts", "seen", "site")
-
-    def __init__(self, site: str, judge: Callable[[Verdict], object]) -> None:
-        self.site = site
-        self.parts: dict[str, Part] = {}
-        self.seen: set[str] = set()
-        self._judge = judge
-
-    def all_seen(self, below: str = "") -> None:
-        """Whoever copies or lists what is there may look at all of it."""
-        self.seen.update([each for each in list(self.parts) if each.startswith(below)])
-
-    def forget(self) -> None:
-        """Say nothing of it."""
-        self.parts = {}
-
-    def __del__(self) -> None:
-        # Any thread may come here at any time, with any lock: it is told of later.
-        if self.parts:
-            self._judge(Verdict(self.site, self.parts, self.seen))
-
-
-class Noted(dict[str, Any]):
-    """A dictionary of an object's, as it was, which notes what is looked at."""
-
-    __slots__ = ("_below", "_load")
-
-    def __init__(self, own: dict[str, Any], load: Load, below: str = "") -> None:
-        super().__init__(own)
-        self._load = load
-        self._below = below
-
-    def __getitem__(self, name: str) -> Any:
-        self._load.seen.add(self._below + name)
-        return dict.__getitem__(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """As a dictionary's."""
-        self._load.seen.add(self._below + name)
-        return dict.get(self, name, default)
-
-    def setdefault(self, name: str, default: Any = None) -> Any:
-        """As a dictionary's."""
-        self._load.seen.add(self._below + name)
-        return dict.setdefault(self, name, default)
-
-    def __iter__(self) -> Iterator[str]:
-        # Only who finds this here asks for each value by its name, as `dict(...)` does.
-        return dict.__iter__(self)
-
-    def items(self) -> Any:
-        """As a dictionary's."""
-        self._load.all_seen(self._below)
-        return dict.items(self)
-
-    def values(self) -> Any:
-        """As a dictionary's."""
-        self._load.all_seen(self._below)
-        return dict.values(self)
-
-    def copy(self) -> dict[str, Any]:
-        """As a dictionary's: a plain one."""
-        return dict(self.items())
-
-    def __or__(self, other: Any) -> Any:
-        return self.copy() | other
-
-    def __ror__(self, other: Any) -> Any:
-        return other | self.copy()
-
-    def __eq__(self, other: object) -> bool:
-        self._load.all_seen(self._below)
-        return dict.__eq__(self, other)
-
-    __hash__ = None
-
-    def __repr__(self) -> str:
-        return repr(self.copy())
-
-    def __reduce_ex__(self, _: Any) -> Any:
-        return dict, (self.copy(),)
-
-
 class Loads:
     """The loads of one suite that are watched: a share of all, drawn at random."""
 
@@ -186,6 +69,8 @@ class Loads:
         self._waiting: deque[Verdict] = deque(maxlen=MOST_WAITING)
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
+        # What watches an engine of SQLAlchemy's, once there is one.
+        self.watch: Callable[[Any], Callable[[], object]] | None = None
         # What has to be done now and then by who watches, and at the end.
         self.tidy: Callable[[], object] | None = None
         self.leave: Callable[[], object] | None = None
@@ -284,35 +169,3 @@ def is_below(path: str, parts: dict[str, Part], seen: set[str]) -> bool:
     pieces = path.split("__")
     above = ["__".join(pieces[:number]) for number in range(1, len(pieces))]
     return any(each in parts and each not in seen for each in above)
-
-
-def size_of(value: object) -> int:
-    """The bytes of a value that may be long, about as a database sends them; 0 of any other."""
-    if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, memoryview):
-        return value.nbytes
-    if isinstance(value, bytes | bytearray):
-        return len(value)
-    if type(value) in {dict, list}:
-        try:
-            return len(json.encode(value))
-        except (TypeError, ValueError, RecursionError):
-            return 0
-    return 0
-
-
-class _Plain:
-    """Has a dictionary that nobody else has."""
-
-    def __init__(self) -> None:
-        self.own = 1
-
-
-_plain = _Plain()
-ALONE = getrefcount(vars(_plain))
-
-
-def is_shared(own: dict[str, Any]) -> bool:
-    """Whether somebody else has an object's dictionary, which must stay the object's then."""
-    return getrefcount(own) > ALONE + 1

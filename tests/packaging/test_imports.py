@@ -44,6 +44,7 @@ FOR_EXTRAS = (
     "db.following",
     "db.keeping",
     "db.lazy_rows",
+    "db.loads",
     "db.parsing",
     "db.pools",
     "db.psycopg",
