@@ -90,6 +90,10 @@ class Columns:
                     load.forget()
                 self._unhook(key, known)
 
+    def renew(self) -> None:
+        """A forked child begins: the lock may be held by a thread that it has not."""
+        self._lock = Lock()
+
     def _unhook(self, key: tuple[type, str], known: Hooked) -> None:
         (owner, name), own = key, known.hook.own
         if vars(owner).get(name) is known.hook:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SELECT, PREFETCH, EVERY = "select_related", "prefetch_related", "select_related()"
 PREFETCHED = "_prefetched_objects_cache"
-_fetch_all = QuerySet._fetch_all
+SITE = "apsperf_site"
+_fetch_all, _aiter = QuerySet._fetch_all, QuerySet.__aiter__
 
 
 class Watch:
@@ -38,23 +39,33 @@ class Watch:
         self.loads = loads
         self.columns = Columns()
         self._faults = faults
-        loads.tidy, loads.leave = self.columns.tidy, self.leave
+        loads.watchers.append(self)
+
+    def tidy(self) -> None:
+        """Take away the hooks of loads that are over."""
+        self.columns.tidy()
+
+    def renew(self) -> None:
+        """A forked child begins."""
+        self.columns.renew()
 
     def leave(self) -> None:
         """Watch no more."""
         if _watching and _watching[0] is self:
             _watching.clear()
-            setattr(QuerySet, "_fetch_all", _fetch_all)  # noqa: B010 - types would not have it
+            teach(_fetch_all, _aiter)
         self.columns.leave()
 
-    def look(self, rows: Any, *, columns: bool = True) -> None:
-        """At what was loaded just now; a fault is ours alone."""
+    def look(self, rows: Any, site: str, *, columns: bool = True) -> None:
+        """At what a line has loaded just now; a fault is ours alone."""
+        objects = rows._result_cache
+        if not objects or len(objects) > MOST_OBJECTS:
+            return
+        load = self.loads.begin(site)
         try:
-            objects = rows._result_cache
-            if objects and len(objects) <= MOST_OBJECTS:
-                hooks = self.columns if columns else None
-                Look(self.loads.begin(site_of()), hooks).below(objects, tree_of(rows))
+            Look(load, self.columns if columns else None).below(objects, tree_of(rows))
         except Exception as fault:
+            load.forget()
             self._faults.note("a look at what was loaded", fault)
 
 
@@ -68,7 +79,13 @@ def watch(loads: Loads, faults: Faults) -> None:
     if _watching:
         _watching[0].leave()
     _watching.append(Watch(loads, faults))
-    setattr(QuerySet, "_fetch_all", fetch_all)  # noqa: B010
+    teach(fetch_all, aiter_of)
+
+
+def teach(fetch: Callable[..., Any], aiter: Callable[..., Any]) -> None:  # noqa: A002
+    """Have query sets fetch so."""
+    setattr(QuerySet, "_fetch_all", fetch)  # noqa: B010 - types would not have it
+    setattr(QuerySet, "__aiter__", aiter)  # noqa: B010
 
 
 def fetch_all(rows: Any) -> None:
@@ -86,8 +103,17 @@ def fetch_all(rows: Any) -> None:
             _prefetching.reset(token)
     else:
         _fetch_all(rows)
-    if watching[0].loads.drawn():
-        watching[0].look(rows, columns=not within)
+    awaited = vars(rows).pop(SITE, None)
+    if awaited is not None or watching[0].loads.drawn():
+        site = site_of() if awaited is None else awaited
+        watching[0].look(rows, site, columns=not within)
+
+
+def aiter_of(rows: Any) -> Any:
+    """As Django's, which goes to another thread: there nobody knows the line that awaits it."""
+    if rows._result_cache is None and _watching and _watching[0].loads.drawn():
+        vars(rows)[SITE] = site_of()
+    return _aiter(rows)
 
 
 class Node(Struct, eq=False):
@@ -213,4 +239,5 @@ def note(each: Any, load: Load, path: str, *, whole: bool) -> None:
     if own.get(PREFETCHED):
         own[PREFETCHED] = Noted(own[PREFETCHED], load, path)
     if whole:
-        each.__dict__ = Noted(own, load, path)
+        # As models may have a way of their own to set what is theirs.
+        object.__setattr__(each, "__dict__", Noted(own, load, path))

@@ -56,14 +56,31 @@ class Watch:
                 event.listen(Mapper, "load", self._listener, raw=True)
         return partial(self._leave, ref(engine))
 
+    def tidy(self) -> None:
+        """There is nothing on classes."""
+
+    def leave(self) -> None:
+        """Watch none any more."""
+        with self._lock:
+            self._engines.clear()
+            self._hear_no_more()
+
+    def renew(self) -> None:
+        """A forked child begins."""
+        self._lock = Lock()
+
     def _leave(self, of: ref[Engine]) -> None:
         engine = of()
         with self._lock:
             if engine is not None:
                 self._engines.discard(engine)
-            if not self._engines and self._listener is not None:
-                event.remove(Mapper, "load", self._listener)
-                self._listener = None
+            if not self._engines:
+                self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        if self._listener is not None:
+            event.remove(Mapper, "load", self._listener)
+            self._listener = None
 
     def begin(self, context: Any) -> Brought | None:
         """The load of a statement that has brought its first object, if it is watched."""
@@ -137,7 +154,8 @@ class Brought:
             if later or value_of(key):
                 part.rows += 1
                 parts[kind.below + key] = part
-        state.obj().__dict__ = Noted(own, self._load, kind.below)
+        # As classes of the app's may have a way of their own to set what is theirs.
+        object.__setattr__(state.obj(), "__dict__", Noted(own, self._load, kind.below))
 
     def _forget(self) -> None:
         self._left = 0

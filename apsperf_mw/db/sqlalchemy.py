@@ -81,9 +81,11 @@ def watch_loads(engine: Engine, statements: Statements) -> Undo:
     from apsperf_mw.db.loads import Watch
 
     loads = statements.loads
-    if loads.watch is None:
-        loads.watch = Watch(loads, statements.exporter.faults).watch
-    return loads.watch(engine)
+    found = next((each for each in loads.watchers if isinstance(each, Watch)), None)
+    if found is None:
+        found = Watch(loads, statements.exporter.faults)
+        loads.watchers.append(found)
+    return found.watch(engine)
 
 
 def pool_options(url: Any, settings: DatabaseSettings) -> dict[str, Any]:

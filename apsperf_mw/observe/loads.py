@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ from apsperf_mw.observe.noted import Load, Part, Verdict
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from apsperf_mw.observe.channels import Channels
 
@@ -60,6 +60,19 @@ class Known(Struct, eq=False):
         return Unused(self.part.what, site, self.part.fix, times, self.rows // times, size)
 
 
+class Watcher(Protocol):
+    """Looks at what a mapper loads."""
+
+    def tidy(self) -> None:
+        """Take away what is there for loads that are over."""
+
+    def leave(self) -> None:
+        """Take away everything."""
+
+    def renew(self) -> None:
+        """A forked child begins: its locks may be held by threads that it has not."""
+
+
 class Loads:
     """The loads of one suite that are watched: a share of all, drawn at random."""
 
@@ -69,17 +82,15 @@ class Loads:
         self._waiting: deque[Verdict] = deque(maxlen=MOST_WAITING)
         self._lock = Lock()
         self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
-        # What watches an engine of SQLAlchemy's, once there is one.
-        self.watch: Callable[[Any], Callable[[], object]] | None = None
-        # What has to be done now and then by who watches, and at the end.
-        self.tidy: Callable[[], object] | None = None
-        self.leave: Callable[[], object] | None = None
+        # Those who look at what mappers load.
+        self.watchers: list[Watcher] = []
 
     def close(self) -> None:
         """Leave nothing behind of who watches."""
         self._below = 0
-        if self.leave is not None:
-            self.leave()
+        for each in self.watchers:
+            each.leave()
+        self.watchers.clear()
 
     @property
     def wanted(self) -> bool:
@@ -96,14 +107,13 @@ class Loads:
 
     def drain(self, _: object = None) -> None:
         """Take in what was judged, and tell what has been in vain for long enough."""
-        if self.tidy is not None:
-            self.tidy()
-        while self._waiting:
-            verdict = self._waiting.popleft()
+        for each in list(self.watchers):
+            each.tidy()
+        while (verdict := self._next()) is not None:
             with self._lock:
                 wasted = list(self._taken(verdict))
-            for each in wasted:
-                self._tell(each)
+            for unused in wasted:
+                self._tell(unused)
 
     def unused(self) -> list[Unused]:
         """What was loaded in vain each time, the most bytes first."""
@@ -116,6 +126,14 @@ class Loads:
         self._lock = Lock()
         self._waiting.clear()
         self._known.clear()
+        for each in self.watchers:
+            each.renew()
+
+    def _next(self) -> Verdict | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:  # another thread may take them, too
+            return None
 
     def _taken(self, verdict: Verdict) -> Iterator[Unused]:
         """What a verdict adds; of what is unused its parts go without saying."""

@@ -41,7 +41,10 @@ def frames() -> Iterator[FrameType]:
             frame = next(outer, None)
         if frame is None:
             return
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in OURS:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name == "asgiref.sync" and frame.f_code.co_name == "thread_handler":
+            return  # what is further out only lends its thread to a task
+        if name.partition(".")[0] not in OURS:
             yield frame
         frame = frame.f_back
 

@@ -12,9 +12,11 @@ import json
 import logging
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,25 @@ class Shown(Album):
     class Meta:
         proxy = True
 
+class OddText(str):
+    def isascii(self):
+        raise RuntimeError("odd")
+
+class OddField(models.TextField):
+    def from_db_value(self, value, expression, connection):
+        return OddText(value)
+
+class Odd(models.Model):
+    text = OddField(default="x")
+
+class Frozen(models.Model):
+    text = models.TextField(default="x" * 2000)
+
+    def __setattr__(self, name, value):
+        if name == "__dict__":
+            raise RuntimeError(name)
+        super().__setattr__(name, value)
+
 class Single(Album):
     side = models.CharField(max_length=1, default="A")
 """
@@ -98,7 +119,7 @@ from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.template import Context, Template  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import path  # noqa: E402
-from music.models import Album, Artist, Cover, Label, Shown, Single, Tag  # type: ignore[import-not-found]  # noqa: E402
+from music.models import Album, Artist, Cover, Frozen, Label, Odd, Shown, Single, Tag  # type: ignore[import-not-found]  # noqa: E402
 
 from apsperf_django import get_suite  # noqa: E402
 
@@ -107,7 +128,7 @@ LONG = "é" * 2000  # 4,000 bytes
 
 def make() -> None:
     with connection.schema_editor() as editor:
-        for each in (Label, Artist, Cover, Tag, Album, Single):
+        for each in (Label, Artist, Cover, Tag, Album, Single, Odd, Frozen):
             editor.create_model(each)
     label = Label.objects.create(name="label")
     tag = Tag.objects.create(name="tag")
@@ -152,7 +173,10 @@ def select_reverse() -> None:
 
 
 def select_all() -> None:
-    for album in Album.objects.select_related():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer releases want names
+        rows = Album.objects.select_related()
+    for album in rows:
         assert album.title
 
 
@@ -203,6 +227,11 @@ def not_often_yet() -> None:
     assert list(Album.objects.select_related("artist"))
 
 
+async def awaited() -> None:
+    async for album in Album.objects.select_related("artist"):
+        assert album.title
+
+
 BAD: dict[Callable[[], object], list[list[str]]] = {
     select_only_key: [["Album.artist", "remove select_related('artist')"]],
     select_got: [["Album.artist", "remove select_related('artist')"]],
@@ -221,6 +250,7 @@ BAD: dict[Callable[[], object], list[list[str]]] = {
     only_counted: [["Album.artist", "remove select_related('artist')"]],
     in_template: [["Album.artist", "remove select_related('artist')"]],
     through_manager: [["Album.cover", "remove select_related('cover')"]],
+    awaited: [["Album.artist", "remove select_related('artist')"]],
 }
 
 
@@ -278,6 +308,12 @@ def prefetch_after() -> None:
 def to_attr() -> None:
     for artist in Artist.objects.prefetch_related(Prefetch("albums", to_attr="them")):
         assert artist.them
+
+
+async def awaited_used() -> None:
+    async for album in Album.objects.select_related("artist"):
+        assert album.artist.name
+    assert (await Album.objects.select_related("artist").afirst()).artist.name
 
 
 def empty() -> None:
@@ -371,7 +407,7 @@ GOOD: tuple[Callable[[], object], ...] = (
     *(used, some_rows, by_str, some_times, template, prefetched, prefetch_counted, prefetch_after),
     *(to_attr, empty, nothing_there, no_children, never_iterated, not_fetched, values, iterator),
     *(pickled, in_djangos_cache, copied, handed_out, in_a_thread, serialised, saved, deleted),
-    attributes,
+    *(attributes, awaited_used),
 )
 
 
@@ -529,7 +565,17 @@ def view(_: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(name)
 
 
-urlpatterns = [path("<name>", view)]
+async def aview(_: HttpRequest) -> HttpResponse:
+    await awaited()
+    return HttpResponse("awaited")
+
+
+async def aview_used(_: HttpRequest) -> HttpResponse:
+    await awaited_used()
+    return HttpResponse("awaited_used")
+
+
+urlpatterns = [path("awaited", aview), path("awaited_used", aview_used), path("<name>", view)]
 LINES = Told()
 
 
@@ -641,6 +687,37 @@ def storm() -> list[Any]:
     return wrong
 
 
+def odd() -> None:
+    assert Odd.objects.get().text == "x"
+
+
+def frozen() -> None:
+    assert Frozen.objects.get().pk
+
+
+def faults() -> list[Any]:
+    """What cannot be looked at is not, and models that refuse to be changed are."""
+    Odd.objects.create()
+    Frozen.objects.create()
+    told = [said(odd), brief(said(frozen))]
+    return [*told, get_suite().faults.counts["a look at what was loaded"]]
+
+
+def forked() -> int:
+    """A child whose parent's lock was held when it began; 0 where it is well."""
+    from apsperf_django.loads import _watching
+
+    with _watching[0].columns._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            connection.connection = None  # it is the parent's
+            wide()
+            get_suite().report()
+            os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
 def connections_open() -> list[bool]:
     """When Django opens a connection, as the README says."""
     told = []
@@ -658,7 +735,8 @@ def off() -> dict[str, Any]:
 
     get_suite()
     list(Album.objects.select_related("artist"))
-    return {"fetch": QuerySet._fetch_all.__module__, "hooks": hooks()}
+    fetch, aiter = QuerySet._fetch_all.__module__, QuerySet.__aiter__.__module__
+    return {"fetch": fetch, "aiter": aiter, "hooks": hooks()}
 
 
 def main() -> None:
@@ -677,6 +755,8 @@ def main() -> None:
         told["read"] = {each.__name__: said(each, 4) for each in READ}
         told["behaves"] = behaves()
         told["storm"] = storm()
+        told["faults"] = faults()
+        told["forked"] = forked()
         told["twice"] = said(not_often_yet, 2)
         report = get_suite().report()
         told["report"] = [each for each in report.as_dict()["unused"] if " in wide" in each["site"]]

@@ -11,6 +11,8 @@ from tests.db.conftest import cluster, postgres
 
 __all__ = ["cluster", "postgres"]
 
+UNTOUCHED = {"fetch": "django.db.models.query", "aiter": "django.db.models.query", "hooks": []}
+
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def told(request: pytest.FixtureRequest) -> Any:
@@ -21,13 +23,13 @@ def told(request: pytest.FixtureRequest) -> Any:
 
 
 def test_what_is_loaded_in_vain_is_told_with_what_to_type(told: Any) -> None:
-    assert len(told["bad"]) == 15
+    assert len(told["bad"]) == 16
     for name, (said, wanted) in told["bad"].items():
         assert said == wanted, name
 
 
 def test_of_good_code_nothing_is_said(told: Any) -> None:
-    assert len(told["good"]) == 25
+    assert len(told["good"]) == 26
     assert {name: said for name, said in told["good"].items() if said} == {}
 
 
@@ -70,9 +72,17 @@ def test_objects_behave_as_others(told: Any) -> None:
     assert told["storm"] == []
 
 
+def test_a_fault_is_ours_alone(told: Any) -> None:
+    assert told["faults"] == [[], [["Frozen.text", "defer('text')"]], 3]
+
+
+def test_a_forked_child_goes_on(told: Any) -> None:
+    assert told["forked"] == 0
+
+
 def test_nothing_is_left_on_classes(told: Any) -> None:
     assert told["hooks"] == []
-    assert told["closed"] == {"fetch": "django.db.models.query", "hooks": []}
+    assert told["closed"] == UNTOUCHED
 
 
 def test_a_connection_is_opened_at_the_first_statement_or_transaction(told: Any) -> None:
@@ -81,4 +91,4 @@ def test_a_connection_is_opened_at_the_first_statement_or_transaction(told: Any)
 
 def test_off_it_leaves_query_sets_alone() -> None:
     told = told_by("tests.adapters.django_loads", SHARE="0")
-    assert told["off"] == {"fetch": "django.db.models.query", "hooks": []}
+    assert told["off"] == UNTOUCHED
