@@ -735,8 +735,8 @@ def off() -> dict[str, Any]:
 
     get_suite()
     list(Album.objects.select_related("artist"))
-    fetch, aiter = QuerySet._fetch_all.__module__, QuerySet.__aiter__.__module__
-    return {"fetch": fetch, "aiter": aiter, "hooks": hooks()}
+    own = {"fetch": QuerySet._fetch_all.__module__, "aiter": QuerySet.__aiter__.__module__}
+    return {**own, "hooks": hooks()}
 
 
 def main() -> None:
