@@ -10,6 +10,7 @@ from django.db.backends.signals import connection_created
 from django.db.backends.utils import CursorWrapper
 
 from apsperf_django.following import follow, following_of
+from apsperf_django.pools import heed
 from apsperf_mw.db.explaining import Explainer
 from apsperf_mw.db.lazy import check
 from apsperf_mw.db.sources import add
@@ -47,6 +48,15 @@ def _watch(connection: Any, **_: Any) -> None:
     if noted not in wrappers:
         wrappers.insert(0, noted)
     follow(connection)
+    suite = known_suite()
+    if suite is not None and suite.settings.database.record:
+        heed(connection, suite.children.statements)
+
+
+def known_suite() -> Suite | None:
+    """The project's suite; None before anybody has asked for it."""
+    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    return suite
 
 
 def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -67,7 +77,7 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
 
 def recorder_of(connection: Any) -> Recorder | None:
     """Who notes the statements of a database; None before there is a suite, and without."""
-    suite: Suite | None = vars(apps.app_configs["apsperf_django"]).get("suite")
+    suite = known_suite()
     if suite is None or not suite.settings.database.record:
         return None
     recorder = suite.children.statements.of(connection.vendor, connection.alias)
