@@ -162,6 +162,7 @@ ALL = [
     ("database.leak_s", "number, 0 to 86400", 60.0, "APSPERF_DATABASE__LEAK_S"),
     ("database.samples", "true or false", True, "APSPERF_DATABASE__SAMPLES"),
     ("database.depends", "true or false", True, "APSPERF_DATABASE__DEPENDS"),
+    ("database.rows", "true or false", False, "APSPERF_DATABASE__ROWS"),
     ("database.notify", "true or false", False, "APSPERF_DATABASE__NOTIFY"),
     ("database.cache_all", "true or false", False, "APSPERF_DATABASE__CACHE_ALL"),
     ("database.query_ttl", "one of short, medium, long", "medium", "APSPERF_DATABASE__QUERY_TTL"),

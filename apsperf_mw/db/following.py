@@ -16,6 +16,7 @@ from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
+from apsperf_mw.db.rows import narrowed
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
+    from apsperf_mw.db.rows import Exact
     from apsperf_mw.db.sharing import Join
     from apsperf_mw.db.tables import Tables
 
@@ -38,13 +40,17 @@ _followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 
 
 class Step(Struct, eq=False):
-    """A statement that is being sent; `asked` where its rows are to be kept."""
+    """A statement that is being sent; `asked` where its rows are to be kept.
+
+    `exact` is what it depends on instead, if it finds a row for each of its keys.
+    """
 
     facts: Facts
     connection: Any
     transaction: Transaction
     context: Any = None
     asked: Asked | None = None
+    exact: Exact | None = None
 
 
 # Instead of one: the rows were there, and the statement need not be sent.
@@ -56,7 +62,7 @@ class Following(Sharing):
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         dialect = engine.dialect
-        self.texts = Texts(dialect.name, tables.tags)
+        self.texts = Texts(dialect.name, tables.tags, rows=tables.rows)
         transactions = Transactions(
             self.texts,
             tables.tags,
@@ -99,6 +105,12 @@ class Following(Sharing):
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
         if self._notifier is not None:
             self._notifier.here()
+        if facts.keyed is not None and given:
+            writes, many = transaction.writes, context.executemany
+            facts, exact = narrowed(facts, given[0], writes, many=many)
+            if exact is not None and not context._is_server_side:
+                step = Step(facts, connection, transaction, context, None, exact)
+                return self._exactly(step, statement, given)
         plan = self._plan()
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
@@ -108,6 +120,16 @@ class Following(Sharing):
         if facts.writes or facts.does:
             return Step(facts, connection, transaction, context)
         return None
+
+    def _exactly(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
+        """As the rest of `before`, for a read that may depend on some rows alone.
+
+        What it depends on is known once its rows are.
+        """
+        sent = None
+        if self._all or OPTION in step.context.execution_options:
+            sent = self._through_cache(step, statement, given)
+        return step if sent is None and self._plan() is not None else sent
 
     def wrote(self, connection: Any, statement: str) -> None:
         """What such a statement would write was written in a way that is not heard."""
@@ -134,8 +156,12 @@ class Following(Sharing):
             try:
                 if took_s is not None and cursor.description is not None:
                     self._keep(step, asked, cursor, took_s)
+                elif step.exact is not None:
+                    self._note(facts, step.transaction)
             finally:
                 self.results.land(asked)
+        elif step.exact is not None:
+            self._count(step, cursor, took_s)
         elif facts.writes or facts.does:
             void = self.transactions.sent(facts, step.connection, step.transaction)
             if void:
@@ -187,10 +213,32 @@ class Following(Sharing):
 
     def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
+        columns, rows = self._fetched(step, cursor)
+        facts = step.facts
+        if step.exact is not None:
+            facts = step.exact.of(facts, len(rows))
+            self._note(facts, step.transaction)
+        self.results.keep(asked, facts, step.transaction.began, took_s, columns, rows)
+
+    def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
         columns = [tuple(column) for column in cursor.description]
         rows = cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        self.results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
+        return columns, rows
+
+    def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
+        """Have a page depend on the rows of a statement, if there is one for each of its keys."""
+        facts = step.facts
+        try:
+            if step.exact is not None and took_s is not None and cursor.description is not None:
+                facts = step.exact.of(facts, len(self._fetched(step, cursor)[1]))
+        finally:
+            self._note(facts, step.transaction)
+
+    def _note(self, facts: Facts, transaction: Transaction) -> None:
+        plan = self._plan()
+        if plan is not None and facts.reads:
+            self.noted(plan, facts.reads, transaction.began)
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:

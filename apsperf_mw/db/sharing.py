@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.policy import current
+from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.db import rows
 from apsperf_mw.runtime.step import step
 from apsperf_mw.runtime.threads import Waits
 
@@ -29,6 +30,8 @@ class Sharing:
         self.tables = tables
         self.results = tables.results
         self.transactions = transactions
+        # How what was read is noted for a page.
+        self.noted = rows.read if tables.rows else Plan.read
         # Part of the keys: what one database answers is not another's.
         self.number = next(_numbers)
 
@@ -60,7 +63,7 @@ class Sharing:
         self.results.counts.hits += 1
         plan = current.get()
         if plan is not None and found.reads:
-            plan.read(found.reads, found.began)
+            self.noted(plan, found.reads, found.began)
 
     def _look(self) -> bool:
         """Hear what other processes have written; False where that cannot be told."""

@@ -44,6 +44,7 @@ class Tables:
         *,
         local: bool = True,
         notify: bool = False,
+        rows: bool = False,
     ) -> None:
         self.tags = tags
         self.results = results
@@ -53,6 +54,7 @@ class Tables:
         self._background = background
         self._local = local
         self.notify = notify
+        self.rows = rows
         self.notifiers: WeakSet[Notifier] = WeakSet()
         self._owed: set[str] = set()
         self._closed = False

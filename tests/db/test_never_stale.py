@@ -31,8 +31,14 @@ def plain_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres").url())
 
 
+@pytest.fixture(params=[False, True], ids=["tables", "rows"])
+def rows(request: pytest.FixtureRequest) -> bool:
+    """Whether what is read by keys depends on those rows alone."""
+    return bool(request.param)
+
+
 @pytest.fixture(params=KINDS)
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, tmp_path: Path, rows: bool) -> Iterator[Stage]:
     kind = request.param
     url = plain_url(kind, request, tmp_path)
     bare = create_engine(url)
@@ -40,8 +46,9 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         for statement in TABLES:
             connection.exec_driver_sql(statement)
     made: Stage
+    suite = Suite(database={"rows": rows})
     if kind in {"pysqlite", "psycopg"}:
-        made = Plain(url, Suite())
+        made = Plain(url, suite)
     else:
         name = "psycopg" if kind == "psycopg_async" else kind
         scheme = "sqlite" if "sqlite" in kind else "postgresql"
@@ -191,8 +198,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgresql(postgres: Any) -> Iterator[Plain]:
-    made = Plain(postgres.url(), Suite())
+def postgresql(postgres: Any, rows: bool) -> Iterator[Plain]:
+    made = Plain(postgres.url(), Suite(database={"rows": rows}))
     for statement in TABLES:
         made.run(statement)
     yield made
