@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.apps import apps
 
+from apsperf_django.fetched import counted
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking
 from apsperf_mw.db.drivers import Driver, snapshot
 from apsperf_mw.db.facts import OPAQUE
+from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -46,12 +48,43 @@ def level_of(connection: Any) -> str:
     return str(getattr(level, "name", "") or level or "").replace("_", " ")
 
 
+class Keys(NamedTuple):
+    """A statement that is sent by keys, of a transaction that began at that tick.
+
+    `params` are those of one that reads.
+    """
+
+    following: Following
+    facts: Facts
+    params: Any
+    began: int
+
+    def found(self, rows: int) -> Facts:
+        """What it depends on, having found so many; a page does, too."""
+        facts = self.facts if rows < 0 else found_by(self.facts, self.params, rows)
+        plan = current.get()
+        if plan is not None and facts.reads:
+            self.following.noted(plan, facts.reads, self.began)
+        return facts
+
+    def run(self, execute: Callable[..., Any], *given: Any) -> Any:
+        """Send it, and count its rows where that matters; the last given is Django's context."""
+        count = -1
+        try:
+            sent = execute(*given)
+            if self.params is not None and current.get() is not None:
+                count = counted(given[-1]["cursor"])
+            return sent
+        finally:
+            self.found(count)
+
+
 class Following(Sharing):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
         self._notifier: Notifier | None = None
-        self._texts = Texts(vendor, tables.tags)
+        self._texts = Texts(vendor, tables.tags, rows=tables.rows)
         level = level_of if vendor == "postgresql" else snapshot
         driver = Driver(begun, level, apart=vendor != "sqlite")
         super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
@@ -63,9 +96,17 @@ class Following(Sharing):
         if (notifier := self.notifier(connection)) is not None:
             notifier.here()
         plan = current.get()
-        if plan is not None and facts.reads:
+        if plan is not None and facts.reads and facts.keyed is None:
             plan.read(facts.reads, transaction.began)
         return facts
+
+    def by_key(self, facts: Facts, connection: Any, params: Any, *, many: bool) -> Keys:
+        """What such a statement with these parameters concerns, instead of all its table's rows."""
+        transaction = self.transactions.of(connection)
+        reads = facts.keyed is not None and facts.keyed.reads
+        if not reads and (not many or isinstance(params, (list, tuple))):
+            facts = written_by(facts, params, transaction.writes, many=many)
+        return Keys(self, facts, params if reads and not many else None, transaction.began)
 
     def facts(self, text: str, connection: Any) -> tuple[Facts, Transaction]:
         """The facts of a text that may be sent, and the transaction in which it would be."""

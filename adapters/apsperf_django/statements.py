@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -56,6 +57,9 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     recorder = recorder_of(connection)
     following = following_of(connection)
     facts = None if following is None else following.before(text, connection)
+    if following is not None and facts is not None and facts.keyed is not None:
+        keys = following.by_key(facts, connection, params, many=many)
+        facts, execute = keys.facts, partial(keys.run, execute)
     try:
         if recorder is None:
             return execute(sql, params, many, context)

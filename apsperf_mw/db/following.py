@@ -16,7 +16,7 @@ from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
-from apsperf_mw.db.rows import narrowed
+from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
-    from apsperf_mw.db.rows import Exact
     from apsperf_mw.db.sharing import Join
     from apsperf_mw.db.tables import Tables
 
@@ -42,7 +41,8 @@ _followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 class Step(Struct, eq=False):
     """A statement that is being sent; `asked` where its rows are to be kept.
 
-    `exact` is what it depends on instead, if it finds a row for each of its keys.
+    `keys` are the parameters of one that reads by keys: what it depends on is known once its rows
+    are.
     """
 
     facts: Facts
@@ -50,7 +50,7 @@ class Step(Struct, eq=False):
     transaction: Transaction
     context: Any = None
     asked: Asked | None = None
-    exact: Exact | None = None
+    keys: Any = None
 
 
 # Instead of one: the rows were there, and the statement need not be sent.
@@ -105,13 +105,13 @@ class Following(Sharing):
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
         if self._notifier is not None:
             self._notifier.here()
-        if facts.keyed is not None and given:
-            writes, many = transaction.writes, context.executemany
-            facts, exact = narrowed(facts, given[0], writes, many=many)
-            if exact is not None and not context._is_server_side:
-                step = Step(facts, connection, transaction, context, None, exact)
-                return self._exactly(step, statement, given)
         plan = self._plan()
+        if facts.keyed is not None and given:
+            if not facts.keyed.reads:
+                facts = written_by(facts, given[0], transaction.writes, many=context.executemany)
+            elif not context.executemany and not context._is_server_side:
+                step = Step(facts, connection, transaction, context, None, given[0])
+                return self._by_key(step, statement, given)
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
         if given is not None and (self._all or OPTION in context.execution_options):
@@ -121,11 +121,8 @@ class Following(Sharing):
             return Step(facts, connection, transaction, context)
         return None
 
-    def _exactly(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
-        """As the rest of `before`, for a read that may depend on some rows alone.
-
-        What it depends on is known once its rows are.
-        """
+    def _by_key(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
+        """As the rest of `before`, for a read that may depend on some rows alone."""
         sent = None
         if self._all or OPTION in step.context.execution_options:
             sent = self._through_cache(step, statement, given)
@@ -156,11 +153,11 @@ class Following(Sharing):
             try:
                 if took_s is not None and cursor.description is not None:
                     self._keep(step, asked, cursor, took_s)
-                elif step.exact is not None:
-                    self._note(facts, step.transaction)
+                elif step.keys is not None:
+                    self._found(step, None)
             finally:
                 self.results.land(asked)
-        elif step.exact is not None:
+        elif step.keys is not None:
             self._count(step, cursor, took_s)
         elif facts.writes or facts.does:
             void = self.transactions.sent(facts, step.connection, step.transaction)
@@ -214,10 +211,7 @@ class Following(Sharing):
     def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
         columns, rows = self._fetched(step, cursor)
-        facts = step.facts
-        if step.exact is not None:
-            facts = step.exact.of(facts, len(rows))
-            self._note(facts, step.transaction)
+        facts = step.facts if step.keys is None else self._found(step, len(rows))
         self.results.keep(asked, facts, step.transaction.began, took_s, columns, rows)
 
     def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
@@ -228,17 +222,20 @@ class Following(Sharing):
 
     def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
         """Have a page depend on the rows of a statement, if there is one for each of its keys."""
-        facts = step.facts
+        count = None
         try:
-            if step.exact is not None and took_s is not None and cursor.description is not None:
-                facts = step.exact.of(facts, len(self._fetched(step, cursor)[1]))
+            if took_s is not None and cursor.description is not None:
+                count = len(self._fetched(step, cursor)[1])
         finally:
-            self._note(facts, step.transaction)
+            self._found(step, count)
 
-    def _note(self, facts: Facts, transaction: Transaction) -> None:
+    def _found(self, step: Step, count: int | None) -> Facts:
+        """What a read by keys depends on, having found so many rows; so does a page."""
+        facts = step.facts if count is None else found_by(step.facts, step.keys, count)
         plan = self._plan()
-        if plan is not None and facts.reads:
-            self.noted(plan, facts.reads, transaction.began)
+        if plan is not None:
+            self.noted(plan, facts.reads, step.transaction.began)
+        return facts
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:

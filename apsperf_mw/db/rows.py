@@ -1,9 +1,9 @@
 """Dependencies on single rows: what is read by a primary key, and what is written by one.
 
-Whoever reads rows that are there by their keys carries `rows:table` and a tag of each row instead
-of the table's tag; whoever writes by keys makes void the table's and those rows'. Any other write
-makes void `rows:table` too. A key that finds no row depends on the table: so a new row concerns
-nobody who has seen another.
+Whoever reads rows that are there by their keys carries the table's tag and one of each row; any
+other reader of the table carries `rows:table` instead. Whoever writes by keys makes void
+`rows:table` and those rows' tags; any other write, as ever, the table's, which all carry. A key
+that finds no row depends on all of them: so a new row concerns nobody who has seen another.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from zlib import crc32
 from msgspec import Struct
 
 from apsperf_mw.db.facts import ANY, SCHEMA, UNKNOWN, Facts, reads_of, tag
+from apsperf_mw.db.results import is_number
 from apsperf_mw.db.shapes import INSERT, SELECT, added_to, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.db.shapes import Place, Shape
@@ -40,6 +41,10 @@ CASTS = {
 ALIASES = frozenset({"rowid", "oid", "_rowid_"})
 # Names that are told apart by their first characters have so many.
 LONGEST = 60
+
+
+# What is raised where a parameter is not there, or is no key.
+NO_KEYS = (LookupError, TypeError, ValueError)
 
 
 class Key(NamedTuple):
@@ -84,37 +89,37 @@ class Keyed(Struct, frozen=True):
         return {parameters[place] for place in self.places}
 
 
-class Exact(Struct, eq=False):
-    """What a statement that reads by keys depends on, if it finds a row for each."""
-
-    facts: Facts
-    count: int
-
-    def of(self, facts: Facts, found: int) -> Facts:
-        """The facts of the statement, which has found so many; else `facts`."""
-        return self.facts if found == self.count else facts
-
-
 def is_plain(kind: str, value: Any) -> bool:
     """Whether a key of that kind is this value and no other."""
     if kind == UNIQUE:
         return isinstance(value, UUID)
-    return type(value) is (int if kind == INTEGER else str)
+    if kind == INTEGER:
+        return type(value) is int or (is_number(type(value)) and isinstance(value, int))
+    return type(value) is str
 
 
 def row_tag(table: str, value: Any) -> str:
     """A row's tag."""
-    named = f"{table}\0{value}".encode("utf-8", "surrogatepass")
+    known = int(value) if isinstance(value, int) else value
+    named = f"{table}\0{known}".encode("utf-8", "surrogatepass")
     # A checksum alone has the like for like numbers.
     return f"{ROW}{crc32(named) * MIXED >> 16 & MOST_TAGS - 1:04x}"
 
 
 def with_rows(facts: Facts) -> Facts:
-    """The facts of a statement that may have written any row of its tables."""
-    more = [ROWS + each.removeprefix(TABLE) for each in facts.writes if each not in _MARKS]
-    if not more:
-        return facts
-    return Facts(facts.reads, (*facts.writes, *more), facts.fixed, facts.does)
+    """The facts of a statement that may read any row of its tables."""
+    return Facts(coarse(facts.reads), facts.writes, facts.fixed, facts.does)
+
+
+def coarse(reads: Iterable[str]) -> tuple[str, ...]:
+    """Any row of the tables instead of some."""
+    tables = [each for each in reads if not each.startswith(ROW)]
+    return (*tables, *[some(each) for each in tables if each not in _MARKS])
+
+
+def some(table: str) -> str:
+    """What is void where some rows are of the table with this tag."""
+    return ROWS + table.removeprefix(TABLE)
 
 
 _MARKS = frozenset({ANY, UNKNOWN, SCHEMA})
@@ -125,23 +130,25 @@ def by_key(facts: Facts, shape: Shape | None, key: Key | None) -> Facts:
     if shape is None or key is None or facts.does or ANY in facts.writes:
         return facts
     if shape.verb == INSERT:
-        return Facts(facts.reads, _without(facts.writes, key), facts.fixed)
+        return Facts(facts.reads, _of_some(facts.writes, key), facts.fixed)
     places = _places(shape, key)
     if places is None:
         return facts
     if shape.verb == SELECT:
-        if facts.writes or facts.reads != reads_of([key.table]):
+        alone = reads_of([key.table])
+        if facts.writes or facts.reads != coarse(alone):
             return facts
-        keyed = Keyed(key, places, True, (ANY, ROWS + key.table))
+        keyed = Keyed(key, places, True, alone)
     else:
         if tag(key.table) not in facts.writes:
             return facts
-        keyed = Keyed(key, places, False, _without(facts.writes, key))
+        keyed = Keyed(key, places, False, _of_some(facts.writes, key))
     return Facts(facts.reads, facts.writes, facts.fixed, 0, keyed)
 
 
-def _without(writes: tuple[str, ...], key: Key) -> tuple[str, ...]:
-    return tuple(each for each in writes if each != ROWS + key.table)
+def _of_some(writes: tuple[str, ...], key: Key) -> tuple[str, ...]:
+    own = tag(key.table)
+    return tuple(some(own) if each == own else each for each in writes)
 
 
 def _places(shape: Shape, key: Key) -> tuple[Place, ...] | None:
@@ -157,40 +164,35 @@ def _places(shape: Shape, key: Key) -> tuple[Place, ...] | None:
     return None
 
 
-def narrowed(
-    facts: Facts, parameters: Any, writes: set[str] | None, *, many: bool
-) -> tuple[Facts, Exact | None]:
-    """What a statement that is sent with these parameters concerns.
+def found_by(facts: Facts, parameters: Any, count: int) -> Facts:
+    """What a read with these parameters depends on, which has found so many rows."""
+    keyed = facts.keyed
+    if keyed is None:
+        return facts
+    try:
+        tags = keyed.tags((parameters,))
+        if tags is None or len(keyed.values(parameters)) != count:
+            return facts
+    except NO_KEYS:
+        return facts
+    return Facts((*keyed.rest, *sorted(tags)), (), facts.fixed)
 
-    Of a write the facts; of a read what it depends on if all is found. `writes` are those of its
-    transaction so far.
+
+def written_by(facts: Facts, parameters: Any, writes: set[str] | None, *, many: bool) -> Facts:
+    """What a write with these parameters, or sets of them, makes void.
+
+    `writes` are those of its transaction so far.
     """
     keyed = facts.keyed
-    assert keyed is not None
-    if keyed.reads and many:
-        return facts, None
+    if keyed is None:
+        return facts
     try:
-        sets: Sequence[Any] = parameters if many else (parameters,)
-        tags = keyed.tags(sets)
-        count = len(keyed.values(parameters)) if keyed.reads else 0
-    except (LookupError, TypeError, ValueError):
-        return facts, None
-    if tags is None:
-        return facts, None
-    if keyed.reads:
-        return facts, Exact(Facts((*keyed.rest, *sorted(tags)), (), facts.fixed), count)
-    if writes is not None and len(writes) + len(tags) > MOST_WRITTEN:
-        return facts, None
-    return Facts(facts.reads, (*keyed.rest, *tags), facts.fixed, facts.does), None
-
-
-def coarse(reads: Iterable[str]) -> tuple[str, ...]:
-    """The tables instead of their rows."""
-    return tuple(
-        each.replace(ROWS, TABLE, 1) if each.startswith(ROWS) else each
-        for each in reads
-        if not each.startswith(ROW)
-    )
+        tags = keyed.tags(parameters if many else (parameters,))
+    except NO_KEYS:
+        return facts
+    if tags is None or len(writes or ()) + len(tags) > MOST_WRITTEN:
+        return facts
+    return Facts(facts.reads, (*keyed.rest, *tags), facts.fixed, facts.does)
 
 
 def read(plan: Plan, reads: tuple[str, ...], tick: int) -> None:

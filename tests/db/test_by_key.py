@@ -221,16 +221,16 @@ BARE = text("SELECT name FROM artist WHERE id = :id")
 
 
 def test_a_page_carries_its_rows(stage: Stage) -> None:
-    one = {"table:*", "rows:artist", row_tag("artist", 1)}
+    one = {"table:*", "table:artist", row_tag("artist", 1)}
     for statement in (BARE, ONE, ONE):  # not kept, a miss, a hit
         assert read_for_a_page(stage, (statement, {"id": 1})) == one
     asked = select(Artist.name).where(Artist.id.in_([1, 2]))
     assert read_for_a_page(stage, asked) == one | {row_tag("artist", 2)}
     for statement in (BARE, ONE, ONE):
         found = read_for_a_page(stage, (statement, {"id": 99}))
-        assert found == {"table:*", "table:artist"}
+        assert found == {"table:*", "table:artist", "rows:artist"}
     both = read_for_a_page(stage, (BARE, {"id": 1}), ALL)
-    assert both == one | {"table:artist"}
+    assert both == one | {"rows:artist"}
 
 
 def test_a_page_of_very_many_rows_carries_their_table(stage: Stage) -> None:
@@ -239,7 +239,7 @@ def test_a_page_of_very_many_rows_carries_their_table(stage: Stage) -> None:
     sets = [{"id": number, "name": "more", "bio": ""} for number in range(11, 80)]
     send(stage, (insert(Artist), sets))
     found = read_for_a_page(stage, *[(BARE, {"id": n}) for n in range(1, 80)])
-    assert "table:artist" in found
+    assert "rows:artist" in found
     assert len(found) <= MOST_READ + 1
 
 
@@ -332,7 +332,7 @@ def test_a_row_that_is_being_committed_is_read(stage: Stage) -> None:
     (following,) = _followings[stage.engine.dialect]
     transactions = following.transactions
     for number, given in ((1, [False, True, False]), (2, [True, False, False])):
-        with transactions.committing({"table:?", "table:artist", row_tag("artist", number)}):
+        with transactions.committing({"table:?", "rows:artist", row_tag("artist", number)}):
             before = hits(stage)
             found = []
             for ask in (lambda: name(stage, 1), lambda: name(stage, 2), lambda: names(stage)):
@@ -374,7 +374,8 @@ def test_another_process_s_rows_are_heard_of_through_the_store(
     filled(writer.engine)
     for number in range(5):
         for _ in range(2):
-            name(reader, 1), name(reader, 2)
+            name(reader, 1)
+            name(reader, 2)
         new = f"new {number}"
         send(writer, (SET, {"name": new, "id": 1}))
         until(lambda new=new: name(reader, 1) == new, "the commit is heard", 2.0)
@@ -383,6 +384,14 @@ def test_another_process_s_rows_are_heard_of_through_the_store(
         assert hits(reader) == before + 1
     send(writer, text("UPDATE artist SET name = 'all'"))
     until(lambda: name(reader, 2) == "all", "the commit is heard", 2.0)
+    writer.suite.database().detach(writer.engine)
+    for said in ("rows:artist", "table:artist"):
+        name(reader, 2)
+        names(reader)
+        send(writer, text("UPDATE artist SET name = name || '!'"))
+        writer.suite.purge(said, "table:?")
+        until(lambda: names(reader)[1].endswith("!"), "the purge is heard", 2.0)
+        assert (name(reader, 2) == names(reader)[1]) is (said == "table:artist")
     for each in stages:
         each.dispose()
         each.suite.close()
@@ -414,7 +423,7 @@ def test_postgresql_tells_of_rows(postgres: Postgres, tmp_path: Path) -> None:
             )
             send(stages[1], (SET, {"name": "told", "id": 1}))
             heard = [note.payload for note in connection.notifies(timeout=5.0, stop_after=1)]
-    assert heard == [f"another {row_tag('artist', 1)} table:? table:artist"]
+    assert heard == [f"another {row_tag('artist', 1)} rows:artist table:?"]
     until(lambda: name(stages[0], 1) == "told", "the commit is heard", 5.0)
     before = hits(stages[0])
     assert name(stages[0], 2) == "artist 2"
@@ -431,9 +440,11 @@ def listens(connection: Any) -> int:
 
 
 def kept(stage: Stage) -> bool:
-    name(stage, 1), name(stage, 2)
+    name(stage, 1)
+    name(stage, 2)
     before = hits(stage)
-    name(stage, 1), name(stage, 2)
+    name(stage, 1)
+    name(stage, 2)
     return hits(stage) == before + 2
 
 

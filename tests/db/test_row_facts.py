@@ -8,12 +8,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.numeric import Int4
 
 from apsperf_mw.cache.policy import Plan
 from apsperf_mw.cache.tags import Tags
 from apsperf_mw.db.asking import asking
 from apsperf_mw.db.facts import UNKNOWN
-from apsperf_mw.db.rows import MOST_READ, MOST_WRITTEN, coarse, narrowed, read, row_tag
+from apsperf_mw.db.rows import MOST_READ, MOST_WRITTEN, coarse, found_by, read, row_tag, written_by
 from apsperf_mw.db.texts import Texts
 from tests.db.postgres import Postgres
 
@@ -106,6 +107,7 @@ POSTGRESQL_READS: list[Any] = [
     ("SELECT v FROM kv WHERE k = {}::INTEGER", (7,), ("kv", [7])),
     ("SELECT v FROM public.kv WHERE k = {}::BIGINT", (7,), ("kv", [7])),
     ("SELECT v FROM uuids WHERE k = {}::UUID", (UUID(int=7),), ("uuids", [UUID(int=7)])),
+    ("SELECT v FROM kv WHERE k = {}", (Int4(7),), ("kv", [7])),
     ("SELECT v FROM alone WHERE k = {}", (7,), ("other.alone", [7])),
     ("SELECT v FROM other.alone WHERE k = {}", (7,), ("other.alone", [7])),
     ('SELECT k FROM "Odd" WHERE "K" = {}', (7,), ("odd", [7])),
@@ -187,38 +189,35 @@ def placed(statement: str, place: str) -> str:
 def check_read(known: tuple[Texts, Any], statement: str, given: Any, keys: Any) -> None:
     texts, ask = known
     facts = texts.learn(statement, ask, 0)
-    assert not any(each.startswith(("row:", "rows:")) for each in facts.reads)
-    exact = None
-    if facts.keyed is not None:
-        _, exact = narrowed(facts, given, None, many=False)
+    assert not any(each.startswith("row:") for each in facts.reads)
+    tables = {each.partition(":")[2] for each in facts.reads} - {"*", "?"}
+    assert {f"{kind}:{each}" for kind in ("table", "rows") for each in tables} <= set(facts.reads)
     if keys is WHOLE:
-        assert exact is None
+        assert all(found_by(facts, given, count) is facts for count in range(3))
         return
     table, values = keys
-    assert exact is not None
+    exact = found_by(facts, given, len(values))
     tags = sorted(row_tag(table, each) for each in values)
-    assert exact.facts.reads == ("table:*", f"rows:{table}", *tags)
-    assert exact.facts.fixed
-    assert exact.of(facts, len(values)) is exact.facts
+    assert exact.reads == ("table:*", f"table:{table}", *tags)
+    assert exact.fixed
     for found in {0, 1, 2} - {len(values)}:
-        assert exact.of(facts, found) is facts
-    assert coarse(exact.facts.reads) == facts.reads
+        assert found_by(facts, given, found) is facts
+    assert coarse(exact.reads) == facts.reads
 
 
 def check_write(known: tuple[Texts, Any], statement: str, given: Any, keys: Any, all_: str) -> None:
     texts, ask = known
     facts = texts.learn(statement, ask, 0)
-    if facts.keyed is not None:
-        facts, exact = narrowed(facts, given, None, many=False)
-        assert exact is None
-    writes = set(facts.writes)
+    writes = set(written_by(facts, given, None, many=False).writes)
     if "table:*" in writes:
         assert (keys[1], all_) == ([], "")
         return
-    assert {UNKNOWN, f"table:{keys[0]}"} <= writes
-    assert {each for each in writes if each.startswith("rows:")} == {
-        f"rows:{each}" for each in all_.split()
+    assert UNKNOWN in writes
+    assert {each for each in writes if each.startswith("table:")} - {UNKNOWN} == {
+        f"table:{each}" for each in all_.split()
     }
+    some = set() if keys[0] in all_.split() else {f"rows:{keys[0]}"}
+    assert {each for each in writes if each.startswith("rows:")} == some
     assert {each for each in writes if each.startswith("row:")} == {
         row_tag(keys[0], each) for each in keys[1]
     }
@@ -278,22 +277,22 @@ def test_without_the_setting_there_are_tables_alone() -> None:
 def test_many_sets_of_parameters_are_as_many_rows(sqlite: Any) -> None:
     texts, ask = sqlite
     facts = texts.learn("DELETE FROM kv WHERE k = ?", ask, 0)
-    few, _ = narrowed(facts, [(1,), (2,), (2,)], None, many=True)
-    assert set(few.writes) == {UNKNOWN, "table:kv", row_tag("kv", 1), row_tag("kv", 2)}
-    many, _ = narrowed(facts, [(k,) for k in range(MOST_READ * 2)], None, many=True)
-    odd, _ = narrowed(facts, [(1,), ("2",)], None, many=True)
+    few = written_by(facts, [(1,), (2,), (2,)], None, many=True)
+    assert set(few.writes) == {UNKNOWN, "rows:kv", row_tag("kv", 1), row_tag("kv", 2)}
+    many = written_by(facts, [(k,) for k in range(MOST_READ * 2)], None, many=True)
+    odd = written_by(facts, [(1,), ("2",)], None, many=True)
     crowded = {f"row:{number}" for number in range(MOST_WRITTEN)}
-    late, _ = narrowed(facts, (1,), crowded, many=False)
+    late = written_by(facts, (1,), crowded, many=False)
     assert many is odd is late is facts
-    assert "rows:kv" in facts.writes
+    assert "table:kv" in facts.writes
 
 
 def test_a_page_of_many_rows_depends_on_their_tables() -> None:
     plan = Plan()
     for number in range(MOST_READ * 4):
-        read(plan, ("table:*", "rows:kv", f"row:{number}"), number)
+        read(plan, ("table:*", "table:kv", f"row:{number}"), number)
     assert plan.tables is not None
-    assert "table:kv" in plan.tables
+    assert {"table:kv", "rows:kv"} <= plan.tables
     assert len(plan.tables) <= MOST_READ + 2
     assert plan.since == 0
 
