@@ -52,6 +52,7 @@ BUILT_IN = """
 SELECT DISTINCT proname::text, provolatile::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace"""
 
+# Of tables whose defaults and constraints call no functions but the system's.
 PRIMARY = """
 SELECT k.conrelid::bigint, a.attname::text, t.typname::text
 FROM pg_constraint k
@@ -59,7 +60,13 @@ JOIN pg_class c ON c.oid = k.conrelid AND c.relkind = 'r' AND NOT c.relrowsecuri
 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attgenerated = ''
 JOIN pg_type t ON t.oid = a.atttypid AND t.typnamespace = 'pg_catalog'::regnamespace
 LEFT JOIN pg_collation l ON l.oid = a.attcollation
-WHERE k.contype = 'p' AND cardinality(k.conkey) = 1 AND COALESCE(l.collisdeterministic, true)"""
+WHERE k.contype = 'p' AND cardinality(k.conkey) = 1 AND COALESCE(l.collisdeterministic, true)
+AND NOT EXISTS (
+  SELECT FROM pg_depend d LEFT JOIN pg_attrdef v ON v.oid = d.objid
+  LEFT JOIN pg_constraint o ON o.oid = d.objid
+  WHERE d.refclassid = 'pg_proc'::regclass
+  AND (d.classid = 'pg_attrdef'::regclass AND v.adrelid = k.conrelid
+    OR d.classid = 'pg_constraint'::regclass AND o.conrelid = k.conrelid))"""
 
 DYNAMIC = re.compile(r"\bexecute\b", re.IGNORECASE)
 # They run what their arguments say.
@@ -155,11 +162,18 @@ class Catalogue:
     def key(self, shape: Shape, plain: str) -> Key | None:
         """The key of a statement's table; None where a function may have a hand in it."""
         numbers = self._by_name.get(shape.table.lower(), set())
-        if len(numbers) != 1 or not words_of(plain).isdisjoint(self._called):
+        if len(numbers) != 1 or self._calls(plain):
             return None
         key = self._keys.get(next(iter(numbers)))
         schema = "public" if key is None or "." not in key.table else key.table.partition(".")[0]
         return key if shape.schema.lower() in {"", schema} else None
+
+    def _calls(self, plain: str) -> bool:
+        """Whether a function's name is in it, be it as that of a column."""
+        words, text = words_of(plain), plain.lower()
+        return any(
+            name in words or (not name.isidentifier() and name in text) for name in self._called
+        )
 
     def _is_alone(self, number: int) -> bool:
         """Whether a write of it runs nothing, and does not come back to it by way of others."""

@@ -62,6 +62,10 @@ CREATE TABLE parent (k int PRIMARY KEY, v int);
 CREATE TABLE child () INHERITS (parent);
 CREATE FUNCTION others(k kv) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT sum(v) FROM kv $$;
 CREATE FUNCTION hidden() RETURNS int LANGUAGE sql AS $$ UPDATE kv SET v = 0; SELECT 1 $$;
+CREATE TABLE defaulted (k int PRIMARY KEY, v int DEFAULT hidden());
+CREATE TABLE checked (k int PRIMARY KEY, v int CHECK (hidden() = 1));
+CREATE TABLE counted (k bigserial PRIMARY KEY, v uuid DEFAULT gen_random_uuid());
+CREATE FUNCTION "odd one"(k kv) RETURNS int LANGUAGE sql AS $$ SELECT count(*)::int FROM kv $$;
 CREATE VIEW seen AS SELECT * FROM kv;
 CREATE SCHEMA other; CREATE TABLE other.twice (k int PRIMARY KEY, v int);
 CREATE TABLE twice (k int PRIMARY KEY, v int); CREATE TABLE other.alone (k int PRIMARY KEY, v int);
@@ -117,6 +121,7 @@ POSTGRESQL_READS: list[Any] = [
     ("SELECT v FROM uuids WHERE k = {}", (str(UUID(int=7)),), WHOLE),
     ("SELECT v FROM kv WHERE k = {}::TEXT", (7,), WHOLE),
     ("SELECT kv.others FROM kv WHERE k = {}", (7,), WHOLE),
+    ('SELECT kv."odd one" FROM kv WHERE k = {}', (7,), WHOLE),
     ("SELECT v FROM padded WHERE name = {}", ("a",), WHOLE),
     ("SELECT v FROM made WHERE k = {}", (7,), WHOLE),
     ("SELECT v FROM ruled WHERE k = {}", (7,), WHOLE),
@@ -170,6 +175,10 @@ POSTGRESQL_WRITES: list[Any] = [
     ("INSERT INTO kv VALUES ({}, hidden())", (7,), ("kv", []), "kv"),
     ("UPDATE seen SET v = {} WHERE k = {}", (1, 7), ("seen", []), "kv seen"),
     ("UPDATE made SET v = {} WHERE k = {}", (1, 7), ("made", []), "made"),
+    ("INSERT INTO defaulted VALUES ({})", (7,), ("defaulted", []), "defaulted"),
+    ("UPDATE checked SET v = 1 WHERE k = {}", (7,), ("checked", []), "checked"),
+    ("UPDATE counted SET v = NULL WHERE k = {}", (7,), ("counted", [7]), ""),
+    ("INSERT INTO counted DEFAULT VALUES", (), ("counted", []), ""),
     ("UPDATE ruled SET v = {} WHERE k = {}", (1, 7), ("ruled", []), ""),
     ("UPDATE event SET v = {} WHERE k = {}", (1, 7), ("event", []), "event event_1"),
     ("UPDATE parent SET v = {} WHERE k = {}", (1, 7), ("parent", []), "child parent"),
