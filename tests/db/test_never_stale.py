@@ -54,7 +54,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, rows: bool) -> Iterato
         scheme = "sqlite" if "sqlite" in kind else "postgresql"
         # What asyncpg has prepared does not outlive a change of the table.
         options = "?prepared_statement_cache_size=0" if kind == "asyncpg" else ""
-        made = Tasks(f"{scheme}+{name}:{url.partition(':')[2]}{options}", Suite())
+        made = Tasks(f"{scheme}+{name}:{url.partition(':')[2]}{options}", suite)
     yield made
     made.dispose()
     bare.dispose()
@@ -354,14 +354,16 @@ def test_all_that_is_worth_it_is_kept_where_all_is_asked_for(
     stage.dispose()
 
 
-def test_a_response_carries_the_tables_that_were_read_for_it(stage: Stage) -> None:
+def test_a_response_carries_the_tables_that_were_read_for_it(stage: Stage, rows: bool) -> None:
     plan = Plan()
     token = current.set(plan)
     try:
         stage.run(SHOWN, then="rollback")
     finally:
         current.reset(token)
-    assert plan.tables == {"table:*", "table:album", "table:artist", "table:shown"}
+    named = ("album", "artist", "shown")
+    some = {f"rows:{name}" for name in named} if rows else set()
+    assert plan.tables == {"table:*", *(f"table:{name}" for name in named), *some}
 
 
 def test_also_where_the_rows_were_there(stage: Stage) -> None:
