@@ -50,10 +50,10 @@ class Following(Sharing):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
-        self._notifier: Notifier | None = None
         self._texts = Texts(vendor, tables.tags)
         level = level_of if vendor == "postgresql" else snapshot
-        driver = Driver(begun, level, apart=vendor != "sqlite")
+        is_sqlite = vendor == "sqlite"
+        driver = Driver(begun, level, apart=not is_sqlite, late=is_sqlite)
         super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
 
     def before(self, text: str, connection: Any) -> Facts:
@@ -70,6 +70,7 @@ class Following(Sharing):
     def facts(self, text: str, connection: Any) -> tuple[Facts, Transaction]:
         """The facts of a text that may be sent, and the transaction in which it would be."""
         transaction = self.transactions.of(connection)
+        self.notifier(connection)
         known = self._texts.known.get(text)
         if known is None:
             connection.ensure_connection()
@@ -114,9 +115,9 @@ class Following(Sharing):
         """What tells the other processes, which is made once."""
         if not self.tables.notify or connection.vendor != "postgresql":
             return None
-        if self._notifier is None:
-            self._notifier = self.tables.notifier(conninfo_of(connection))
-        return self._notifier
+        if self.ear is None:
+            self.ear = self.tables.notifier(conninfo_of(connection))
+        return self.ear
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""

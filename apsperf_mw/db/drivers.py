@@ -15,12 +15,14 @@ class Driver(NamedTuple):
 
     `begun` tells whether a transaction is open, None where it cannot be told; `level` gives its
     isolation level, an empty text where it is the server's usual one. `apart` is whether the schema
-    is asked for on a connection of its own.
+    is asked for on a connection of its own; `late` whether a write outside of a transaction that
+    returns rows is committed only once they are fetched.
     """
 
     begun: Callable[[Any], bool | None]
     level: Callable[[Any], str]
     apart: bool
+    late: bool = False
 
     def sees_now(self, connection: Any, usual: str) -> bool:
         """Whether each statement sees what was committed before it."""
@@ -81,7 +83,7 @@ def snapshot(_: Any) -> str:
 
 
 DRIVERS = {
-    "pysqlite": Driver(sqlite, snapshot, apart=False),
+    "pysqlite": Driver(sqlite, snapshot, apart=False, late=True),
     "aiosqlite": Driver(aiosqlite, snapshot, apart=False),
     "psycopg": Driver(psycopg, psycopg_level, apart=True),
     "psycopg_async": Driver(psycopg, psycopg_level, apart=True),

@@ -71,7 +71,7 @@ class Following(Sharing):
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
-        self._notifier = notifier_of(engine, tables)
+        self.ear = notifier_of(engine, tables)
         places = {
             name: self._ending(getattr(dialect, name), commits=name == "do_commit") for name in ENDS
         }
@@ -85,8 +85,8 @@ class Following(Sharing):
         for each in list(_followings.values()):
             if self in each:
                 each.remove(self)
-        if self._notifier is not None:
-            self._notifier.close()
+        if self.ear is not None:
+            self.ear.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
         """A statement is about to be sent; `given` is what a dialect gets with it.
@@ -97,8 +97,8 @@ class Following(Sharing):
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.ear is not None:
+            self.ear.here()
         plan = self._plan()
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
@@ -137,11 +137,18 @@ class Following(Sharing):
             finally:
                 self.results.land(asked)
         elif facts.writes or facts.does:
-            void = self.transactions.sent(facts, step.connection, step.transaction)
-            if void:
-                if self._notifier is not None:
-                    self._notifier.tell(step.connection, void)
-                self._void(void)
+            try:
+                if took_s is not None and self.transactions.is_late(facts, step.connection):
+                    fetch(step.context, cursor)
+            finally:
+                self._sent(step)
+
+    def _sent(self, step: Step) -> None:
+        void = self.transactions.sent(step.facts, step.connection, step.transaction)
+        if void:
+            if self.ear is not None:
+                self.ear.tell(step.connection, void)
+            self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
         context, facts = step.context, step.facts
@@ -195,8 +202,8 @@ class Following(Sharing):
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
-            if commits and self._notifier is not None:
-                self.transactions.tell(plain, plain, self._notifier)
+            if commits and self.ear is not None:
+                self.transactions.tell(plain, plain, self.ear)
             return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
@@ -236,6 +243,15 @@ def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
 def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
     """Rows as those of a cursor that has none left."""
     return FullyBufferedCursorFetchStrategy(None, columns, rows)
+
+
+def fetch(context: Any, cursor: Any) -> None:
+    """Have the rows that a write returns fetched, so that its database commits it now."""
+    if cursor is None or cursor.description is None:
+        return
+    columns, rows = [tuple(column) for column in cursor.description], cursor.fetchall()
+    context.cursor_fetch_strategy = buffered(columns, rows)
+    context.fetchall_for_returning = lambda _: rows  # of many rows that are inserted at once
 
 
 async def _nothing() -> None:

@@ -42,13 +42,19 @@ class Notifier:
         self._tables = tables
         self._conninfo = conninfo
         self._pid = 0
+        self._listens = False
         self._closed = False
 
     def here(self) -> None:
         """Listen in this process, which a fork may have made."""
         if self._pid != getpid() and not self._closed:
-            self._pid = getpid()
+            self._pid, self._listens = getpid(), False
             start_daemon(self._listen, "apsperf-commits")
+
+    def hears(self) -> bool:
+        """Whether what other processes commit from now on is heard of here."""
+        self.here()
+        return self._listens and not self._closed
 
     def close(self) -> None:
         """Listen no more."""
@@ -72,6 +78,8 @@ class Notifier:
             try:
                 self._hear()
             except self._fault as fault:
+                self._listens = False
+                self._tables.heard((ANY,))
                 self._tables.note(PLACE, fault)
                 sleep(AGAIN_S)
 
@@ -80,6 +88,7 @@ class Notifier:
             connection.execute(f"LISTEN {CHANNEL}")
             # What was committed before is not told any more.
             self._tables.heard((ANY,))
+            self._listens = True
             while not self._closed:
                 for note in connection.notifies(timeout=LOOK_S):
                     whose, *tags = note.payload.split(" ")
