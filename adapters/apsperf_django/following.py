@@ -10,7 +10,7 @@ from django.apps import apps
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking
-from apsperf_mw.db.drivers import Driver, snapshot
+from apsperf_mw.db.drivers import Driver, snapshot, sqlite_held
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
@@ -40,6 +40,11 @@ def begun(connection: Any) -> bool:
     return bool(connection.in_atomic_block or not connection.autocommit)
 
 
+def held(connection: Any) -> bool:
+    """Whether a query set that is not read to its end holds a connection to what it saw first."""
+    return connection.connection is not None and sqlite_held(connection.connection)
+
+
 def level_of(connection: Any) -> str:
     """The isolation level of a connection to PostgreSQL, as the settings have it."""
     level = getattr(connection, "isolation_level", None)
@@ -53,7 +58,8 @@ class Following(Sharing):
         self._texts = Texts(vendor, tables.tags)
         level = level_of if vendor == "postgresql" else snapshot
         is_sqlite = vendor == "sqlite"
-        driver = Driver(begun, level, apart=not is_sqlite, late=is_sqlite)
+        more: dict[str, Any] = {"late": True, "held": held} if is_sqlite else {}
+        driver = Driver(begun, level, apart=not is_sqlite, **more)
         super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
 
     def before(self, text: str, connection: Any) -> Facts:

@@ -163,7 +163,8 @@ class Reading:
                 rows = given[0]
             else:
                 rows = [] if given is None else [given]
-            self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
+            if not self._following.transactions.driver.held(self._connection):
+                self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
             return given
         finally:
             self._results.land(asked)

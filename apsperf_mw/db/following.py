@@ -197,7 +197,9 @@ class Following(Sharing):
         columns = [tuple(column) for column in cursor.description]
         rows = cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        self.results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
+        if not self.transactions.driver.held(step.connection):
+            began = step.transaction.began
+            self.results.keep(asked, step.facts, began, took_s, columns, rows)
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:

@@ -514,6 +514,25 @@ def test_rows_that_were_read_before_others_were_heard_are_not_kept(
         each.dispose()
 
 
+def test_a_result_that_is_not_read_to_its_end_fills_nothing_old(tmp_path: Path) -> None:
+    """In WAL mode SQLite shows a connection what it saw first until then."""
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", Suite())
+    for statement in ("PRAGMA journal_mode = WAL", *TABLES):
+        stage.run(statement)
+    stage.engine.dispose()
+    with stage.engine.connect() as connection:
+        held = connection.execute(text("SELECT id FROM album"))
+        held.fetchone()
+        stage.run("UPDATE artist SET name = 'new'")
+        rows = connection.execute(text(NAMES).execution_options(**ASK)).all()
+        assert [name for (name,) in rows] == ["one", "two", "three"]
+        assert names(stage) == ["new"] * 3
+        assert len(held.all()) == 2
+    assert names(stage) == ["new"] * 3
+    assert hits(stage) == 1
+    stage.dispose()
+
+
 def test_threads_that_look_at_once_all_see_what_was_written(tmp_path: Path) -> None:
     """Whoever looks while another is at it, who may have begun before, looks itself."""
     suite = Suite(cache={"purge_file": str(tmp_path / "purges")})

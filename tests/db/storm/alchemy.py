@@ -80,7 +80,7 @@ class Alchemy:
         self.rare = [self.refilled, self.altered]
         self.calm = [self.by_key] * 6 + [
             *(self.by_orm, self.by_get, self.all_keys, self.joined, self.summed, self.children),
-            *(self.bulky, self.widely, self.several, self.in_snapshot),
+            *(self.bulky, self.widely, self.several, self.in_snapshot, self.while_held),
         ]
         self.looks = [*self.calm, self.own_write]
 
@@ -172,6 +172,16 @@ class Alchemy:
                 connection.execute(text("SELECT 1 FROM label WHERE k = 0"))
             for _ in range(3):
                 self._key(connection, random.randrange(KEYS), "kv", "several")
+
+    def while_held(self, random: Random) -> None:
+        """While a result is not read to its end: SQLite goes on showing what was there then."""
+        with self.engine.connect() as connection:
+            mark = self.board.mark() if self.is_sqlite else None
+            held = connection.execute(text("SELECT k FROM label"))
+            held.fetchone()
+            for _ in range(2):
+                self._key(connection, random.randrange(KEYS), "kv", "while held", mark)
+            held.close()
 
     def in_snapshot(self, random: Random) -> None:
         """In a transaction that goes on seeing what was there when it began."""

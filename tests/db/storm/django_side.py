@@ -80,7 +80,7 @@ class Django:
         self.rare = [self.refilled, self.altered]
         self.calm = [self.by_get] * 6 + [
             *(self.by_filter, self.all_keys, self.joined, self.summed, self.children, self.first),
-            *(self.bulky, self.widely, self.several, self.in_snapshot),
+            *(self.bulky, self.widely, self.several, self.in_snapshot, self.while_held),
         ]
         self.looks = [*self.calm, self.own_write]
 
@@ -170,6 +170,15 @@ class Django:
         with self.atomic():
             for read in (self.by_get, self.by_filter, self.by_get):
                 read(random, mark=mark)
+
+    def while_held(self, random: Random) -> None:
+        """While rows are not read to their end: SQLite goes on showing what was there then."""
+        mark = self.board.mark() if self.is_sqlite else None
+        held = self.models.Label.objects.uncached().iterator(chunk_size=1)
+        next(held, None)
+        for read in (self.by_get, self.by_filter):
+            read(random, mark=mark)
+        held.close()
 
     def in_snapshot(self, random: Random) -> None:
         mark = self.board.mark()
