@@ -99,22 +99,32 @@ class Following(Sharing):
         if void:
             self.tables.void(void)
 
-    def after(self, facts: Facts, connection: Any) -> None:
-        """A statement was sent, or failed."""
+    def after(self, facts: Facts, connection: Any, *, failed: bool) -> None:
+        """A statement was sent, or has `failed`."""
         transactions = self.transactions
         if facts.writes or facts.does:
             void = transactions.sent(facts, connection, transactions.of(connection))
             if void:
-                if (notifier := self.notifier(connection)) is not None:
-                    notifier.tell(connection.connection, void)
-                self.tables.void(void)
+                try:
+                    self._tell(connection, void, failed=failed)
+                finally:
+                    self.tables.void(void)
         else:
             self.settle(connection)
+
+    def _tell(self, connection: Any, void: set[str], *, failed: bool) -> None:
+        notifier = self.notifier(connection)
+        if notifier is not None and failed:
+            notifier.tell_though(connection.connection, void)
+        elif notifier is not None:
+            with connection.wrap_database_errors:
+                notifier.tell(connection.connection, void)
 
     def end(self, connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
         if commits and (notifier := self.notifier(connection)) is not None:
-            self.transactions.tell(connection, connection.connection, notifier)
+            with connection.wrap_database_errors:
+                self.transactions.tell(connection, connection.connection, notifier)
         return self.transactions.end(connection, run, self.tables.void)
 
     def notifier(self, connection: Any) -> Notifier | None:

@@ -68,14 +68,15 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     following = following_of(connection)
     if following is None:
         return send(recorder, text, execute, sql, params, many, context)
-    facts = following.before(text, connection)
+    facts, failed = following.before(text, connection), True
     try:
         given = send(recorder, text, execute, sql, params, many, context)
         if facts.writes and following.transactions.is_late(facts, connection):
             fetch(context["cursor"])
+        failed = False
         return given
     finally:
-        following.after(facts, connection)
+        following.after(facts, connection, failed=failed)
 
 
 def send(recorder: Recorder | None, text: str, execute: Callable[..., Any], *given: Any) -> Any:

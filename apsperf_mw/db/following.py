@@ -141,14 +141,16 @@ class Following(Sharing):
                 if took_s is not None and self.transactions.is_late(facts, step.connection):
                     fetch(step.context, cursor)
             finally:
-                self._sent(step)
+                self._sent(step, failed=took_s is None)
 
-    def _sent(self, step: Step) -> None:
+    def _sent(self, step: Step, *, failed: bool) -> None:
         void = self.transactions.sent(step.facts, step.connection, step.transaction)
         if void:
-            if self.ear is not None:
-                self.ear.tell(step.connection, void)
-            self._void(void)
+            try:
+                if self.ear is not None:
+                    (self.ear.tell_though if failed else self.ear.tell)(step.connection, void)
+            finally:
+                self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
         context, facts = step.context, step.facts

@@ -23,6 +23,7 @@ CHANNEL = "apsperf_tables"
 # PostgreSQL takes less than 8,000 bytes.
 MOST_BYTES = 7_500
 PLACE = "the ear for commits of other processes"
+TELLS = "the word to other processes of a statement that failed"
 # Between two looks at whether it is to end, and two tries to connect.
 LOOK_S, AGAIN_S = 0.5, 1.0
 _own = uuid4().hex
@@ -71,6 +72,13 @@ class Notifier:
             cursor.fetchall()
         finally:
             cursor.close()
+
+    def tell_though(self, connection: Any, tags: Iterable[str]) -> None:
+        """As `tell`, of a statement that has failed: its own fault is what the caller hears of."""
+        try:
+            self.tell(connection, tags)
+        except Exception as fault:
+            self._tables.note(TELLS, fault)
 
     def _listen(self) -> None:
         pid = getpid()

@@ -76,7 +76,7 @@ settings.configure(
 )
 django.setup()
 
-from django.db import connection, connections, models, transaction  # noqa: E402
+from django.db import DatabaseError, connection, connections, models, transaction  # noqa: E402
 from music.models import Album, Artist, Doc, Priced, Shown, TenantRows  # type: ignore[import-not-found]  # noqa: E402
 
 from apsperf_django import get_suite  # noqa: E402
@@ -434,9 +434,25 @@ def returned() -> list[Any]:
     return told
 
 
+def cut_off() -> str:
+    """What a project hears of a connection that was cut off is Django's own fault."""
+    if not PORT:
+        return "OperationalError"
+    raw("SELECT 1")
+    number = connection.connection.info.backend_pid
+    apart(lambda: raw("SELECT pg_terminate_backend(%s)", number))
+    try:
+        raw("DO $$ BEGIN NULL; END $$")
+    except DatabaseError as fault:
+        return type(fault).__name__
+    finally:
+        connection.close()
+    return "nothing"
+
+
 MORE: tuple[Callable[[], Any], ...] = (
     *(own_objects, tenants, priced, together, switched, settled),
-    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone, returned),
+    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone, returned, cut_off),
 )
 
 

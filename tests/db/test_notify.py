@@ -238,6 +238,7 @@ def test_djangos_commits_are_told(cluster: Postgres) -> None:
             listening.close()
             connection.execute("DROP DATABASE music WITH (FORCE)")
     assert any("table:music_artist" in each for each in heard)
+    assert told["more"]["cut_off"] == "OperationalError"
     for write in ("save", "raw", "savepoint"):
         assert all(seen["given"] == seen["true"] for seen in told[write].values())
     assert told["more"]["storm"]["stale"] == 0
