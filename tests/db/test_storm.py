@@ -23,7 +23,7 @@ from tests.drivers.servers import Server
 N = int(os.environ.get("N") or 0)
 SEED = int(os.environ.get("SEED") or 1)
 # Of one cell; ten of them make a million where N is that of `make soak`.
-OPERATIONS = 4 * N or 1200
+OPERATIONS = 4 * N or 800
 # PostgreSQL's word comes as soon as the listening process gets to hear it.
 TOLD_S = 2.0
 # SQLite tells nobody of a process that dies between its commit and its purge: rows have a lifetime.

@@ -15,7 +15,7 @@ __all__ = ["grounds", "table"]
 
 N = int(os.environ.get("N") or 0)
 # Requests of one cell.
-REQUESTS = 2 * N or 640
+REQUESTS = 2 * N or 400
 CELLS = [(system, workers) for system in ("sqlite", "postgresql") for workers in (1, 2)]
 
 
