@@ -17,9 +17,10 @@ class Proxy:
     """Stands for a cursor or a connection: what it does not do itself that one does."""
 
     def __init__(self, real: Any, recorder: Recorder, owner: Any = None) -> None:
-        object.__setattr__(self, "_real", real)
-        object.__setattr__(self, "_recorder", recorder)
-        object.__setattr__(self, "_owner", owner)
+        kept = object.__setattr__
+        kept(self, "_real", real)
+        kept(self, "_recorder", recorder)
+        kept(self, "_owner", owner)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -40,10 +41,9 @@ class Proxy:
         made = self._recorder.run(str(statement), execute, statement, *given, **named)
         if made is self._real:
             return self
-        return self._cursor(made) if hasattr(made, "fetchone") else made
-
-    def _cursor(self, real: Any) -> Any:
-        return Cursor(real, self._recorder, self if self._owner is None else self._owner)
+        if not hasattr(made, "fetchone"):
+            return made
+        return Cursor(made, self._recorder, self._owner or self)
 
 
 class Cursor(Proxy):
@@ -66,4 +66,4 @@ class Connection(Proxy):
 
     def cursor(self, *given: Any, **named: Any) -> Any:
         """A cursor whose statements are noted."""
-        return self._cursor(self._real.cursor(*given, **named))
+        return Cursor(self._real.cursor(*given, **named), self._recorder, self)

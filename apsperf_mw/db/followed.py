@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from apsperf_mw.db.wrapped import Following
     from apsperf_mw.observe.statements import Recorder
 
+# What psycopg's connections and cursors do that is understood.
 BLOCKS = frozenset({"transaction", "pipeline"})
+WAYS = frozenset({"copy", "stream", "results", "set_result"})
 
 
 class Connection(connections.Connection):
@@ -67,6 +69,10 @@ class Connection(connections.Connection):
             following.closing(self._link, nothing)
         return given
 
+    def cursor(self, *given: Any, **named: Any) -> Any:
+        """A cursor whose statements are followed."""
+        return self._cursor(self._real.cursor(*given, **named))
+
     def commit(self, *given: Any, **named: Any) -> Any:
         """Commit; what was made of what it wrote is void then."""
         return self._following.ending(self._link, self._real, self._real.commit, *given, **named)
@@ -90,6 +96,14 @@ class Connection(connections.Connection):
 class Cursor(connections.Cursor):
     """A cursor of such a connection."""
 
+    # What its rows were read of, when, for whom, and where they are if they are here.
+    _reads: tuple[str, ...] = ()
+    _began = 0
+    _plan: Any = None
+    _rows: Any = None
+    # Whether what it fetches may end something.
+    _late = False
+
     def __init__(self, real: Any, owner: Connection) -> None:
         vars(self).update(
             _real=real,
@@ -97,13 +111,6 @@ class Cursor(connections.Cursor):
             _owner=owner,
             _following=owner._following,
             _link=owner._link,
-            # What its rows were read of, when, for whom, and where they are if they are here.
-            _reads=(),
-            _began=0,
-            _plan=None,
-            _rows=None,
-            # Whether what it fetches may end something.
-            _late=False,
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -113,8 +120,8 @@ class Cursor(connections.Cursor):
         kind = self._link.kind
         if not callable(found) or isinstance(found, type) or name in kind.calm_cursor:
             return found
-        if name == "copy" and kind.waits:
-            return partial(Copying, self, found)
+        if name in WAYS and kind.waits:
+            return partial(Copying, self, found) if name == "copy" else getattr(self, f"_{name}")
         return partial(self._own, found)
 
     def _own(self, run: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -131,7 +138,7 @@ class Cursor(connections.Cursor):
         return given
 
     def __del__(self) -> None:
-        if vars(self).get("_late"):
+        if self._late:
             self._link.reading.discard(id(self))
 
     def _noted(self, execute: Any, statement: Any, *given: Any, **named: Any) -> Any:
@@ -146,7 +153,7 @@ class Cursor(connections.Cursor):
         """What it has had is gone."""
         mine = vars(self)
         mine["_rows"] = None
-        if mine["_late"]:
+        if self._late:
             mine["_late"] = False
             self._link.reading.discard(id(self))
 
@@ -166,17 +173,13 @@ class Cursor(connections.Cursor):
                 mine["_late"] = True
                 link.reading.add(id(self))
 
-    def stream(self, statement: Any, *given: Any, **named: Any) -> Iterator[Any]:
-        """The rows of a statement that is sent when the first is wanted (psycopg)."""
-        stream = self._real.stream
-        return self._stream(stream, statement, *given, **named)
-
-    def _stream(self, stream: Any, statement: Any, *given: Any, **named: Any) -> Iterator[Any]:
+    def _stream(self, statement: Any, *given: Any, **named: Any) -> Iterator[Any]:
+        """The rows of a statement that is sent when the first is wanted."""
         following, link, real = self._following, self._link, self._owner._real
         facts, _ = following.before(link, real, statement)
         started, error = perf_counter(), ""
         try:
-            yield from stream(statement, *given, **named)
+            yield from self._real.stream(statement, *given, **named)
         except Exception as fault:
             error = type(fault).__qualname__
             raise
@@ -239,30 +242,33 @@ class Cursor(connections.Cursor):
         finally:
             self._fetched(done=True)
 
-    def results(self) -> Iterator[Any]:
-        """Itself, for each set of rows (psycopg)."""
+    def _results(self) -> Iterator[Any]:
+        """Itself, for each set of rows."""
         return (self for _ in self._real.results())
 
-    def set_result(self, index: int) -> Any:
-        """Have it be at this set of rows (psycopg)."""
+    def _set_result(self, index: int) -> Any:
+        """Have it be at this set of rows."""
         self._real.set_result(index)
         return self
 
     def _fetched(self, *, done: bool) -> None:
         """Rows were fetched; `done` is whether none is left."""
-        mine = vars(self)
         plan = current.get()
-        if plan is not mine["_plan"] and plan is not None and mine["_reads"]:
-            plan.read(mine["_reads"], mine["_began"])
-            mine["_plan"] = plan
-        if mine["_late"]:
-            link, real = self._link, self._owner._real
-            if not link.kind.lite:
-                mine["_late"] = not (done or link.kind.waits)  # a pipeline has come so far now
-                self._following.around(link, real, nothing)
-            elif done:
-                self._begin()
-                self._following.settle(link, real)
+        if plan is not None and plan is not self._plan and self._reads:
+            plan.read(self._reads, self._began)
+            vars(self)["_plan"] = plan
+        if self._late:
+            self._come(done=done)
+
+    def _come(self, *, done: bool) -> None:
+        link, real = self._link, self._owner._real
+        if not link.kind.lite:
+            # A pipeline has come so far now.
+            vars(self)["_late"] = not (done or link.kind.waits)
+            self._following.around(link, real, nothing)
+        elif done:
+            self._begin()
+            self._following.settle(link, real)
 
 
 def send(

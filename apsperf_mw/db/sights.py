@@ -46,6 +46,8 @@ class Sight:
         self._note = tables.note
         self._notifier = notifier
         self._failed_at = -AGAIN_S
+        # Whether its statements can be read.
+        self.reads = system == "sqlite" or can_parse()
         self.known = self._texts.known
         self.forget = self._texts.forget
 
@@ -100,7 +102,7 @@ class Sights:
         try:
             if kind.lite and system == "sqlite":
                 return self._file(real)
-            if kind.waits and system == "postgresql" and can_parse():
+            if kind.waits and system == "postgresql":
                 return self._server(real), True
         except Exception as fault:
             self._tables.note(PLACE, fault)

@@ -91,9 +91,12 @@ class Following:
     def begin(self, link: Link, real: Any) -> int:
         """The tick of the transaction that is open, or that will be now."""
         begun = link.kind.begun(real)
-        if begun is False and link.began is not None:
-            self._ended(link)
         began = link.began
+        if begun is False:
+            if link.writes:
+                self._ended(link)
+            if not link.reading:
+                began = None
         if began is None:
             return self._begin(link, fresh=begun is False or not link.kind.tells)
         return began
@@ -101,9 +104,10 @@ class Following:
     def _begin(self, link: Link, *, fresh: bool) -> int:
         if link.sight is not None:
             link.sight.heed()
-        if len(self._open) >= MOST_OPEN:
-            self._forget()
-        self._open[link.key] = link
+        if link.key not in self._open:
+            if len(self._open) >= MOST_OPEN:
+                self._forget()
+            self._open[link.key] = link
         began = link.began = self._tags.clock if fresh else NEVER
         return began
 
@@ -111,6 +115,8 @@ class Following:
         """It was sent, or failed."""
         if facts.writes:  # another thread may have ended the transaction meanwhile
             link.writes = {*(link.writes or ()), *facts.writes}
+        elif not (link.writes or facts.does):
+            return
         begun = link.kind.begun(real)
         if begun is False:
             self._ended(link)
@@ -173,7 +179,7 @@ class Following:
 
     def settle(self, link: Link, real: Any) -> None:
         """Heed that the transaction has ended, if it has."""
-        if link.began is not None and link.kind.begun(real) is False:
+        if link.writes and link.kind.begun(real) is False:
             self._ended(link)
 
     def void(self, link: Link) -> None:
@@ -204,7 +210,7 @@ class Following:
         text = link.kind.text(statement, real)
         if text is None:
             return OPAQUE
-        if link.sight is None:
+        if link.sight is None or not link.sight.reads:
             return guessed(text) if len(text) <= MOST_CHARACTERS else OPAQUE
         facts = link.sight.known.get(text)
         if facts is None:

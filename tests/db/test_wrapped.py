@@ -14,9 +14,13 @@ from weakref import ref
 
 import psycopg
 import pytest
+from flask import Flask
+from psycopg_pool import ConnectionPool
 
-from apsperf_mw import Suite
+from apsperf_flask import APSPerf
+from apsperf_mw import Suite, cached
 from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.db import sights
 from apsperf_mw.errors import SettingError
 from tests.db.postgres import Postgres
 from tests.db.wrapped import (
@@ -265,6 +269,82 @@ def test_a_wrapped_connection_is_still_the_drivers(server: Place) -> None:
     connection.close()
     del real, connection, made, ear
     assert gone() is None
+
+
+def test_a_pool_commits(server: Place, postgres: Postgres) -> None:
+    server.warm()
+    with ConnectionPool(postgres.conninfo, min_size=1, max_size=1) as pool:
+        for number in range(3):
+            with pool.connection() as real:
+                wrapped = server.suite.database().wrap(real)
+                wrapped.execute("UPDATE artist SET name = %s WHERE id = 1", (f"{number}",))
+            assert server.read() == f"{number}"
+    before = server.hits
+    assert server.read(OTHER) == "other"
+    assert server.hits == before + 1
+
+
+def test_a_connection_that_dies_leaves_nothing_old(server: Place) -> None:
+    server.warm()
+    connection = server.wrapped()
+    changed(connection)
+    with server.connect(autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+    clock = server.suite.responses.tags.clock
+    with pytest.raises(psycopg.OperationalError):
+        connection.commit()  # whose outcome is not known
+    assert server.suite.responses.tags.clock > clock
+    assert server.read() == "old"
+
+
+def test_what_has_no_parser_voids_all(server: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sights, "can_parse", lambda: False)
+    check(server, POSTGRES[0][0], exact=False)
+
+
+def test_a_pragma_is_no_reason_to_doubt(lite: Place) -> None:
+    lite.warm()
+    connection = lite.wrapped()
+    connection.execute("PRAGMA foreign_keys = ON")
+    changed(connection)
+    connection.commit()
+    before = lite.hits
+    assert [lite.read(), lite.read(OTHER)] == ["new", "other"]
+    assert lite.hits == before + 1
+
+
+def test_a_page_is_served_until_it_is_written(lite: Place) -> None:
+    """Through HTTP, with a connection for each request."""
+    app = Flask(__name__)
+    suite = APSPerf(app).init_app(app)
+
+    def connect() -> Any:
+        return suite.database().wrap(lite.connect())
+
+    @app.get("/artists")
+    @cached("long", depends="auto")
+    def artists() -> Any:
+        with closing(connect()) as connection:
+            return [name for (name,) in connection.execute("SELECT name FROM artist ORDER BY id")]
+
+    @app.post("/<table>")
+    def write(table: str) -> str:
+        with closing(connect()) as connection, connection:
+            connection.execute(f"UPDATE {table} SET name = 'new' WHERE id = 1")
+        return ""
+
+    client = app.test_client()
+
+    def ask() -> tuple[bool, Any]:
+        response = client.get("/artists")
+        return "hit" in response.headers["cache-status"], response.json
+
+    assert [ask(), ask()] == [(False, ["old", "two"]), (True, ["old", "two"])]
+    client.post("/other")
+    assert ask() == (True, ["old", "two"])
+    client.post("/artist")
+    assert [ask(), ask()] == [(False, ["new", "two"]), (True, ["new", "two"])]
+    suite.close()
 
 
 async def refused(server: Place, conninfo: str) -> None:
