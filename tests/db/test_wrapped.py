@@ -206,6 +206,20 @@ def test_an_old_snapshot_makes_no_page(server: Place, level: str) -> None:
     assert server.is_good(page(connection))
 
 
+def test_a_snapshot_from_before_it_was_wrapped_makes_no_page(server: Place) -> None:
+    real = server.connect()
+    real.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    real.execute("SELECT 1")
+    changed(server.wrapped(autocommit=True))
+    connection = server.suite.database().wrap(real)
+    plan = Plan()
+    token = current.set(plan)
+    assert connection.execute("SELECT name FROM artist WHERE id = 1").fetchone() == ("old",)
+    current.reset(token)
+    assert not server.is_good(plan)
+    connection.close()
+
+
 def test_nothing_of_ours_is_sent_on_the_apps_connection(server: Place) -> None:
     connection = server.wrapped()
     connection.execute("SELECT name FROM artist").fetchall()

@@ -262,6 +262,7 @@ def with_a_trigger_of_its_own(place: Place) -> None:
     connection.execute(
         "CREATE TEMP TRIGGER t AFTER UPDATE ON other BEGIN UPDATE artist SET name = 'new'; END"
     )
+    place.warm()  # to make it has made all void
     connection.execute("UPDATE other SET name = 'other'")
     connection.commit()
 
