@@ -11,7 +11,7 @@ from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
+from apsperf_mw.db.asking import asking, asking_briefly
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
@@ -223,7 +223,8 @@ class Following(Sharing):
         """Ask on a connection that nobody else has: a question that fails spoils nothing."""
         engine = self._engine()
         assert engine is not None
-        return apart(engine, lambda connection: asking(connection)(question))
+        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
+        return apart(engine, lambda connection: ask(connection)(question))
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from os import fsdecode
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.db.asking import asking
+from apsperf_mw.db.asking import asking, asking_briefly
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.texts import Texts, can_parse
 
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
 
 PLACE = "the look at a database's schema"
 TOLD = "the word to other processes of a commit"
-# No question waits for long: the app itself may hold the lock that it waits for.
-PATIENT = "SET lock_timeout = 200; SET statement_timeout = 5000"
 CONNECT_S = 5
 FILE_S = 0.1
-# After a question that has failed the next is asked so much later.
-AGAIN_S = 1.0
 MOST_SIGHTS = 256
 
 
@@ -45,7 +40,7 @@ class Sight:
         self._texts = Texts(system, tables.tags)
         self._note = tables.note
         self._notifier = notifier
-        self._failed_at = -AGAIN_S
+        self._asking = asking if system == "sqlite" else asking_briefly
         # Whether its statements can be read.
         self.reads = system == "sqlite" or can_parse()
         self.known = self._texts.known
@@ -59,8 +54,6 @@ class Sight:
 
     def learn(self, text: str, tick: int) -> Facts:
         """The facts of a text; everything is possible where they cannot be told."""
-        if monotonic() < self._failed_at + AGAIN_S:
-            return OPAQUE
         try:
             with ExitStack() as stack:
                 opened: list[Any] = []
@@ -68,11 +61,10 @@ class Sight:
                 def ask(question: str) -> list[tuple[Any, ...]]:
                     if not opened:
                         opened.append(stack.enter_context(closing(self.reach())))
-                    return asking(opened[0])(question)
+                    return self._asking(opened[0])(question)
 
                 return self._texts.learn(text, ask, tick)
         except Exception as fault:
-            self._failed_at = monotonic()
             self._note(PLACE, fault)
             return OPAQUE
 
@@ -83,6 +75,7 @@ class Sight:
         try:
             with closing(self.reach()) as connection:
                 self._notifier.tell(connection, tags)
+                connection.commit()
         except Exception as fault:
             self._note(TOLD, fault)
 
@@ -136,9 +129,7 @@ class Sights:
         conninfo = make_conninfo("", **info.get_parameters(), **more)
 
         def reach() -> Any:
-            made = psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_S)
-            made.execute(PATIENT)
-            return made
+            return psycopg.connect(conninfo, connect_timeout=CONNECT_S)
 
         return self._sight(key, "postgresql", reach, conninfo)
 

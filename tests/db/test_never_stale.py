@@ -240,6 +240,19 @@ def postgresql(postgres: Any) -> Iterator[Plain]:
     made.dispose()
 
 
+@pytest.mark.timeout(30)
+def test_a_table_that_the_app_has_locked_holds_nobody_up(stage: Stage) -> None:
+    """The catalogue is asked on another connection, which would wait for the app itself."""
+    names(stage)
+    stage.run(SHOWN, **ASK)
+    stage.run(
+        "ALTER TABLE artist ADD COLUMN more INTEGER",
+        "SELECT id FROM album",
+        "UPDATE artist SET name = 'new'",
+    )
+    assert names(stage) == ["new"] * 3
+
+
 def test_a_function_hides_a_write(postgresql: Plain) -> None:
     postgresql.run(
         "CREATE FUNCTION hidden() RETURNS void LANGUAGE sql AS"

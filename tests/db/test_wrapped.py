@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import sys
 import threading
@@ -271,17 +272,18 @@ def test_a_wrapped_connection_is_still_the_drivers(server: Place) -> None:
     real = server.connect()
     database = server.suite.database()
     for _ in range(3):
-        connection = database.wrap(real)
-        with connection.cursor() as made:
+        with database.wrap(real).cursor() as made:
             assert made.execute("SELECT 1").fetchall() == [(1,)]
             made.execute("SELECT 1; SELECT 2")
             assert [each.fetchone() for each in made.results()] == [(1,), (2,)]
-        assert connection.Error is psycopg.Error
+    connection = database.wrap(real)
+    assert connection.Error is psycopg.Error
     ear = vars(real)["wait"]
     assert not vars(ear)["_inner"]  # one is enough
     gone = ref(real)
     connection.close()
-    del real, connection, made, ear
+    del real, connection, ear
+    gc.collect()
     assert gone() is None
 
 
