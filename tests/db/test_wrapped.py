@@ -268,14 +268,18 @@ def test_a_connection_that_is_shared_by_threads(server: Place) -> None:
     assert server.read() == "29"
 
 
+def use(connection: Any) -> None:
+    with connection.cursor() as made:
+        assert made.execute("SELECT 1").fetchall() == [(1,)]
+        made.execute("SELECT 1; SELECT 2")
+        assert [each.fetchone() for each in made.results()] == [(1,), (2,)]
+
+
 def test_a_wrapped_connection_is_still_the_drivers(server: Place) -> None:
     real = server.connect()
     database = server.suite.database()
     for _ in range(3):
-        with database.wrap(real).cursor() as made:
-            assert made.execute("SELECT 1").fetchall() == [(1,)]
-            made.execute("SELECT 1; SELECT 2")
-            assert [each.fetchone() for each in made.results()] == [(1,), (2,)]
+        use(database.wrap(real))
     connection = database.wrap(real)
     assert connection.Error is psycopg.Error
     ear = vars(real)["wait"]
