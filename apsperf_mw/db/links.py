@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -50,9 +49,10 @@ class Ear:
     def __call__(self, *given: Any, **named: Any) -> Any:
         """Wait, and heed what has come."""
         real: Any = self._real()
-        wait = self._inner or partial(type(real).wait, real)
         try:
-            return wait(*given, **named)
+            if self._inner is None:
+                return type(real).wait(real, *given, **named)
+            return self._inner(*given, **named)
         finally:
             self._settle(real)
 
@@ -70,9 +70,11 @@ class Ear:
 
     def _settle(self, real: Any) -> None:
         if self._hears is not None:
-            following, link = self._hears[0](), self._hears[1]()
-            if following is not None and link is not None:
-                following.settle(link, real)
+            link = self._hears[1]()
+            if link is not None and link.writes:
+                following = self._hears[0]()
+                if following is not None:
+                    following.settle(link, real)
 
 
 def hear(following: Following, real: Any, link: Link) -> None:
