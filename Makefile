@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of its own; the first target that needs it makes it.
-#   make PYTHON=python3.13 ...  chooses the interpreter; VENV=... the place
+#   make PYTHON=python3.13 ...  chooses the interpreter; VENV=... the place; JOBS=... the processes
+#   that tests run in
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,6 +8,8 @@ ARGS ?=
 N ?= 1000
 SOAK_N ?= 25000
 SEED ?=
+# Processes that share the files of tests; a part of them is run by one.
+JOBS ?= $(if $(ARGS),0,2)
 
 PY := $(VENV)/bin/python
 INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore \
@@ -22,7 +25,7 @@ demo: $(VENV)/.demo ## the record shop, bare and wrapped, under the same load (A
 	@$(PY) examples/demo.py $(ARGS)
 
 test: $(VENV)/.dev ## the whole test suite (ARGS="-k tape -x")
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## style, types and the arrows between modules
 	@$(PY) -m ruff check
@@ -48,6 +51,7 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.rows
 	@$(PY) -m benchmarks.django_rows
 	@$(PY) -m benchmarks.batches
+	@$(PY) -m benchmarks.prepared
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \

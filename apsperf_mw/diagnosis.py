@@ -60,8 +60,11 @@ class Diagnosis:
         from apsperf_mw.observe.report import report
 
         self.exporter.ledger.drain(wait=True)
+        loads = self.children.statements.loads
+        loads.drain()
         with self.exporter.ledger.lock:
-            return report(self.tallies, None if self.memory is None else self.memory.leaks)
+            leaks = None if self.memory is None else self.memory.leaks
+            return report(self.tallies, leaks, loads.unused())
 
     def doctor(self) -> Checkup:
         """What works, what does not, and what may surprise; `print` it. Asks every driver once."""

@@ -10,8 +10,8 @@ from django.apps import apps
 
 from apsperf_django.fetched import counted
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
-from apsperf_mw.db.drivers import Driver, snapshot
+from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.drivers import Driver, snapshot, sqlite_held
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
@@ -40,6 +40,11 @@ _followings: dict[str, Following] = {}
 def begun(connection: Any) -> bool:
     """Whether a transaction is open on a connection of Django's."""
     return bool(connection.in_atomic_block or not connection.autocommit)
+
+
+def held(connection: Any) -> bool:
+    """Whether a query set that is not read to its end holds a connection to what it saw first."""
+    return connection.connection is not None and sqlite_held(connection.connection)
 
 
 def level_of(connection: Any) -> str:
@@ -83,10 +88,11 @@ class Following(Sharing):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
-        self._notifier: Notifier | None = None
         self._texts = Texts(vendor, tables.tags, rows=tables.rows)
         level = level_of if vendor == "postgresql" else snapshot
-        driver = Driver(begun, level, apart=vendor != "sqlite")
+        is_sqlite = vendor == "sqlite"
+        more: dict[str, Any] = {"late": True, "held": held} if is_sqlite else {}
+        driver = Driver(begun, level, apart=not is_sqlite, **more)
         super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
 
     def before(self, text: str, connection: Any) -> Facts:
@@ -111,6 +117,7 @@ class Following(Sharing):
     def facts(self, text: str, connection: Any) -> tuple[Facts, Transaction]:
         """The facts of a text that may be sent, and the transaction in which it would be."""
         transaction = self.transactions.of(connection)
+        self.notifier(connection)
         known = self._texts.known.get(text)
         if known is None:
             connection.ensure_connection()
@@ -133,31 +140,41 @@ class Following(Sharing):
         if void:
             self.tables.void(void)
 
-    def after(self, facts: Facts, connection: Any) -> None:
-        """A statement was sent, or failed."""
+    def after(self, facts: Facts, connection: Any, *, failed: bool) -> None:
+        """A statement was sent, or has `failed`."""
         transactions = self.transactions
         if facts.writes or facts.does:
             void = transactions.sent(facts, connection, transactions.of(connection))
             if void:
-                if (notifier := self.notifier(connection)) is not None:
-                    notifier.tell(connection.connection, void)
-                self.tables.void(void)
+                try:
+                    self._tell(connection, void, failed=failed)
+                finally:
+                    self.tables.void(void)
         else:
             self.settle(connection)
+
+    def _tell(self, connection: Any, void: set[str], *, failed: bool) -> None:
+        notifier = self.notifier(connection)
+        if notifier is not None and failed:
+            notifier.tell_though(connection.connection, void)
+        elif notifier is not None:
+            with connection.wrap_database_errors:
+                notifier.tell(connection.connection, void)
 
     def end(self, connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
         if commits and (notifier := self.notifier(connection)) is not None:
-            self.transactions.tell(connection, connection.connection, notifier)
+            with connection.wrap_database_errors:
+                self.transactions.tell(connection, connection.connection, notifier)
         return self.transactions.end(connection, run, self.tables.void)
 
     def notifier(self, connection: Any) -> Notifier | None:
         """What tells the other processes, which is made once."""
         if not self.tables.notify or connection.vendor != "postgresql":
             return None
-        if self._notifier is None:
-            self._notifier = self.tables.notifier(conninfo_of(connection))
-        return self._notifier
+        if self.ear is None:
+            self.ear = self.tables.notifier(conninfo_of(connection))
+        return self.ear
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""
@@ -211,7 +228,8 @@ def apart(connection: Any, work: Callable[[Any], T]) -> T:
 
 def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
     """Ask there: a question that fails spoils nothing."""
-    return apart(connection, lambda other: asking(other)(question))
+    ask = asking_briefly if connection.vendor == "postgresql" else asking
+    return apart(connection, lambda other: ask(other)(question))
 
 
 def follow(connection: Any) -> None:

@@ -165,7 +165,8 @@ class Reading:
                 rows = [] if given is None else [given]
             facts = found_by(facts, values, len(rows))
             self._note(facts, began)
-            self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
+            if not self._following.transactions.driver.held(self._connection):
+                self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
             return given
         finally:
             self._results.land(asked)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from msgspec import Struct
-from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
+from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.buffers import buffered, fetch
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
@@ -77,7 +77,7 @@ class Following(Sharing):
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
-        self._notifier = notifier_of(engine, tables)
+        self.ear = notifier_of(engine, tables)
         places = {
             name: self._ending(getattr(dialect, name), commits=name == "do_commit") for name in ENDS
         }
@@ -91,8 +91,8 @@ class Following(Sharing):
         for each in list(_followings.values()):
             if self in each:
                 each.remove(self)
-        if self._notifier is not None:
-            self._notifier.close()
+        if self.ear is not None:
+            self.ear.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
         """A statement is about to be sent; `given` is what a dialect gets with it.
@@ -103,8 +103,8 @@ class Following(Sharing):
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.ear is not None:
+            self.ear.here()
         plan = self._plan()
         if facts.keyed is not None and given:
             if not facts.keyed.reads:
@@ -160,10 +160,19 @@ class Following(Sharing):
         elif step.keys is not None:
             self._count(step, cursor, took_s)
         elif facts.writes or facts.does:
-            void = self.transactions.sent(facts, step.connection, step.transaction)
-            if void:
-                if self._notifier is not None:
-                    self._notifier.tell(step.connection, void)
+            try:
+                if took_s is not None and self.transactions.is_late(facts, step.connection):
+                    fetch(step.context, cursor)
+            finally:
+                self._sent(step, failed=took_s is None)
+
+    def _sent(self, step: Step, *, failed: bool) -> None:
+        void = self.transactions.sent(step.facts, step.connection, step.transaction)
+        if void:
+            try:
+                if self.ear is not None:
+                    (self.ear.tell_though if failed else self.ear.tell)(step.connection, void)
+            finally:
                 self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
@@ -212,7 +221,8 @@ class Following(Sharing):
         """Keep the rows; who has sent the statement gets them all the same."""
         columns, rows = self._fetched(step, cursor)
         facts = step.facts if step.keys is None else self._found(step, len(rows))
-        self.results.keep(asked, facts, step.transaction.began, took_s, columns, rows)
+        if not self.transactions.driver.held(step.connection):
+            self.results.keep(asked, facts, step.transaction.began, took_s, columns, rows)
 
     def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
         columns = [tuple(column) for column in cursor.description]
@@ -240,8 +250,8 @@ class Following(Sharing):
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
-            if commits and self._notifier is not None:
-                self.transactions.tell(plain, plain, self._notifier)
+            if commits and self.ear is not None:
+                self.transactions.tell(plain, plain, self.ear)
             return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
@@ -257,7 +267,8 @@ class Following(Sharing):
         """Ask on a connection that nobody else has: a question that fails spoils nothing."""
         engine = self._engine()
         assert engine is not None
-        return apart(engine, lambda connection: asking(connection)(question))
+        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
+        return apart(engine, lambda connection: ask(connection)(question))
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))
@@ -276,11 +287,6 @@ def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
         return None
     url = engine.url.set(drivername="postgresql", query={})
     return tables.notifier(url.render_as_string(hide_password=False))
-
-
-def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
-    """Rows as those of a cursor that has none left."""
-    return FullyBufferedCursorFetchStrategy(None, columns, rows)
 
 
 async def _nothing() -> None:

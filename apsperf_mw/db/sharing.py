@@ -13,6 +13,7 @@ from apsperf_mw.runtime.threads import Waits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.db.transactions import Transaction, Transactions
@@ -34,6 +35,7 @@ class Sharing:
         self.noted = rows.read if tables.rows else Plan.read
         # Part of the keys: what one database answers is not another's.
         self.number = next(_numbers)
+        self.ear: Notifier | None = None
 
     def find(
         self, asked: Asked, connection: Any, transaction: Transaction, *, waits: bool = True
@@ -67,11 +69,14 @@ class Sharing:
 
     def _look(self) -> bool:
         """Hear what other processes have written; False where that cannot be told."""
+        if self.ear is not None and not self.ear.hears():
+            return False
         try:
             self._hear()
         except Exception as fault:
             self.tables.note(LOOK, fault)
             return False
+        self.results.heard()
         return True
 
     def _hear(self) -> None:

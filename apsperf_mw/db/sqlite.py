@@ -123,7 +123,8 @@ class Compiler:
     def __init__(self, ask: Ask) -> None:
         self._lock = Lock()
         self._strange: set[str] = set()
-        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        # What is prepared already would not be compiled again, nor leave be asked for.
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=0)
         finalize(self, self._connection.close)
         for (sql,) in ask(SCHEMA):
             self._make(str(sql))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Texts whose facts are kept, and texts without their values.
 MOST_TEXTS = 4096
 MOST_PLAIN = 2048
-# So often the schema is asked for again at most because of names that are not in it.
+# So often the schema is asked for again at most because of names that are not in it, or where that
+# has failed.
 AGAIN_S = 1.0
 READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "BEGIN", "SAVEPOINT", "RELEASE", "SET")
 
@@ -57,6 +58,7 @@ class Texts:
         self._schema: Schema | None = None
         self._began = self._clock = 0
         self._made_at = 0.0
+        self._failed_at = -AGAIN_S
 
     def learn(self, statement: str, ask: Ask, tick: int) -> Facts:
         """The facts of a statement; where the schema is not known, or has changed, it is asked for.
@@ -68,6 +70,8 @@ class Texts:
             return OPAQUE
         found = self._plain.get(plain)
         if found is None:
+            if self._schema is None and monotonic() < self._failed_at + AGAIN_S:
+                return OPAQUE
             found = self._look(plain, statement, ask, tick)
             if self._rows:
                 found = with_rows(found)
@@ -112,9 +116,13 @@ class Texts:
         return by_key(found, shape, schema.key(shape, plain))
 
     def _asked(self, ask: Ask, tick: int) -> Schema:
-        schema = self._make(ask)
-        if self._rows:
-            schema.find_keys(ask)
+        try:
+            schema = self._make(ask)
+            if self._rows:
+                schema.find_keys(ask)
+        except BaseException:
+            self._failed_at = monotonic()
+            raise
         self._began, self._made_at = tick, monotonic()
         self._schema = schema
         return schema
