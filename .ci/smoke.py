@@ -88,6 +88,7 @@ FOR_EXTRAS = (
     "apsperf_mw.advice.reading",
     "apsperf_mw.db.asyncpg",
     "apsperf_mw.db.batches",
+    "apsperf_mw.db.buffers",
     "apsperf_mw.db.catalogue",
     "apsperf_mw.db.copying",
     "apsperf_mw.db.following",

@@ -171,6 +171,7 @@ ALL = [
     ("database.samples", "true or false", True, "APSPERF_DATABASE__SAMPLES"),
     ("database.unused_loads", "number, 0 to 1", 0.0, "APSPERF_DATABASE__UNUSED_LOADS"),
     ("database.depends", "true or false", True, "APSPERF_DATABASE__DEPENDS"),
+    ("database.rows", "true or false", False, "APSPERF_DATABASE__ROWS"),
     ("database.notify", "true or false", False, "APSPERF_DATABASE__NOTIFY"),
     ("database.cache_all", "true or false", False, "APSPERF_DATABASE__CACHE_ALL"),
     ("database.query_ttl", "one of short, medium, long", "medium", "APSPERF_DATABASE__QUERY_TTL"),

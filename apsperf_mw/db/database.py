@@ -143,13 +143,24 @@ class Database:
     def wrap(self, connection: Any, system: str = "") -> Any:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
 
-        `system` is the database's name in the semantic conventions, such as `postgresql`; unset,
-        it is told by the connection's module. `SettingError` for what is none, or is awaited.
+        Once a transaction of it commits, what was made of the tables that it wrote is void; all
+        is where that cannot be told. Rows of it are not kept. Wrap it before it is used, and use
+        it by what this gives. `system` is the database's name in the semantic conventions, such as
+        `postgresql`; unset, it is told by the connection's module. `SettingError` for what is
+        none, or is awaited.
         """
         waits = iscoroutinefunction(getattr(connection, "commit", None))
         if waits or not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
-        return Connection(connection, self._statements.of(system or system_of(connection)))
+        known = system or system_of(connection)
+        recorder = self._statements.of(known)
+        if self._tables is None:
+            return Connection(connection, recorder)
+        from apsperf_mw.db.followed import Connection as Followed
+        from apsperf_mw.db.wrapped import following_of
+
+        following = following_of(self._tables)
+        return Followed(connection, recorder, following, following.link(connection, known))
 
     def batch(
         self,

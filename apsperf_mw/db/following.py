@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from msgspec import Struct
-from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
+from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.buffers import buffered, fetch
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
+from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -38,13 +39,18 @@ _followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 
 
 class Step(Struct, eq=False):
-    """A statement that is being sent; `asked` where its rows are to be kept."""
+    """A statement that is being sent; `asked` where its rows are to be kept.
+
+    `keys` are the parameters of one that reads by keys: what it depends on is known once its rows
+    are.
+    """
 
     facts: Facts
     connection: Any
     transaction: Transaction
     context: Any = None
     asked: Asked | None = None
+    keys: Any = None
 
 
 # Instead of one: the rows were there, and the statement need not be sent.
@@ -56,7 +62,7 @@ class Following(Sharing):
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         dialect = engine.dialect
-        self.texts = Texts(dialect.name, tables.tags)
+        self.texts = Texts(dialect.name, tables.tags, rows=tables.rows)
         transactions = Transactions(
             self.texts,
             tables.tags,
@@ -71,7 +77,7 @@ class Following(Sharing):
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
-        self._notifier = notifier_of(engine, tables)
+        self.ear = notifier_of(engine, tables)
         places = {
             name: self._ending(getattr(dialect, name), commits=name == "do_commit") for name in ENDS
         }
@@ -85,8 +91,8 @@ class Following(Sharing):
         for each in list(_followings.values()):
             if self in each:
                 each.remove(self)
-        if self._notifier is not None:
-            self._notifier.close()
+        if self.ear is not None:
+            self.ear.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
         """A statement is about to be sent; `given` is what a dialect gets with it.
@@ -97,9 +103,15 @@ class Following(Sharing):
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.ear is not None:
+            self.ear.here()
         plan = self._plan()
+        if facts.keyed is not None and given:
+            if not facts.keyed.reads:
+                facts = written_by(facts, given[0], transaction.writes, many=context.executemany)
+            elif not context.executemany and not context._is_server_side:
+                step = Step(facts, connection, transaction, context, None, given[0])
+                return self._by_key(step, statement, given)
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
         if given is not None and (self._all or OPTION in context.execution_options):
@@ -108,6 +120,13 @@ class Following(Sharing):
         if facts.writes or facts.does:
             return Step(facts, connection, transaction, context)
         return None
+
+    def _by_key(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
+        """As the rest of `before`, for a read that may depend on some rows alone."""
+        sent = None
+        if self._all or OPTION in step.context.execution_options:
+            sent = self._through_cache(step, statement, given)
+        return step if sent is None and self._plan() is not None else sent
 
     def wrote(self, connection: Any, statement: str) -> None:
         """What such a statement would write was written in a way that is not heard."""
@@ -134,13 +153,26 @@ class Following(Sharing):
             try:
                 if took_s is not None and cursor.description is not None:
                     self._keep(step, asked, cursor, took_s)
+                elif step.keys is not None:
+                    self._found(step, None)
             finally:
                 self.results.land(asked)
+        elif step.keys is not None:
+            self._count(step, cursor, took_s)
         elif facts.writes or facts.does:
-            void = self.transactions.sent(facts, step.connection, step.transaction)
-            if void:
-                if self._notifier is not None:
-                    self._notifier.tell(step.connection, void)
+            try:
+                if took_s is not None and self.transactions.is_late(facts, step.connection):
+                    fetch(step.context, cursor)
+            finally:
+                self._sent(step, failed=took_s is None)
+
+    def _sent(self, step: Step, *, failed: bool) -> None:
+        void = self.transactions.sent(step.facts, step.connection, step.transaction)
+        if void:
+            try:
+                if self.ear is not None:
+                    (self.ear.tell_though if failed else self.ear.tell)(step.connection, void)
+            finally:
                 self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
@@ -187,16 +219,39 @@ class Following(Sharing):
 
     def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
+        columns, rows = self._fetched(step, cursor)
+        facts = step.facts if step.keys is None else self._found(step, len(rows))
+        if not self.transactions.driver.held(step.connection):
+            self.results.keep(asked, facts, step.transaction.began, took_s, columns, rows)
+
+    def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
         columns = [tuple(column) for column in cursor.description]
         rows = cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        self.results.keep(asked, step.facts, step.transaction.began, took_s, columns, rows)
+        return columns, rows
+
+    def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
+        """Have a page depend on the rows of a statement, if there is one for each of its keys."""
+        count = None
+        try:
+            if took_s is not None and cursor.description is not None:
+                count = len(self._fetched(step, cursor)[1])
+        finally:
+            self._found(step, count)
+
+    def _found(self, step: Step, count: int | None) -> Facts:
+        """What a read by keys depends on, having found so many rows; so does a page."""
+        facts = step.facts if count is None else found_by(step.facts, step.keys, count)
+        plan = self._plan()
+        if plan is not None:
+            self.noted(plan, facts.reads, step.transaction.began)
+        return facts
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
-            if commits and self._notifier is not None:
-                self.transactions.tell(plain, plain, self._notifier)
+            if commits and self.ear is not None:
+                self.transactions.tell(plain, plain, self.ear)
             return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
@@ -212,7 +267,8 @@ class Following(Sharing):
         """Ask on a connection that nobody else has: a question that fails spoils nothing."""
         engine = self._engine()
         assert engine is not None
-        return apart(engine, lambda connection: asking(connection)(question))
+        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
+        return apart(engine, lambda connection: ask(connection)(question))
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))
@@ -231,11 +287,6 @@ def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
         return None
     url = engine.url.set(drivername="postgresql", query={})
     return tables.notifier(url.render_as_string(hide_password=False))
-
-
-def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
-    """Rows as those of a cursor that has none left."""
-    return FullyBufferedCursorFetchStrategy(None, columns, rows)
 
 
 async def _nothing() -> None:

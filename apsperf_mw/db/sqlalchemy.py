@@ -243,7 +243,7 @@ class Events:
         if since is not None:
             self._recorder.note(text, perf_counter() - since, error, (given,))
         if step is not None and self._following is not None:
-            self._following.after(step, None, None)
+            self._following.after(step, None, None if error else 0.0)
 
 
 def by_events(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:

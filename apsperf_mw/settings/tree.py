@@ -117,6 +117,12 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
+    rows: Annotated[
+        bool,
+        Meta(
+            description="Have what was read by primary keys depend on those rows, not their tables."
+        ),
+    ] = False
     notify: Annotated[
         bool,
         Meta(description="Have PostgreSQL tell other processes of each commit (NOTIFY)."),

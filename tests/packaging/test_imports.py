@@ -39,6 +39,7 @@ FOR_EXTRAS = (
     "advice.reading",
     "db.asyncpg",
     "db.batches",
+    "db.buffers",
     "db.catalogue",
     "db.copying",
     "db.following",
