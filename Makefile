@@ -1,5 +1,6 @@
 # Everything runs in a virtual environment of its own; the first target that needs it makes it.
-#   make PYTHON=python3.13 ...  chooses the interpreter; VENV=... the place
+#   make PYTHON=python3.13 ...  chooses the interpreter; VENV=... the place; JOBS=... the processes
+#   that tests run in
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,6 +8,8 @@ ARGS ?=
 N ?= 1000
 SOAK_N ?= 25000
 SEED ?=
+# Processes that share the files of tests; a part of them is run by one.
+JOBS ?= $(if $(ARGS),0,2)
 
 PY := $(VENV)/bin/python
 INSTALL := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore \
@@ -22,7 +25,7 @@ demo: $(VENV)/.demo ## the record shop, bare and wrapped, under the same load (A
 	@$(PY) examples/demo.py $(ARGS)
 
 test: $(VENV)/.dev ## the whole test suite (ARGS="-k tape -x")
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## style, types and the arrows between modules
 	@$(PY) -m ruff check
@@ -43,7 +46,7 @@ transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="
 orm: $(VENV)/.dev ## Django's and SQLAlchemy's own ORM tests, rows kept as bare (ARGS="--only django")
 	@$(PY) -m tests.orm_suites $(ARGS)
 
-bench: $(VENV)/.dev ## what the suite costs, against the bare app
+bench: $(VENV)/.dev $(VENV)-peers/.peers ## what the suite costs, against the bare app and its peers
 	@$(PY) -m benchmarks $(ARGS)
 	@$(PY) -m benchmarks.drivers
 	@$(PY) -m benchmarks.observing
@@ -51,6 +54,8 @@ bench: $(VENV)/.dev ## what the suite costs, against the bare app
 	@$(PY) -m benchmarks.rows
 	@$(PY) -m benchmarks.django_rows
 	@$(PY) -m benchmarks.batches
+	@$(VENV)-peers/bin/python -m benchmarks.peers
+	@$(PY) -m benchmarks.prepared
 
 fuzz: $(VENV)/.dev ## every property test with N new cases each (N=1000 SEED=random)
 	@seed="$(SEED)"; seed="$${seed:-$$($(PY) -c 'import secrets; print(secrets.randbits(32))')}"; \
@@ -74,7 +79,7 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	@$(PY) -m hatchling build -t wheel
 
 clean: ## forget the environment and everything built
-	@rm -rf $(VENV) dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(VENV)-peers dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -84,6 +89,13 @@ $(VENV)/.python:
 		echo "$(PYTHON) cannot make virtual environments: its venv or ensurepip module is missing."; \
 		echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)-peers/.peers: $(VENV)/.python pyproject.toml benchmarks/peers.txt
+	@echo "Installing what the database wing is compared with into $(VENV)-peers (once) ..."
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(subst $(PY),$(VENV)-peers/bin/python,$(INSTALL)) \
+		-e '.[django,sqlalchemy,sql,redis]' -r benchmarks/peers.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml

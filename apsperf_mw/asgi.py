@@ -43,7 +43,7 @@ class ASGIShell(ASGIGate):
         self.app = app
         self._suite = suite
         self._describe = describe
-        watched = suite.hooks.heads or suite.hooks.ends or self.says_key
+        watched = suite.hooks.look_on or suite.hooks.ends or self.says_key
         self._unseen = type(self) is ASGIShell and not watched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,8 +103,8 @@ class ASGIShell(ASGIGate):
         x.chunks = 1
         if self.says_key and x.key is not None:
             out[-1] = with_key(out[-1], x.key)
-        if self.hooks.heads:
-            self.hooks.head(x, out)
+        if self.hooks.look_on:
+            self.hooks.show(x, out)
         return {"type": "http.response.start", "status": status, "headers": out}, body
 
     def begin(self, x: ASGIExchange, scope: Scope, message: Message) -> Message | Entry:
@@ -124,8 +124,8 @@ class ASGIShell(ASGIGate):
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
         out: list[Header] = self.told(x, headers) if self.enabled else self.bare(headers)
-        if self.hooks.heads:
-            self.hooks.head(x, out)
+        if self.hooks.look_on:
+            self.hooks.show(x, out)
         return {**message, "headers": out}
 
     async def _run(self, x: ASGIExchange, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from apsperf_mw.exchange import Exchange
 from apsperf_mw.shell import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
@@ -31,6 +31,11 @@ class ASGIExchange(Exchange, eq=False):
     def fields(self, name: bytes) -> Sequence[bytes]:
         """All request field lines of this lower-case name, in order."""
         return [value for field, value in self.raw["headers"] if field == name]
+
+    def lines(self) -> Iterable[tuple[bytes, object]]:
+        """All request field lines, in order."""
+        headers: Iterable[tuple[bytes, object]] = self.raw["headers"]
+        return headers
 
     def host_and_agent(self) -> tuple[bytes, bytes]:
         """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""

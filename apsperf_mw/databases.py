@@ -69,8 +69,8 @@ class Databases:
 
         tags, results = self.responses.tags, self._make_results()
         purge, apurge = weakly(self.purge, _nothing), weakly(self.apurge, _anothing)
-        local, notify = self.driver("cache").local, self.settings.database.notify
-        more = {"local": local, "notify": notify}
+        said = self.settings.database
+        more = {"local": self.driver("cache").local, "notify": said.notify, "rows": said.rows}
         return Tables(tags, results, purge, apurge, self.faults, self.background, **more)
 
     def close_tables(self) -> None:

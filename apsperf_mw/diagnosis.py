@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from apsperf_mw.errors import SettingError
+from apsperf_mw.ops.health import CHECK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,20 +49,28 @@ class Diagnosis:
         """Say at `health.ready_path` from now on that this process takes no more requests."""
         self.health.drain()
 
-    def readiness(self, name: str, check: Callable[[], object]) -> None:
+    def readiness(
+        self, name: str, check: Callable[[], object], *, timeout_s: float = CHECK_S
+    ) -> None:
         """Have `health.ready_path` ask this too: False, or an exception, says not ready.
 
-        It is asked at each probe, in a worker thread under ASGI, and must be quick.
+        It is asked at each probe and may be async. Under ASGI one that lasts longer than
+        `timeout_s` says not ready; what is not async is asked in a worker thread there. Under WSGI
+        an async one gets an event loop of its own each time, with that time-out, and one that is
+        not must be quick: where a call hangs, those after it say not ready.
         """
-        self.health.check(name, check)
+        self.health.check(name, check, timeout_s)
 
     def report(self) -> BottleneckReport:
         """Where the time goes, route by route, in this process; `print` it, or `as_dict` it."""
         from apsperf_mw.observe.report import report
 
         self.exporter.ledger.drain(wait=True)
+        loads = self.children.statements.loads
+        loads.drain()
         with self.exporter.ledger.lock:
-            return report(self.tallies, None if self.memory is None else self.memory.leaks)
+            leaks = None if self.memory is None else self.memory.leaks
+            return report(self.tallies, leaks, loads.unused())
 
     def doctor(self) -> Checkup:
         """What works, what does not, and what may surprise; `print` it. Asks every driver once."""

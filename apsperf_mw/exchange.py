@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from apsperf_mw.cache.entry import Entry
     from apsperf_mw.cache.flights import Flight
@@ -34,8 +34,8 @@ class Exchange(Struct, eq=False):
     what the app is asked about, `renewal` the flight on which a stale entry that was served is
     fetched anew, `answer` what is being stored, `wants` the request's own directives where they
     count. `error` is the name of the exception type that the app let through. `span` belongs to
-    the observer that traces. `voids` is whether its success makes void what is stored under its
-    URL.
+    the observer that traces, and `heard` is the head that it has kept. `voids` is whether its
+    success makes void what is stored under its URL.
     """
 
     # Whether its app may be one of several that take turns on one thread.
@@ -66,6 +66,7 @@ class Exchange(Struct, eq=False):
     span: Any = None
     done: bool = False
     voids: bool = False
+    heard: tuple[Any, ...] = ()
 
     @property
     def route(self) -> str:
@@ -80,6 +81,10 @@ class Exchange(Struct, eq=False):
 
     def fields(self, name: bytes) -> Sequence[bytes]:
         """All request field lines of this lower-case name, in order."""
+        raise NotImplementedError
+
+    def lines(self) -> Iterable[tuple[str, object] | tuple[bytes, object]]:
+        """All request field lines, by the names that the server gives them; others may be there."""
         raise NotImplementedError
 
     def host_and_agent(self) -> tuple[bytes, bytes]:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     Entered = tuple[Token[Plan | None], Any]
 
 
-VERBS = ("start", "enter", "head", "end")
+VERBS = ("start", "enter", "head", "read", "end")
 
 
 class Hooks:
     """The observers' methods, collected once; a hook that raises is noted, never felt.
 
-    `others` is whether there are any but the suite's own recorder.
+    `others` is whether there are any but the suite's own recorder, `look_on` has the methods
+    that get heads of responses.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class Hooks:
         )
         self.starts = _methods(seen, "start")
         self.heads = _methods(seen, "head")
+        self.reads = _methods(seen, "read")
+        self.look_on = self.heads + self.reads
         self.ends = _methods(seen, "end")
         scopes = zip(_methods(seen, "enter"), _methods(seen, "leave"), strict=True)
         self._scopes = tuple(scopes)
@@ -78,6 +81,22 @@ class Hooks:
                 head(x, headers)
         except Exception as fault:
             self.faults.note("an observer's head", fault)
+
+    def show(self, x: Exchange, headers: list[Header]) -> None:
+        """As `head`, and then `read`, of a head that is whole."""
+        try:
+            for look in self.look_on:
+                look(x, headers)
+        except Exception as fault:
+            self.faults.note("an observer's head", fault)
+
+    def read(self, x: Exchange, headers: list[Header] | list[tuple[str, str]]) -> None:
+        """The response's head is whole, in the form in which it goes out."""
+        try:
+            for read in self.reads:
+                read(x, headers)
+        except Exception as fault:
+            self.faults.note("an observer's reading", fault)
 
     def end(self, x: Exchange, error: BaseException | None = None) -> None:
         """The last byte is out, or never will be; only the first call counts."""

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 
 _suites: WeakSet[Suite] = WeakSet()
+# Seconds between two looks at loads whose objects are gone.
+TIDY_S = 5.0
 
 
 class Suite(Diagnosis, Purging, Databases):
@@ -88,6 +90,9 @@ class Suite(Diagnosis, Purging, Databases):
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self.children = Children(self.exporter, self.channels, self.settings.database)
         self.exporter.in_child(partial(_forget, ref(self.children.statements)))
+        if (loads := self.children.statements.loads).wanted:
+            self.exporter.watch(loads.drain)
+            self.exporter.every(TIDY_S, loads.drain)
         self.sockets = self._make_sockets()
         self.health = Health(self.faults)
         self.profiles = self._make_profiles()
@@ -155,6 +160,8 @@ class Suite(Diagnosis, Purging, Databases):
             observers.append(ServerTiming(settings.timing))
         if settings.timing.request_id:
             observers.append(RequestIds())
+        if self.recorder is not None and self.recorder.captures is not None:
+            observers.append(self.recorder.captures)
         if settings.memory.enabled:
             shed = partial(_shed, ref(self.registry))
             self.memory = Memory(exporter, settings.memory, self.channels, shed)

@@ -45,7 +45,7 @@ class WSGIShell(WSGIGate):
         self.app = app
         self._suite = suite
         hooks = suite.hooks
-        watched = hooks.heads or hooks.ends or self.says_key
+        watched = hooks.look_on or hooks.ends or self.says_key
         self._unseen = type(self) is WSGIShell and not watched
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -93,7 +93,7 @@ class WSGIShell(WSGIGate):
         x.chunks = 1
         if self.says_key and x.key is not None:
             out[-1] = (out[-1][0], out[-1][1] + shown(x.key).decode("ascii"))
-        if self.hooks.heads:
+        if self.hooks.look_on:
             self.add(x, out)
         return STATUS_LINES.get(status) or status_line(status), out, body
 
@@ -182,17 +182,19 @@ class WSGIShell(WSGIGate):
             out = list(as_text(tuple(self.told(x, fields) if self.enabled else self.bare(fields))))
             self.finish_now(x, self.heed(x, fields))
         self.let_go_now()
-        if self.hooks.heads:
+        if self.hooks.look_on:
             self.add(x, out)
         return out
 
     def add(self, x: WSGIExchange, headers: list[tuple[str, str]]) -> None:
-        """Let the observers add fields."""
+        """Let the observers add fields, and see what has come of it."""
         added: list[Header] = []
         self.hooks.head(x, added)
         theirs = {name.lower() for name, _ in headers}
         added = [each for each in added if each[0] != REQUEST_ID or ID_NAME not in theirs]
         headers.extend(as_text(tuple(added)))
+        if self.hooks.reads:
+            self.hooks.read(x, headers)
 
     def record(self, x: WSGIExchange, chunk: bytes) -> bool:
         """Record a chunk as it passes: whether it is known to be the last one.

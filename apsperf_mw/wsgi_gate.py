@@ -10,7 +10,7 @@ from apsperf_mw.exchange import Exchange
 from apsperf_mw.shell import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
@@ -34,6 +34,10 @@ class WSGIExchange(Exchange, eq=False):
         """The request field of this lower-case name; the server has joined its lines."""
         value = self.raw.get(environ_name_of(name))
         return () if value is None else (value.encode("latin-1"),)
+
+    def lines(self) -> Iterable[tuple[str, object]]:
+        """All variables of the environ, the request's fields among them."""
+        return self.raw.items()
 
     def host_and_agent(self) -> tuple[bytes, bytes]:
         """Host, and User-Agent; empty where there is none."""

@@ -31,9 +31,11 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
     def ready(self) -> None:
         """Have the settings checked with the project's, and heed their change in tests."""
         from apsperf_django import checks  # noqa: F401 - they register themselves
+        from apsperf_django.pools import fill_pools
         from apsperf_django.rows import teach
         from apsperf_django.statements import watch_connections
 
+        fill_pools()
         watch_connections()
         teach()
         setting_changed.connect(self._heed, dispatch_uid=NAME)
@@ -43,6 +45,11 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
         """The suite; `SettingError` for a setting that is unknown or not accepted."""
         made = Suite(framework=nest({"APSPERF": getattr(settings, "APSPERF", {})}))
         made.lists = listed
+        loads = made.children.statements.loads
+        if loads.wanted and made.settings.database.record:
+            from apsperf_django.loads import watch
+
+            watch(loads, made.faults)
         return made
 
     def _heed(self, *, setting: str, **_: Any) -> None:

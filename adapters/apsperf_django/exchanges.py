@@ -264,11 +264,14 @@ class Relay:
             await self.gate.finish(self.x, later)
 
     def _add_observed(self, response: HttpResponseBase) -> None:
-        if self.gate.hooks.heads:
+        hooks = self.gate.hooks
+        if hooks.look_on:
             added: list[Header] = []
-            self.gate.hooks.head(self.x, added)
+            hooks.head(self.x, added)
             for name, value in as_text(tuple(added)):
                 response[name] = value
+        if hooks.reads:
+            hooks.read(self.x, list(fields_of(response)))
 
     def _closed(self) -> None:
         if self.x.voids and self._steps:

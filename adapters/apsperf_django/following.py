@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from apsperf_django.apps import suite_made
+from apsperf_django.fetched import counted
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
-from apsperf_mw.db.drivers import Driver, snapshot
+from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.drivers import Driver, snapshot, sqlite_held
 from apsperf_mw.db.facts import OPAQUE
+from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -38,20 +40,57 @@ def begun(connection: Any) -> bool:
     return bool(connection.in_atomic_block or not connection.autocommit)
 
 
+def held(connection: Any) -> bool:
+    """Whether a query set that is not read to its end holds a connection to what it saw first."""
+    return connection.connection is not None and sqlite_held(connection.connection)
+
+
 def level_of(connection: Any) -> str:
     """The isolation level of a connection to PostgreSQL, as the settings have it."""
     level = getattr(connection, "isolation_level", None)
     return str(getattr(level, "name", "") or level or "").replace("_", " ")
 
 
+class Keys(NamedTuple):
+    """A statement that is sent by keys, of a transaction that began at that tick.
+
+    `params` are those of one that reads.
+    """
+
+    following: Following
+    facts: Facts
+    params: Any
+    began: int
+
+    def found(self, rows: int) -> Facts:
+        """What it depends on, having found so many; a page does, too."""
+        facts = self.facts if rows < 0 else found_by(self.facts, self.params, rows)
+        plan = current.get()
+        if plan is not None and facts.reads:
+            self.following.noted(plan, facts.reads, self.began)
+        return facts
+
+    def run(self, execute: Callable[..., Any], *given: Any) -> Any:
+        """Send it, and count its rows where that matters; the last given is Django's context."""
+        count = -1
+        try:
+            sent = execute(*given)
+            if self.params is not None and current.get() is not None:
+                count = counted(given[-1]["cursor"])
+            return sent
+        finally:
+            self.found(count)
+
+
 class Following(Sharing):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
-        self._notifier: Notifier | None = None
-        self._texts = Texts(vendor, tables.tags)
+        self._texts = Texts(vendor, tables.tags, rows=tables.rows)
         level = level_of if vendor == "postgresql" else snapshot
-        driver = Driver(begun, level, apart=vendor != "sqlite")
+        is_sqlite = vendor == "sqlite"
+        more: dict[str, Any] = {"late": True, "held": held} if is_sqlite else {}
+        driver = Driver(begun, level, apart=not is_sqlite, **more)
         super().__init__(tables, Transactions(self._texts, tables.tags, driver, str))
 
     def before(self, text: str, connection: Any) -> Facts:
@@ -61,13 +100,22 @@ class Following(Sharing):
         if (notifier := self.notifier(connection)) is not None:
             notifier.here()
         plan = current.get()
-        if plan is not None and facts.reads:
+        if plan is not None and facts.reads and facts.keyed is None:
             plan.read(facts.reads, transaction.began)
         return facts
+
+    def by_key(self, facts: Facts, connection: Any, params: Any, *, many: bool) -> Keys:
+        """What such a statement with these parameters concerns, instead of all its table's rows."""
+        transaction = self.transactions.of(connection)
+        reads = facts.keyed is not None and facts.keyed.reads
+        if not reads and (not many or isinstance(params, (list, tuple))):
+            facts = written_by(facts, params, transaction.writes, many=many)
+        return Keys(self, facts, params if reads and not many else None, transaction.began)
 
     def facts(self, text: str, connection: Any) -> tuple[Facts, Transaction]:
         """The facts of a text that may be sent, and the transaction in which it would be."""
         transaction = self.transactions.of(connection)
+        self.notifier(connection)
         known = self._texts.known.get(text)
         if known is None:
             connection.ensure_connection()
@@ -90,31 +138,41 @@ class Following(Sharing):
         if void:
             self.tables.void(void)
 
-    def after(self, facts: Facts, connection: Any) -> None:
-        """A statement was sent, or failed."""
+    def after(self, facts: Facts, connection: Any, *, failed: bool) -> None:
+        """A statement was sent, or has `failed`."""
         transactions = self.transactions
         if facts.writes or facts.does:
             void = transactions.sent(facts, connection, transactions.of(connection))
             if void:
-                if (notifier := self.notifier(connection)) is not None:
-                    notifier.tell(connection.connection, void)
-                self.tables.void(void)
+                try:
+                    self._tell(connection, void, failed=failed)
+                finally:
+                    self.tables.void(void)
         else:
             self.settle(connection)
+
+    def _tell(self, connection: Any, void: set[str], *, failed: bool) -> None:
+        notifier = self.notifier(connection)
+        if notifier is not None and failed:
+            notifier.tell_though(connection.connection, void)
+        elif notifier is not None:
+            with connection.wrap_database_errors:
+                notifier.tell(connection.connection, void)
 
     def end(self, connection: Any, run: Callable[[], Any], *, commits: bool) -> Any:
         """Have a transaction end, and what it has written make void what was made of it."""
         if commits and (notifier := self.notifier(connection)) is not None:
-            self.transactions.tell(connection, connection.connection, notifier)
+            with connection.wrap_database_errors:
+                self.transactions.tell(connection, connection.connection, notifier)
         return self.transactions.end(connection, run, self.tables.void)
 
     def notifier(self, connection: Any) -> Notifier | None:
         """What tells the other processes, which is made once."""
         if not self.tables.notify or connection.vendor != "postgresql":
             return None
-        if self._notifier is None:
-            self._notifier = self.tables.notifier(conninfo_of(connection))
-        return self._notifier
+        if self.ear is None:
+            self.ear = self.tables.notifier(conninfo_of(connection))
+        return self.ear
 
     def close(self, connection: Any, run: Callable[[], Any]) -> Any:
         """Have a connection closed; what it has not committed is rolled back."""
@@ -168,7 +226,8 @@ def apart(connection: Any, work: Callable[[Any], T]) -> T:
 
 def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
     """Ask there: a question that fails spoils nothing."""
-    return apart(connection, lambda other: asking(other)(question))
+    ask = asking_briefly if connection.vendor == "postgresql" else asking
+    return apart(connection, lambda other: ask(other)(question))
 
 
 def follow(connection: Any) -> None:

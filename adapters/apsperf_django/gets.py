@@ -131,7 +131,8 @@ def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following) 
     if facts is not None and not made._state.fields_cache:
         names = [field.attname for field in made._meta.concrete_fields]
         row = tuple([vars(made).get(name, NOTHING_DEFERRED) for name in names])
-        if all(type(value) in SAFE for value in row):
+        driver, connection = following.transactions.driver, connections[rows.db]
+        if all(type(value) in SAFE for value in row) and not driver.held(connection):
             asked.worth = False  # it was worth it as a statement
             following.results.keep(asked, facts, got.began, 0.0, names, [row])
     return made

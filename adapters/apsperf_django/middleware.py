@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from apsperf_django.admin import Admin
     from apsperf_django.exchanges import Relay
-    from apsperf_mw.ops.fronts import Fronts
+    from apsperf_mw.ops.fronts import Answer, Fronts
 
 
 class SuiteMiddleware:
@@ -58,8 +58,10 @@ class SuiteMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         """Serve a request: a response, or its awaitable where the chain is async."""
         answered = None if self._fronts is None else self._before_all(self._fronts, request)
-        if answered is not None:
-            return answered
+        return self._go_on(request) if answered is None else answered
+
+    def _go_on(self, request: HttpRequest) -> Any:
+        """As the project has it."""
         if self._passes:
             return self.get_response(request)
         if self._watching is not None:
@@ -81,11 +83,12 @@ class SuiteMiddleware:
                 return serve(request, wish)
         if request.path_info not in fronts.paths:
             return None
-        answered = at_path(fronts, request)
-        return answered if answered is None or not self._is_async else self._ready_made(answered)
+        return self._at_path(fronts, request) if self._is_async else at_path(fronts, request)
 
-    async def _ready_made(self, response: HttpResponse) -> HttpResponse:
-        return response
+    async def _at_path(self, fronts: Fronts, request: HttpRequest) -> Any:
+        fronts.begin()
+        given = await fronts.aanswer(request.path_info, asked_of(request))
+        return await self._go_on(request) if given is None else response_of(given, request)
 
     def _serve(self, request: HttpRequest) -> HttpResponseBase:
         relay = self._gates.relay(request)
@@ -168,11 +171,18 @@ class SuiteMiddleware:
 def at_path(fronts: Fronts, request: HttpRequest) -> HttpResponse | None:
     """What is answered before the project; None where the project is to answer."""
     fronts.begin()
+    given = fronts.answer(request.path_info, asked_of(request))
+    return None if given is None else response_of(given, request)
+
+
+def asked_of(request: HttpRequest) -> Asked:
+    """What a front needs to know."""
     meta = request.META
-    asked = Asked(request.method or "", lambda name: meta.get(f"HTTP_{name.upper()}", ""))
-    given = fronts.answer(request.path_info, asked)
-    if given is None:
-        return None
+    return Asked(request.method or "", lambda name: meta.get(f"HTTP_{name.upper()}", ""))
+
+
+def response_of(given: Answer, request: HttpRequest) -> HttpResponse:
+    """A front's answer as Django's."""
     body = b"" if request.method == "HEAD" else given.body
     return HttpResponse(
         body,

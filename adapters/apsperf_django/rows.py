@@ -14,13 +14,14 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
 
 from apsperf_django.following import following_of
+from apsperf_mw.db.facts import Facts
 from apsperf_mw.db.results import OPTION
+from apsperf_mw.db.rows import found_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_django.following import Following
-    from apsperf_mw.db.facts import Facts
     from apsperf_mw.db.results import Asked, Entry
 
 GOT = "apsperf_got"
@@ -123,11 +124,11 @@ class Reading:
             option = vars(compiler.query).get(OPTION)
             statement = f"{self._type} {text}"
             asked = self._results.asked(self._following.number, statement, tuple(values), option)
-            return self._send() if asked is None else self._through(asked, text)
+            return self._send() if asked is None else self._through(asked, text, values)
         finally:
             vars(compiler).pop("as_sql", None)
 
-    def _through(self, asked: Asked, text: str) -> Any:
+    def _through(self, asked: Asked, text: str, values: Any) -> Any:
         following, connection, counts = self._following, self._connection, self._results.counts
         facts, transaction = following.facts(text, connection)
         shares = following.transactions.may_share(facts, transaction)
@@ -140,20 +141,19 @@ class Reading:
             return self._give(found, facts)
         else:
             counts.misses += 1
-        return self._keep(asked, facts, transaction.began)
+        return self._keep(asked, facts, values, transaction.began)
 
     def _give(self, found: Entry, facts: Facts) -> Any:
         """Rows that are there."""
         self._following.given(found, self._connection)
-        self._note(facts, found.began)
+        self._note(facts if facts.keyed is None else Facts(found.reads), found.began)
         rows = list(found.own())
         if self._type == MULTI:
             return [rows]
         return rows[0] if rows else None
 
-    def _keep(self, asked: Asked, facts: Facts, began: int) -> Any:
+    def _keep(self, asked: Asked, facts: Facts, values: Any, began: int) -> Any:
         """Rows of the database, which are kept."""
-        self._note(facts, began)
         started = perf_counter()
         try:
             given = self._send()
@@ -163,7 +163,10 @@ class Reading:
                 rows = given[0]
             else:
                 rows = [] if given is None else [given]
-            self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
+            facts = found_by(facts, values, len(rows))
+            self._note(facts, began)
+            if not self._following.transactions.driver.held(self._connection):
+                self._results.keep(asked, facts, began, took_s, None, list(map(tuple, rows)))
             return given
         finally:
             self._results.land(asked)

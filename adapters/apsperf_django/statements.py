@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -10,12 +12,13 @@ from django.db.backends.utils import CursorWrapper
 
 from apsperf_django.apps import suite_made
 from apsperf_django.following import follow, following_of
+from apsperf_django.pools import heed
 from apsperf_mw.db.explaining import Explainer
 from apsperf_mw.db.lazy import check
 from apsperf_mw.db.sources import add
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from apsperf_mw.observe.statements import Recorder
     from apsperf_mw.suite import Suite
@@ -47,6 +50,9 @@ def _watch(connection: Any, **_: Any) -> None:
     if noted not in wrappers:
         wrappers.insert(0, noted)
     follow(connection)
+    suite = suite_made()
+    if suite is not None and suite.settings.database.record:
+        heed(connection, suite.children.statements)
 
 
 def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
@@ -55,14 +61,70 @@ def noted(execute: Callable[..., Any], sql: Any, params: Any, many: bool, contex
     connection, text = context["connection"], str(sql)
     recorder = recorder_of(connection)
     following = following_of(connection)
-    facts = None if following is None else following.before(text, connection)
+    if following is None:
+        return send(recorder, text, execute, sql, params, many, context)
+    facts, failed = following.before(text, connection), True
+    if facts.keyed is not None:
+        keys = following.by_key(facts, connection, params, many=many)
+        facts, execute = keys.facts, partial(keys.run, execute)
     try:
-        if recorder is None:
-            return execute(sql, params, many, context)
-        return recorder.run(text, execute, sql, params, many, context)
+        given = send(recorder, text, execute, sql, params, many, context)
+        if facts.writes and following.transactions.is_late(facts, connection):
+            fetch(context["cursor"])
+        failed = False
+        return given
     finally:
-        if following is not None and facts is not None:
-            following.after(facts, connection)
+        following.after(facts, connection, failed=failed)
+
+
+def send(recorder: Recorder | None, text: str, execute: Callable[..., Any], *given: Any) -> Any:
+    """Send a statement, noted where somebody notes it."""
+    if recorder is None:
+        return execute(*given)
+    return recorder.run(text, execute, *given)
+
+
+class Fetched:
+    """A cursor whose rows are here already; all else is the cursor's."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.real = cursor
+        self._rows: Iterator[Any] = iter(cursor.fetchall())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """So many of them."""
+        return list(islice(self._rows, self.real.arraysize if size is None else size))
+
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+        return list(self._rows)
+
+    def execute(self, *given: Any) -> Any:
+        """Another statement, whose rows are the cursor's."""
+        self._rows = self.real
+        return self.real.execute(*given)
+
+    def executemany(self, *given: Any) -> Any:
+        """As `execute`."""
+        self._rows = self.real
+        return self.real.executemany(*given)
+
+
+def fetch(wrapper: Any) -> None:
+    """Have the rows that a write returns fetched, so that SQLite commits it now."""
+    cursor = wrapper.cursor
+    if cursor.description is not None:
+        wrapper.cursor = Fetched(cursor.real if type(cursor) is Fetched else cursor)
 
 
 def recorder_of(connection: Any) -> Recorder | None:

@@ -14,7 +14,7 @@ from msgspec import Struct, ValidationError, convert
 
 from apsperf_mw.cache.tags import Purge
 from apsperf_mw.errors import PurgeError, SettingError
-from apsperf_mw.runtime.threads import Lock
+from apsperf_mw.runtime.threads import RLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,23 +58,27 @@ class Channel:
         self._position = 0
         self._state: object = None
         self._missed = False
+        self._looked = 0.0
         self._hire()
 
     def look(self, now: float) -> None:
-        """Carry out what other processes have written; a fault is noted, and made up for later."""
+        """Carry out what other processes have written; a fault is noted, and made up for later.
+
+        Another thread's look serves as well where it began later; one that began before may have
+        seen less.
+        """
         if self._pid != os.getpid():
             self._hire()
-        if not self._lock.acquire(blocking=False):
-            return  # another thread is at it
-        try:
-            self.due = now + EVERY_S
-            self._catch_up()
-        except Exception as fault:
-            self.due = now + AGAIN_S
-            self._faults.note("the purge channel", fault)
-            self._miss()
-        finally:
-            self._lock.release()
+        with self._lock:
+            if self._looked > now:
+                return
+            self._looked, self.due = now, now + EVERY_S
+            try:
+                self._catch_up()
+            except Exception as fault:
+                self.due = now + AGAIN_S
+                self._faults.note("the purge channel", fault)
+                self._miss()
 
     def publish(self, what: Purge) -> None:
         """Write the purge for the other workers; `PurgeError` where that fails."""
@@ -89,7 +93,8 @@ class Channel:
     def _hire(self) -> None:
         """A fork may have copied the lock while a thread held it."""
         self._pid = os.getpid()
-        self._lock = Lock()
+        # Who is told of a fault may come here again.
+        self._lock = RLock()
 
     def _miss(self) -> None:
         """What others write is not seen: what is stored may be void already."""

@@ -13,11 +13,14 @@ from apsperf_mw.db.facts import OPAQUE, Facts, reads_of, writes_of
 from apsperf_mw.db.graphs import reached
 from apsperf_mw.db.parsing import UNFIXED
 from apsperf_mw.db.plain import words_of
+from apsperf_mw.db.rows import INTEGER, TEXT, UNIQUE, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from apsperf_mw.db.parsing import Name, Syntax
+    from apsperf_mw.db.rows import Key
+    from apsperf_mw.db.shapes import Shape
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -49,6 +52,22 @@ BUILT_IN = """
 SELECT DISTINCT proname::text, provolatile::text FROM pg_proc
 WHERE pronamespace = 'pg_catalog'::regnamespace"""
 
+# Of tables whose defaults and constraints call no functions but the system's.
+PRIMARY = """
+SELECT k.conrelid::bigint, a.attname::text, t.typname::text
+FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.conrelid AND c.relkind = 'r' AND NOT c.relrowsecurity
+JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] AND a.attgenerated = ''
+JOIN pg_type t ON t.oid = a.atttypid AND t.typnamespace = 'pg_catalog'::regnamespace
+LEFT JOIN pg_collation l ON l.oid = a.attcollation
+WHERE k.contype = 'p' AND cardinality(k.conkey) = 1 AND COALESCE(l.collisdeterministic, true)
+AND NOT EXISTS (
+  SELECT FROM pg_depend d LEFT JOIN pg_attrdef v ON v.oid = d.objid
+  LEFT JOIN pg_constraint o ON o.oid = d.objid
+  WHERE d.refclassid = 'pg_proc'::regclass
+  AND (d.classid = 'pg_attrdef'::regclass AND v.adrelid = k.conrelid
+    OR d.classid = 'pg_constraint'::regclass AND o.conrelid = k.conrelid))"""
+
 DYNAMIC = re.compile(r"\bexecute\b", re.IGNORECASE)
 # They run what their arguments say.
 RUNS_TEXT = frozenset(
@@ -68,6 +87,13 @@ SETTLED = frozenset(
 )
 
 
+# The types of keys by which rows are told apart.
+KINDS = {
+    **dict.fromkeys(("int2", "int4", "int8"), INTEGER),
+    **dict.fromkeys(("text", "varchar"), TEXT),
+    "uuid": UNIQUE,
+}
+
 # Where a graph leads when it cannot be told; functions have the negative of their numbers.
 ANYTHING = 0
 Graph = dict[int, set[int]]
@@ -82,6 +108,7 @@ class Catalogue:
         self._called: dict[str, set[int]] = defaultdict(set)
         self._volatility: dict[int, str] = {}
         self._unfixed: set[int] = set()
+        self._keys: dict[int, Key] = {}
         # What reading one reads, and what writing one may write.
         self._read: Graph = defaultdict(set)
         self._written: Graph = defaultdict(set)
@@ -123,6 +150,35 @@ class Catalogue:
             for name in syntax.reads | syntax.writes
             if name[1] not in self._by_name and name[1] not in syntax.made
         )
+
+    def find_keys(self, ask: Ask) -> None:
+        """Of the tables of which nothing else is made, and whose writes do nothing more to them."""
+        for number, column, kind in ask(PRIMARY):
+            if kind in KINDS and number in self._names and self._is_alone(number):
+                key = key_of(self._names[number], column, KINDS[kind])
+                if key is not None:
+                    self._keys[number] = key
+
+    def key(self, shape: Shape, plain: str) -> Key | None:
+        """The key of a statement's table; None where a function may have a hand in it."""
+        numbers = self._by_name.get(shape.table.lower(), set())
+        if len(numbers) != 1 or self._calls(plain):
+            return None
+        key = self._keys.get(next(iter(numbers)))
+        schema = "public" if key is None or "." not in key.table else key.table.partition(".")[0]
+        return key if shape.schema.lower() in {"", schema} else None
+
+    def _calls(self, plain: str) -> bool:
+        """Whether a function's name is in it, be it as that of a column."""
+        words, text = words_of(plain), plain.lower()
+        return any(
+            name in words or (not name.isidentifier() and name in text) for name in self._called
+        )
+
+    def _is_alone(self, number: int) -> bool:
+        """Whether a write of it runs nothing, and does not come back to it by way of others."""
+        first = self._written[number]
+        return all(each > 0 for each in first) and number not in reached(first, self._written)
 
     def _take_relation(
         self, number: int, schema: str, name: str, kind: str, secured: bool, view: str

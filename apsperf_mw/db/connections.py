@@ -16,9 +16,11 @@ EXECUTES = frozenset({"execute", "executemany", "executescript"})
 class Proxy:
     """Stands for a cursor or a connection: what it does not do itself that one does."""
 
-    def __init__(self, real: Any, recorder: Recorder) -> None:
-        object.__setattr__(self, "_real", real)
-        object.__setattr__(self, "_recorder", recorder)
+    def __init__(self, real: Any, recorder: Recorder, owner: Any = None) -> None:
+        kept = object.__setattr__
+        kept(self, "_real", real)
+        kept(self, "_recorder", recorder)
+        kept(self, "_owner", owner)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -39,7 +41,9 @@ class Proxy:
         made = self._recorder.run(str(statement), execute, statement, *given, **named)
         if made is self._real:
             return self
-        return Cursor(made, self._recorder) if hasattr(made, "fetchone") else made
+        if not hasattr(made, "fetchone"):
+            return made
+        return Cursor(made, self._recorder, self._owner or self)
 
 
 class Cursor(Proxy):
@@ -48,10 +52,18 @@ class Cursor(Proxy):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._real)
 
+    def __next__(self) -> Any:
+        return next(self._real)
+
+    @property
+    def connection(self) -> Any:
+        """The connection that it was made by, which notes too."""
+        return self._owner
+
 
 class Connection(Proxy):
     """A connection whose statements are noted, those of drivers' short cuts too."""
 
-    def cursor(self, *given: Any, **named: Any) -> Cursor:
+    def cursor(self, *given: Any, **named: Any) -> Any:
         """A cursor whose statements are noted."""
-        return Cursor(self._real.cursor(*given, **named), self._recorder)
+        return Cursor(self._real.cursor(*given, **named), self._recorder, self)

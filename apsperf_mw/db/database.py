@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from apsperf_mw.db.connections import Connection
 from apsperf_mw.db.lazy import no_lazy
+from apsperf_mw.db.preparing import nothing
 from apsperf_mw.db.stats import stats
 from apsperf_mw.errors import SettingError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
     from sqlalchemy.engine import Connection as Connection_
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.db.batches import Batch
     from apsperf_mw.db.doors import Door
     from apsperf_mw.db.explaining import Explainer
+    from apsperf_mw.db.lazy_rows import LazyRows
     from apsperf_mw.db.stats import Stats
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.faults import Faults
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from apsperf_mw.runtime.background import Background
 
 EngineT = TypeVar("EngineT")
+PoolT = TypeVar("PoolT")
 
 
 class Database:
@@ -90,21 +94,73 @@ class Database:
         return self.attach(create_async_engine(url, **{**known, **options}))
 
     def detach(self, engine: object) -> None:
-        """Note no more of it; an engine that is not attached is left alone."""
+        """Note no more of an engine or pool; one that is not attached is left alone."""
+        if callable(getattr(engine, "putconn", None)):
+            self._statements.ends.pop(engine, nothing)()
+            return
         from apsperf_mw.db.sqlalchemy import detach
 
         detach(engine, self._statements)
 
+    def create_pool(self, conninfo: str = "", **options: Any) -> ConnectionPool:
+        """A pool of psycopg_pool that is watched and open, as the settings say.
+
+        `database.max_connections` at most, `database.connection_timeout` seconds of waiting for
+        one; `options` are psycopg_pool's, and win. `open=False`: it is opened by the app.
+        """
+        from psycopg_pool import ConnectionPool
+
+        from apsperf_mw.db.psycopg_pools import options_of
+
+        options = options_of(self._statements.settings, options)
+        opens = options.pop("open", True)
+        made = self.watch_pool(ConnectionPool(conninfo, open=False, **options))
+        if opens:
+            made.open()
+        return made
+
+    def create_async_pool(self, conninfo: str = "", **options: Any) -> AsyncConnectionPool:
+        """As `create_pool`, for tasks; `async with pool` or `await pool.open()` opens it."""
+        from psycopg_pool import AsyncConnectionPool
+
+        from apsperf_mw.db.psycopg_pools import options_of
+
+        options = options_of(self._statements.settings, options)
+        return self.watch_pool(AsyncConnectionPool(conninfo, **{**options, "open": False}))
+
+    def watch_pool(self, pool: PoolT, *, statements: bool = True) -> PoolT:
+        """Watch a pool of psycopg_pool from now on, and note its statements; gives the pool.
+
+        Connections that are open already are watched, but their statements are not noted. False
+        where an engine that is attached takes them: it notes its own. Watched already, it stays
+        so. `SettingError` for what is none.
+        """
+        from apsperf_mw.db.psycopg_pools import watch
+
+        watch(pool, self._statements, self._statements.of("postgresql") if statements else None)
+        return pool
+
     def wrap(self, connection: Any, system: str = "") -> Any:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
 
-        `system` is the database's name in the semantic conventions, such as `postgresql`; unset,
-        it is told by the connection's module. `SettingError` for what is none, or is awaited.
+        Once a transaction of it commits, what was made of the tables that it wrote is void; all
+        is where that cannot be told. Rows of it are not kept. Wrap it before it is used, and use
+        it by what this gives. `system` is the database's name in the semantic conventions, such as
+        `postgresql`; unset, it is told by the connection's module. `SettingError` for what is
+        none, or is awaited.
         """
         waits = iscoroutinefunction(getattr(connection, "commit", None))
         if waits or not callable(getattr(connection, "cursor", None)):
             raise SettingError(f"connection: {connection!r} given; accepted: a DB-API connection")
-        return Connection(connection, self._statements.of(system or system_of(connection)))
+        known = system or system_of(connection)
+        recorder = self._statements.of(known)
+        if self._tables is None:
+            return Connection(connection, recorder)
+        from apsperf_mw.db.followed import Connection as Followed
+        from apsperf_mw.db.wrapped import following_of
+
+        following = following_of(self._tables)
+        return Followed(connection, recorder, following, following.link(connection, known))
 
     def batch(
         self,
@@ -134,6 +190,26 @@ class Database:
             raise SettingError(f"chunk: {chunk!r} given; accepted: a whole number above 0")
         options = {"yield_per": chunk, "apsperf_cache": False}
         return iter(target.execute(statement, execution_options=options))
+
+    def lazy(
+        self,
+        target: Any,
+        statement: Any,
+        values: Any = None,
+        *,
+        scalars: bool = False,
+        unique: bool = False,
+    ) -> LazyRows:
+        """The rows of a query that is sent, once, when somebody looks at them; else it is not.
+
+        `target` is a SQLAlchemy session or connection, plain or async; of an async one the rows
+        are awaited. Rows are those of `execute`, with `scalars` their first column alone, with
+        `unique` each once. An error says the line that has made them. A session that was closed
+        meanwhile begins anew, as SQLAlchemy has it: look at them while yours is open.
+        """
+        from apsperf_mw.db.lazy_rows import LazyRows
+
+        return LazyRows(target, statement, values, scalars=scalars, unique=unique)
 
     def no_lazy(self) -> AbstractContextManager[None]:
         """Have `LazyLoad` raised inside for whatever is loaded when an attribute is asked for.

@@ -15,12 +15,16 @@ class Driver(NamedTuple):
 
     `begun` tells whether a transaction is open, None where it cannot be told; `level` gives its
     isolation level, an empty text where it is the server's usual one. `apart` is whether the schema
-    is asked for on a connection of its own.
+    is asked for on a connection of its own; `late` whether a write outside of a transaction that
+    returns rows is committed only once they are fetched. `held` tells whether a cursor with rows
+    left has the connection see what was there when that was opened, and nothing later.
     """
 
     begun: Callable[[Any], bool | None]
     level: Callable[[Any], str]
     apart: bool
+    late: bool = False
+    held: Callable[[Any], bool] = lambda _: False
 
     def sees_now(self, connection: Any, usual: str) -> bool:
         """Whether each statement sees what was committed before it."""
@@ -32,6 +36,23 @@ class Driver(NamedTuple):
 def sqlite(connection: Any) -> bool:
     """A file's or a memory's."""
     return bool(connection.in_transaction)
+
+
+def sqlite_held(connection: Any) -> bool:
+    """Whether a statement of sqlite3's connection is active: it refuses to undo a collation then.
+
+    In WAL mode such a one keeps its snapshot, outside of transactions too.
+    """
+    try:
+        connection.create_collation("apsperf", _equal)
+        connection.create_collation("apsperf", None)
+    except connection.Error:
+        return True
+    return False
+
+
+def _equal(*_: str) -> int:
+    return 0
 
 
 def aiosqlite(connection: Any) -> bool:
@@ -81,7 +102,7 @@ def snapshot(_: Any) -> str:
 
 
 DRIVERS = {
-    "pysqlite": Driver(sqlite, snapshot, apart=False),
+    "pysqlite": Driver(sqlite, snapshot, apart=False, late=True, held=sqlite_held),
     "aiosqlite": Driver(aiosqlite, snapshot, apart=False),
     "psycopg": Driver(psycopg, psycopg_level, apart=True),
     "psycopg_async": Driver(psycopg, psycopg_level, apart=True),

@@ -11,6 +11,8 @@ from apsperf_mw.cache.policy import EVERY_TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from apsperf_mw.db.rows import Keyed
+
 # The first is carried by whatever was made of any table, and purged where a statement may have
 # written anything; the second where it is not known of which tables, and purged by every write.
 ANY, UNKNOWN = EVERY_TABLE
@@ -26,13 +28,15 @@ class Facts(Struct, frozen=True):
     """Of one statement's text.
 
     `reads` are the tags of what it depends on, `writes` those that are void once it is committed.
-    `fixed` is whether the same tables give the same rows, to anybody and at any time.
+    `fixed` is whether the same tables give the same rows, to anybody and at any time. `keyed` says
+    how fewer are told by its parameters, where that is wanted.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     fixed: bool = False
     does: int = 0
+    keyed: Keyed | None = None
 
 
 def tag(table: str) -> str:

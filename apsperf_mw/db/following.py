@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from msgspec import Struct
-from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking
+from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.buffers import Unsent, buffered, fetch, may_hold
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
+from apsperf_mw.db.rows import found_by, written_by
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sharing import Sharing
 from apsperf_mw.db.texts import Texts
@@ -38,31 +39,22 @@ _followings: WeakKeyDictionary[Any, list[Following]] = WeakKeyDictionary()
 
 
 class Step(Struct, eq=False):
-    """A statement that is being sent; `asked` where its rows are to be kept."""
+    """A statement that is being sent; `asked` where its rows are to be kept.
+
+    `keys` are the parameters of one that reads by keys: what it depends on is known once its rows
+    are.
+    """
 
     facts: Facts
     connection: Any
     transaction: Transaction
     context: Any = None
     asked: Asked | None = None
+    keys: Any = None
 
 
 # Instead of one: the rows were there, and the statement need not be sent.
 HIT = Step(OPAQUE, None, Transaction(0))
-
-
-class Unsent:
-    """A cursor whose statement was not sent: what it would tell of it is told all the same."""
-
-    __slots__ = ("_cursor", "description", "rowcount")
-
-    def __init__(self, cursor: Any, description: Any, rowcount: int) -> None:
-        self._cursor = cursor
-        self.description = description
-        self.rowcount = rowcount
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
 
 
 class Following(Sharing):
@@ -70,7 +62,7 @@ class Following(Sharing):
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         dialect = engine.dialect
-        self.texts = Texts(dialect.name, tables.tags)
+        self.texts = Texts(dialect.name, tables.tags, rows=tables.rows)
         transactions = Transactions(
             self.texts,
             tables.tags,
@@ -85,7 +77,7 @@ class Following(Sharing):
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
         self._void = self._avoid if dialect.is_async else tables.void
-        self._notifier = notifier_of(engine, tables)
+        self.ear = notifier_of(engine, tables)
         places = {
             name: self._ending(getattr(dialect, name), commits=name == "do_commit") for name in ENDS
         }
@@ -99,8 +91,8 @@ class Following(Sharing):
         for each in list(_followings.values()):
             if self in each:
                 each.remove(self)
-        if self._notifier is not None:
-            self._notifier.close()
+        if self.ear is not None:
+            self.ear.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
         """A statement is about to be sent; `given` is what a dialect gets with it.
@@ -111,9 +103,15 @@ class Following(Sharing):
         connection = context.root_connection._dbapi_connection.dbapi_connection
         transaction = self._open.get(id(connection)) or self.transactions.of(connection)
         facts = self._known.get(statement) or self.learn(statement, connection, transaction)
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.ear is not None:
+            self.ear.here()
         plan = self._plan()
+        if facts.keyed is not None and given:
+            if not facts.keyed.reads:
+                facts = written_by(facts, given[0], transaction.writes, many=context.executemany)
+            elif may_hold(context):
+                step = Step(facts, connection, transaction, context, None, given[0])
+                return self._by_key(step, statement, given)
         if plan is not None and facts.reads:
             plan.read(facts.reads, transaction.began)
         if given is not None and (self._all or OPTION in context.execution_options):
@@ -122,6 +120,13 @@ class Following(Sharing):
         if facts.writes or facts.does:
             return Step(facts, connection, transaction, context)
         return None
+
+    def _by_key(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
+        """As the rest of `before`, for a read that may depend on some rows alone."""
+        sent = None
+        if self._all or OPTION in step.context.execution_options:
+            sent = self._through_cache(step, statement, given)
+        return step if sent is None and self._plan() is not None else sent
 
     def wrote(self, connection: Any, statement: str) -> None:
         """What such a statement would write was written in a way that is not heard."""
@@ -148,13 +153,26 @@ class Following(Sharing):
             try:
                 if took_s is not None and cursor.description is not None:
                     self._keep(step, asked, cursor, took_s)
+                elif step.keys is not None:
+                    self._found(step, None)
             finally:
                 self.results.land(asked)
+        elif step.keys is not None:
+            self._count(step, cursor, took_s)
         elif facts.writes or facts.does:
-            void = self.transactions.sent(facts, step.connection, step.transaction)
-            if void:
-                if self._notifier is not None:
-                    self._notifier.tell(step.connection, void)
+            try:
+                if took_s is not None and self.transactions.is_late(facts, step.connection):
+                    fetch(step.context, cursor)
+            finally:
+                self._sent(step, failed=took_s is None)
+
+    def _sent(self, step: Step, *, failed: bool) -> None:
+        void = self.transactions.sent(step.facts, step.connection, step.transaction)
+        if void:
+            try:
+                if self.ear is not None:
+                    (self.ear.tell_though if failed else self.ear.tell)(step.connection, void)
+            finally:
                 self._void(void)
 
     def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
@@ -203,17 +221,39 @@ class Following(Sharing):
 
     def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
+        known, rows = self._fetched(step, cursor)
+        facts = step.facts if step.keys is None else self._found(step, len(rows))
+        if not self.transactions.driver.held(step.connection):
+            self.results.keep(asked, facts, step.transaction.began, took_s, known, rows)
+
+    def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
         columns = [tuple(column) for column in cursor.description]
         count, rows = cursor.rowcount, cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
-        known = columns, count
-        self.results.keep(asked, step.facts, step.transaction.began, took_s, known, rows)
+        return (columns, count), rows
+
+    def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
+        """Have a page depend on the rows of a statement, if there is one for each of its keys."""
+        count = None
+        try:
+            if took_s is not None and cursor.description is not None:
+                count = len(self._fetched(step, cursor)[1])
+        finally:
+            self._found(step, count)
+
+    def _found(self, step: Step, count: int | None) -> Facts:
+        """What a read by keys depends on, having found so many rows; so does a page."""
+        facts = step.facts if count is None else found_by(step.facts, step.keys, count)
+        plan = self._plan()
+        if plan is not None:
+            self.noted(plan, facts.reads, step.transaction.began)
+        return facts
 
     def _ending(self, end: Callable[[Any], Any], *, commits: bool) -> Callable[[Any], Any]:
         def ended(connection: Any) -> Any:
             plain = getattr(connection, "dbapi_connection", connection)
-            if commits and self._notifier is not None:
-                self.transactions.tell(plain, plain, self._notifier)
+            if commits and self.ear is not None:
+                self.transactions.tell(plain, plain, self.ear)
             return self.transactions.end(plain, partial(end, connection), self._void)
 
         return ended
@@ -229,7 +269,8 @@ class Following(Sharing):
         """Ask on a connection that nobody else has: a question that fails spoils nothing."""
         engine = self._engine()
         assert engine is not None
-        return apart(engine, lambda connection: asking(connection)(question))
+        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
+        return apart(engine, lambda connection: ask(connection)(question))
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))
@@ -242,40 +283,12 @@ def wrote(connection: Connection, statement: str) -> None:
         each.wrote(plain, statement)
 
 
-def may_hold(context: Any) -> bool:
-    """Whether all rows of what a context sends may be taken from its cursor before it looks.
-
-    Not where it reads the cursor itself, as for a column's default, and not what is streamed.
-    """
-    options = context.execution_options
-    return not (
-        context._is_server_side
-        or context.executemany
-        or context.is_crud
-        or options.get("stream_results")
-        or options.get("yield_per")
-        or not hasattr(context, "unicode_statement")  # it has no statement, but a default alone
-        or not is_sqlalchemys(context.__class__)
-    )
-
-
-@lru_cache(maxsize=256)
-def is_sqlalchemys(kind: Any) -> bool:
-    """Whether nobody else looks at the cursor once a statement was sent."""
-    return str(kind.post_exec.__module__).startswith("sqlalchemy.")
-
-
 def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
     """What tells the other processes of an engine's commits; None where nothing does."""
     if engine.dialect.name != "postgresql":
         return None
     url = engine.url.set(drivername="postgresql", query={})
     return tables.notifier(url.render_as_string(hide_password=False))
-
-
-def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
-    """Rows as those of a cursor that has none left."""
-    return FullyBufferedCursorFetchStrategy(None, columns, rows)
 
 
 async def _nothing() -> None:

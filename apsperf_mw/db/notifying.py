@@ -23,6 +23,7 @@ CHANNEL = "apsperf_tables"
 # PostgreSQL takes less than 8,000 bytes.
 MOST_BYTES = 7_500
 PLACE = "the ear for commits of other processes"
+TELLS = "the word to other processes of a statement that failed"
 # Between two looks at whether it is to end, and two tries to connect.
 LOOK_S, AGAIN_S = 0.5, 1.0
 _own = uuid4().hex
@@ -42,13 +43,19 @@ class Notifier:
         self._tables = tables
         self._conninfo = conninfo
         self._pid = 0
+        self._listens = False
         self._closed = False
 
     def here(self) -> None:
         """Listen in this process, which a fork may have made."""
         if self._pid != getpid() and not self._closed:
-            self._pid = getpid()
+            self._pid, self._listens = getpid(), False
             start_daemon(self._listen, "apsperf-commits")
+
+    def hears(self) -> bool:
+        """Whether what other processes commit from now on is heard of here."""
+        self.here()
+        return self._listens and not self._closed
 
     def close(self) -> None:
         """Listen no more."""
@@ -66,12 +73,21 @@ class Notifier:
         finally:
             cursor.close()
 
+    def tell_though(self, connection: Any, tags: Iterable[str]) -> None:
+        """As `tell`, of a statement that has failed: its own fault is what the caller hears of."""
+        try:
+            self.tell(connection, tags)
+        except Exception as fault:
+            self._tables.note(TELLS, fault)
+
     def _listen(self) -> None:
         pid = getpid()
         while not self._closed and pid == self._pid:
             try:
                 self._hear()
             except self._fault as fault:
+                self._listens = False
+                self._tables.heard((ANY,))
                 self._tables.note(PLACE, fault)
                 sleep(AGAIN_S)
 
@@ -80,6 +96,7 @@ class Notifier:
             connection.execute(f"LISTEN {CHANNEL}")
             # What was committed before is not told any more.
             self._tables.heard((ANY,))
+            self._listens = True
             while not self._closed:
                 for note in connection.notifies(timeout=LOOK_S):
                     whose, *tags = note.payload.split(" ")

@@ -29,7 +29,7 @@ _WORDS = re.compile(r"\w+")
 # Texts that PostgreSQL takes for another day each day.
 MOMENTS = re.compile(r"now|today|tomorrow|yesterday", re.IGNORECASE)
 # What may hide where a value begins or ends.
-_HIDES = re.compile(r"\\|\$[A-Za-z_]*\$|[EeUu&]'")
+HIDES = re.compile(r"\\|\$[A-Za-z_]*\$|[EeUu&]'")
 
 
 def plain_of(statement: str) -> str | None:
@@ -39,7 +39,7 @@ def plain_of(statement: str) -> str | None:
     """
     if len(statement) > MOST_CHARACTERS:
         return None
-    if _HIDES.search(statement):
+    if HIDES.search(statement):
         return statement
     plain = _VALUES.sub(_by, statement)
     return statement if "/*" in plain else _LISTS.sub("($1)", _ITEMS.sub("$1", plain))

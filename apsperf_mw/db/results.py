@@ -117,6 +117,8 @@ class Results:
         self._flights = Flights()
         self.patience_s = settings.cache.patience_s
         self._lock = Lock()
+        # Rows that were read before the other processes were heard of are not kept.
+        self._since = 0 if look is None else None
 
     def asked(self, engine: int, statement: str, parameters: Any, option: Any) -> Asked | None:
         """What an execution option asks for; None where the rows are not to be kept.
@@ -151,6 +153,8 @@ class Results:
         self, asked: Asked, facts: Facts, began: int, took_s: float, columns: Any, rows: Rows
     ) -> None:
         """Keep rows whose transaction began at that tick, where that is worth it and they fit."""
+        if self._since is None or began < self._since:
+            return
         if asked.worth and not self._is_worth_it(asked.key, took_s):
             return
         try:
@@ -164,6 +168,16 @@ class Results:
             return  # what cannot be copied is not kept
         if self._driver.keep(asked.key, entry, size, asked.ttl_s, took_s):
             self.counts.stores += 1
+
+    def heard(self) -> None:
+        """The tags are in step with the other processes: what they have purged before is not told.
+
+        So what was read until the first time may be void already.
+        """
+        if self._since is None:
+            if self.alook is None:  # else the ticks are the store's
+                self._tags.purge(())
+            self._since = self._tags.clock
 
     def lead(self, asked: Asked) -> Callable[[Callable[[], None]], None] | None:
         """Nothing where the caller is to send the statement; else what tells when another has."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.cache.policy import current
+from apsperf_mw.cache.policy import Plan, current
+from apsperf_mw.db import rows
 from apsperf_mw.runtime.step import step
 from apsperf_mw.runtime.threads import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
     from apsperf_mw.db.transactions import Transaction, Transactions
@@ -29,8 +31,11 @@ class Sharing:
         self.tables = tables
         self.results = tables.results
         self.transactions = transactions
+        # How what was read is noted for a page.
+        self.noted = rows.read if tables.rows else Plan.read
         # Part of the keys: what one database answers is not another's.
         self.number = next(_numbers)
+        self.ear: Notifier | None = None
 
     def find(
         self, asked: Asked, connection: Any, transaction: Transaction, *, waits: bool = True
@@ -60,15 +65,18 @@ class Sharing:
         self.results.counts.hits += 1
         plan = current.get()
         if plan is not None and found.reads:
-            plan.read(found.reads, found.began)
+            self.noted(plan, found.reads, found.began)
 
     def _look(self) -> bool:
         """Hear what other processes have written; False where that cannot be told."""
+        if self.ear is not None and not self.ear.hears():
+            return False
         try:
             self._hear()
         except Exception as fault:
             self.tables.note(LOOK, fault)
             return False
+        self.results.heard()
         return True
 
     def _hear(self) -> None:

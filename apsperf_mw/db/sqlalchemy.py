@@ -20,6 +20,7 @@ from apsperf_mw.db.doors import EngineDoor
 from apsperf_mw.db.following import HIT, Following
 from apsperf_mw.db.lazy import check, refused
 from apsperf_mw.db.pools import name_of, watch
+from apsperf_mw.db.preparing import prepare
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sources import add, remove
 from apsperf_mw.errors import SettingError
@@ -56,17 +57,35 @@ def attach(
             begin = at_the_seam if holds() else by_events
             recorder = statements.new(plain.dialect.name)
             door = EngineDoor(plain)
-            source = add(statements, name_of(plain.url), recorder, door)
+            name = name_of(plain.url)
+            source = add(statements, name, recorder, door)
             if explain is not None:
                 recorder.slow = explain(door)
             following = None if tables is None else Following(plain, tables)
             undos: list[Undo] = [
                 begin(plain, recorder, following),
                 watch(plain, statements),
+                prepare(plain, name, statements),
                 partial(remove, statements, source),
             ]
-            known[id(statements)] = undos if following is None else [*undos, following.leave]
+            if following is not None:
+                undos.append(following.leave)
+            if statements.loads.wanted:
+                undos.append(watch_loads(plain, statements))
+            known[id(statements)] = undos
             statements.ends[plain] = partial(_let_go, ref(plain), id(statements))
+
+
+def watch_loads(engine: Engine, statements: Statements) -> Undo:
+    """Have a share of what is loaded watched for what nobody looks at."""
+    from apsperf_mw.db.loads import Watch
+
+    loads = statements.loads
+    found = next((each for each in loads.watchers if isinstance(each, Watch)), None)
+    if found is None:
+        found = Watch(loads, statements.exporter.faults)
+        loads.watchers.append(found)
+    return found.watch(engine)
 
 
 def pool_options(url: Any, settings: DatabaseSettings) -> dict[str, Any]:
@@ -224,7 +243,7 @@ class Events:
         if since is not None:
             self._recorder.note(text, perf_counter() - since, error, (given,))
         if step is not None and self._following is not None:
-            self._following.after(step, None, None)
+            self._following.after(step, None, None if error else 0.0)
 
 
 def by_events(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:

@@ -24,10 +24,14 @@ from apsperf_mw.db.facts import (
 )
 from apsperf_mw.db.graphs import reached
 from apsperf_mw.db.plain import verbs_of, words_of
+from apsperf_mw.db.rows import INTEGER, TEXT, key_of
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from apsperf_mw.db.rows import Key
+    from apsperf_mw.db.shapes import Shape
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -38,6 +42,13 @@ WHERE m.type = 'table' AND (k.on_delete NOT IN ('NO ACTION', 'RESTRICT')
   OR k.on_update NOT IN ('NO ACTION', 'RESTRICT'))"""
 TABLES = "SELECT lower(name) FROM sqlite_master WHERE type = 'table'"
 TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigger'"
+PRIMARY = """
+SELECT lower(m.name), lower(i.name), upper(i.type), lower(m.sql), count(*)
+FROM sqlite_master m, pragma_table_xinfo(m.name) i
+WHERE m.type = 'table' AND i.pk > 0 GROUP BY m.name"""
+# Of a table whose definition has one of these a write of a row may take another's place, and a key
+# be written in more than one way.
+STRANGE = frozenset({"conflict", "replace", "collate", "virtual", "generated", "as"})
 # Pragmas that take a name and only tell.
 TELLS = ("table_", "index_", "foreign_key_")
 # Pragmas that are of writes, or of how fast it goes: what a statement reads is the same.
@@ -120,22 +131,46 @@ class Compiler:
     def __init__(self, ask: Ask) -> None:
         self._lock = Lock()
         self._strange: set[str] = set()
-        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
+        # What is prepared already would not be compiled again, nor leave be asked for.
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False, cached_statements=0)
         finalize(self, self._connection.close)
         for (sql,) in ask(SCHEMA):
             self._make(str(sql))
         self._keys: dict[str, set[str]] = defaultdict(set)
         for parent, child in ask(KEYS):
             self._keys[parent].add(child)
-        self._link_triggers(ask)
+        self._triggered = self._link_triggers(ask)
+        self._primary: dict[str, Key] = {}
         # All that may happen, whether the app's own connections have it so or not.
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA recursive_triggers = ON")
 
-    def _link_triggers(self, ask: Ask) -> None:
+    def _link_triggers(self, ask: Ask) -> set[str]:
         tables = {name for (name,) in ask(TABLES)}
+        triggered = set()
         for table, body in ask(TRIGGERS):
             self._keys[table] |= words_of(body) & tables
+            triggered.add(table)
+        return triggered
+
+    def find_keys(self, ask: Ask) -> None:
+        """Of the tables that are nothing else, and whose writes do nothing more to them."""
+        for table, column, kind, sql, count in ask(PRIMARY):
+            if count == 1 and words_of(sql).isdisjoint(STRANGE) and self._is_alone(table):
+                key = key_of(table, column, affinity_of(kind))
+                if key is not None and key.kind:
+                    self._primary[table] = key
+
+    def key(self, shape: Shape, plain: str) -> Key | None:
+        """The key of a statement's table; None where a function may have a hand in it."""
+        if shape.schema or self._called(plain):
+            return None
+        return self._primary.get(shape.table.lower())
+
+    def _is_alone(self, table: str) -> bool:
+        """Whether a write of it does not come back to it by way of others."""
+        first = self._keys.get(table, set())
+        return table not in self._triggered and table not in reached(first, self._keys)
 
     def facts(self, statement: str) -> Facts:
         """A statement's facts; all is possible of one that does not compile."""
@@ -210,3 +245,10 @@ class Compiler:
                 if self._provide(str(fault)):
                     continue
             return
+
+
+def affinity_of(kind: str) -> str:
+    """The kind of values that a column of this type has; empty of any other."""
+    if "INT" in kind:
+        return INTEGER
+    return TEXT if any(each in kind for each in ("CHAR", "CLOB", "TEXT")) else ""

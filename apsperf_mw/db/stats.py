@@ -34,7 +34,9 @@ class Stats(Struct):
     """What this process has sent since its first statement, the costliest first.
 
     `hits`, `misses`, `stores` and `bypasses` are the query cache's: a bypass was asked for and
-    could not be answered from it, as in a transaction that has written the table.
+    could not be answered from it, as in a transaction that has written the table. `prepared` is
+    how many statements connections to PostgreSQL have prepared, `prepared_calls` how many calls
+    found theirs so.
     """
 
     calls: int
@@ -44,6 +46,8 @@ class Stats(Struct):
     misses: int = 0
     stores: int = 0
     bypasses: int = 0
+    prepared: int = 0
+    prepared_calls: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -54,6 +58,8 @@ class Stats(Struct):
         if self.hits or self.misses or self.bypasses:
             head += f"; {self.hits} answered from the cache, {self.misses} not, "
             head += f"{self.bypasses} could not be; {self.stores} results kept"
+        if self.prepared:
+            head += f"; {self.prepared} prepared, {self.prepared_calls} calls of them"
         if not self.rows:
             return head
         table = aligned([COLUMNS, *map(cells, self.rows)], left=len(COLUMNS) - 1)
@@ -72,10 +78,12 @@ def stats(statements: Statements, counts: Counts | None = None) -> Stats:
     """The figures as they are now."""
     rows = sorted(map(_row, statements.shapes()), key=lambda row: -row.total_ms)
     calls, total_ms = sum(row.calls for row in rows), sum(row.total_ms for row in rows)
-    if counts is None:
-        return Stats(calls, total_ms, rows)
-    cached = counts.hits, counts.misses, counts.stores, counts.bypasses
-    return Stats(calls, total_ms, rows, *cached)
+    made = Stats(calls, total_ms, rows)
+    made.prepared, made.prepared_calls = statements.prepared.made, statements.prepared.used
+    if counts is not None:
+        made.hits, made.misses = counts.hits, counts.misses
+        made.stores, made.bypasses = counts.stores, counts.bypasses
+    return made
 
 
 def _row(shape: Shape) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import getpid
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from apsperf_mw.errors import APSPerfError
@@ -44,6 +44,7 @@ class Tables:
         *,
         local: bool = True,
         notify: bool = False,
+        rows: bool = False,
     ) -> None:
         self.tags = tags
         self.results = results
@@ -53,12 +54,15 @@ class Tables:
         self._background = background
         self._local = local
         self.notify = notify
+        self.rows = rows
         self.notifiers: WeakSet[Notifier] = WeakSet()
         self._owed: set[str] = set()
         self._closed = False
         # The process that has a thread which pays; a forked child has none.
         self._payer = 0
         self._lock = Lock()
+        # What follows the connections that are wrapped, once there are any.
+        self.wrapped: Any = None
 
     def void(self, tags: Iterable[str]) -> None:
         """Void what carries one of these tags, and tell the others; blocks."""

@@ -10,24 +10,36 @@ from warnings import warn
 
 from apsperf_mw.db.facts import OPAQUE, SCHEMA, UNKNOWN, Facts
 from apsperf_mw.db.plain import plain_of, verbs_of
+from apsperf_mw.db.rows import by_key, shaped, with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apsperf_mw.cache.tags import Tags
+    from apsperf_mw.db.rows import Key
+    from apsperf_mw.db.shapes import Shape
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
 # Texts whose facts are kept, and texts without their values.
 MOST_TEXTS = 4096
 MOST_PLAIN = 2048
-# So often the schema is asked for again at most because of names that are not in it.
+# So often the schema is asked for again at most because of names that are not in it, or where that
+# has failed.
 AGAIN_S = 1.0
 READS = ("SELECT", "SHOW", "EXPLAIN", "DESCRIBE", "BEGIN", "SAVEPOINT", "RELEASE", "SET")
 
 
 class Schema(Protocol):
     """What tells the facts of a statement, of the schema as it was at some time."""
+
+    def find_keys(self, ask: Ask) -> None:
+        """Have the tables' primary keys told, too."""
+        ...
+
+    def key(self, shape: Shape, plain: str) -> Key | None:
+        """The primary key of a statement's table, where it has one and is a table alone."""
+        ...
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:
         """A statement's facts, and whether it names nothing that is not known."""
@@ -37,7 +49,8 @@ class Schema(Protocol):
 class Texts:
     """Of one engine. `known` may be asked by anybody; where a text is not in it, `learn`."""
 
-    def __init__(self, system: str, tags: Tags) -> None:
+    def __init__(self, system: str, tags: Tags, *, rows: bool = False) -> None:
+        self._rows = rows
         self.known: dict[str, Facts] = {}
         self._plain: dict[str, Facts] = {}
         self._make = MAKERS.get(system, _unknown)
@@ -45,6 +58,7 @@ class Texts:
         self._schema: Schema | None = None
         self._began = self._clock = 0
         self._made_at = 0.0
+        self._failed_at = -AGAIN_S
 
     def learn(self, statement: str, ask: Ask, tick: int) -> Facts:
         """The facts of a statement; where the schema is not known, or has changed, it is asked for.
@@ -56,10 +70,16 @@ class Texts:
             return OPAQUE
         found = self._plain.get(plain)
         if found is None:
+            if self._schema is None and monotonic() < self._failed_at + AGAIN_S:
+                return OPAQUE
             found = self._look(plain, statement, ask, tick)
+            if self._rows:
+                found = with_rows(found)
             if len(self._plain) >= MOST_PLAIN:
                 self._plain.clear()
             self._plain[plain] = found
+        if self._rows:
+            found = self._by_key(found, plain, statement)
         if len(self.known) >= MOST_TEXTS:
             self.known.clear()
         self.known[statement] = found
@@ -89,8 +109,20 @@ class Texts:
             facts, _ = self._asked(ask, tick).facts(plain, statement)
         return facts
 
+    def _by_key(self, found: Facts, plain: str, statement: str) -> Facts:
+        schema, shape = self._schema, shaped(plain, statement)
+        if schema is None or shape is None:
+            return found
+        return by_key(found, shape, schema.key(shape, plain))
+
     def _asked(self, ask: Ask, tick: int) -> Schema:
-        schema = self._make(ask)
+        try:
+            schema = self._make(ask)
+            if self._rows:
+                schema.find_keys(ask)
+        except BaseException:
+            self._failed_at = monotonic()
+            raise
         self._began, self._made_at = tick, monotonic()
         self._schema = schema
         return schema
@@ -98,6 +130,13 @@ class Texts:
 
 class Unknown:
     """A database of whose schema nothing is known: every write may concern every read."""
+
+    def find_keys(self, ask: Ask) -> None:
+        """Of none."""
+
+    def key(self, shape: Shape, plain: str) -> Key | None:  # noqa: ARG002 - of all
+        """None."""
+        return None
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:
         """By its first word alone."""
@@ -112,6 +151,8 @@ class SQLite:
         from apsperf_mw.db.sqlite import Compiler
 
         self._compiler = Compiler(ask)
+        self.find_keys = self._compiler.find_keys
+        self.key = self._compiler.key
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:  # noqa: ARG002 - of all
         """What it says."""
@@ -126,6 +167,8 @@ class PostgreSQL:
         from apsperf_mw.db.catalogue import Catalogue
 
         self._catalogue = Catalogue(ask)
+        self.find_keys = self._catalogue.find_keys
+        self.key = self._catalogue.key
 
     def facts(self, plain: str, statement: str) -> tuple[Facts, bool]:
         """What they say."""

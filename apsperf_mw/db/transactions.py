@@ -148,6 +148,10 @@ class Transactions:
         """Whether the connection's next statement sees what is committed by then."""
         return self.driver.sees_now(connection, self.usual())
 
+    def is_late(self, facts: Facts, connection: Any) -> bool:
+        """Whether a write that was sent may be committed only once its rows are fetched."""
+        return self.driver.late and bool(facts.writes) and not self.driver.begun(connection)
+
     def is_calm(self, tags: tuple[str, ...]) -> bool:
         """Whether nobody is about to commit something of these."""
         return not self.busy or self.busy.keys().isdisjoint(tags)

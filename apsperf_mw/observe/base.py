@@ -31,10 +31,17 @@ class Surrounds(Protocol):
 
 
 class Heads(Protocol):
-    """Sees the head of each response and may add fields to it."""
+    """May add fields to the head of each response; from a WSGI shell it gets an empty one."""
 
     def head(self, x: Exchange, headers: list[Header]) -> None:
         """`status`, `result` and `head_at` are known."""
+
+
+class Reads(Protocol):
+    """Sees the whole head of each response as it goes out, and changes nothing."""
+
+    def read(self, x: Exchange, headers: list[Header] | list[tuple[str, str]]) -> None:
+        """As `Heads.head`, after all of those; bytes or text, as the shell has them."""
 
 
 class Ends(Protocol):

@@ -91,6 +91,12 @@ class Channels:
         cause = holder.partition(" for ")[0]
         self.tell(event("database", "held", text, facts, cause=f"{pool} {cause}"))
 
+    def pooler(self, pool: str) -> None:
+        """Tell of a database before which a pooler stands."""
+        facts = {"pool": pool}
+        text = "a pooler stands before {pool}: statements are not prepared (database.prepare)"
+        self.tell(event("database", "pooler", text, facts, cause=f"pooler {pool}"))
+
     def leak(self, route: str, bytes_per_request: float, evidence: str) -> None:
         """Tell of a route whose requests leave memory behind."""
         facts = {

@@ -23,6 +23,9 @@ EXPORTERS = {
 SAMPLERS = {"always_on": 1.0, "always_off": 0.0}
 INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 EXCLUDED = "OTEL_PYTHON_EXCLUDED_URLS"
+REQUEST_HEADERS = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST"
+RESPONSE_HEADERS = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE"
+HIDDEN_HEADERS = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS"
 TEMPORALITY = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 
 
@@ -83,13 +86,22 @@ def longest_value(environ: Mapping[str, str]) -> int | None:
 
 def excluded_urls(environ: Mapping[str, str]) -> re.Pattern[str] | None:
     """What the paths of requests that are not traced match; `SettingError` if it is no pattern."""
-    parts = [part for each in environ.get(EXCLUDED, "").split(",") if (part := each.strip())]
+    return _patterns(environ, EXCLUDED, 0)
+
+
+def header_patterns(environ: Mapping[str, str], name: str) -> re.Pattern[str] | None:
+    """The names of header fields that a variable lists; `SettingError` if it is no pattern."""
+    return _patterns(environ, name, re.IGNORECASE)
+
+
+def _patterns(environ: Mapping[str, str], name: str, flags: int) -> re.Pattern[str] | None:
+    parts = [part for each in environ.get(name, "").split(",") if (part := each.strip())]
     if not parts:
         return None
     try:
-        return re.compile("|".join(parts))
+        return re.compile("|".join(parts), flags)
     except re.error as error:
-        raise SettingError(f"{EXCLUDED}: {error}; accepted: regular expressions") from None
+        raise SettingError(f"{name}: {error}; accepted: regular expressions") from None
 
 
 def temporality(environ: Mapping[str, str]) -> Literal["cumulative", "delta", "lowmemory"]:

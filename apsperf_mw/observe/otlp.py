@@ -16,14 +16,14 @@ from apsperf_mw.observe.spans import (
     last_attributes,
     redacted,
     span_name,
+    told_fields,
     told_path,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from apsperf_mw.observe.ring import Record
-    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.observe.spans import ChildRecord, OwnSpan, Shown
 
 # What was encoded before is kept; past so many pieces all are forgotten.
@@ -58,12 +58,15 @@ def field(tag: bytes, content: bytes) -> bytes:
     return tag + varint(len(content)) + content
 
 
-def attribute(name: str, value: str | int | bool) -> bytes:
-    """A span's attribute: field 9, a key and a value of one of three kinds."""
+def attribute(name: str, value: str | int | bool | tuple[str, ...]) -> bytes:
+    """A span's attribute: field 9, a key and a value of one of four kinds."""
     if isinstance(value, bool):
         held = b"\x10\x01" if value else b"\x10\x00"
     elif isinstance(value, int):
         held = b"\x18" + varint(value)
+    elif isinstance(value, tuple):
+        texts = [field(b"\x0a", each.encode("utf-8", "replace")) for each in value]
+        held = field(b"\x2a", b"".join([field(b"\x0a", each) for each in texts]))
     else:
         held = field(b"\x0a", value.encode("utf-8", "replace"))
     return field(b"\x4a", field(b"\x0a", name.encode()) + field(b"\x12", held))
@@ -121,6 +124,8 @@ class Encoder:
             parts.append(self._clients.get(client) or self._keep_client(client))
         if query:
             parts.append(self._queries.get(query) or self._keep_query(query))
+        if record.fields:
+            parts.append(attributes(told_fields(record.fields)))
         if record.sent_bytes and raw[6] in HITS:
             parts.append(attribute("cache.item_size", record.sent_bytes))
         parts.append(REMOTE if span.parent_id else LOCAL)
@@ -201,7 +206,7 @@ def times(record: Record, offset_ns: int) -> bytes:
     return TIMES.pack(0x39, start_ns + offset_ns, 0x41, end_ns + offset_ns)
 
 
-def attributes(told: Attributes) -> bytes:
+def attributes(told: Mapping[str, str | int | bool | tuple[str, ...]]) -> bytes:
     """Attributes, one after the other."""
     return b"".join([attribute(name, value) for name, value in told.items()])
 

@@ -16,13 +16,21 @@ from apsperf_mw.observe.ambient import span_context
 from apsperf_mw.observe.environment import longest_value, old_names
 from apsperf_mw.observe.old_names import beside
 from apsperf_mw.observe.series import error_type
-from apsperf_mw.observe.spans import SpanRecord, first_attributes, last_attributes, span_name
+from apsperf_mw.observe.spans import (
+    SpanRecord,
+    first_attributes,
+    last_attributes,
+    span_name,
+    told_fields,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from apsperf_mw.observe.series import Attributes
     from apsperf_mw.observe.spans import ChildRecord, OwnSpan, Shown
+
+    Value = str | int | bool | tuple[str, ...]
+    Told = Mapping[str, Value]
 
 INSTANCE = "service.instance.id"
 FINE = Status(StatusCode.UNSET)
@@ -79,10 +87,9 @@ class Readable:
 
     def _server(self, record: SpanRecord, offset_ns: int) -> ReadableSpan:
         raw = record.raw
-        attributes = first_attributes(record.asked, raw, self._shown)
-        attributes.update(last_attributes(raw, record.sent_bytes))
-        if self._old:
-            attributes = beside(attributes)
+        told = first_attributes(record.asked, raw, self._shown)
+        told.update(last_attributes(raw, record.sent_bytes))
+        attributes = {**(beside(told) if self._old else told), **told_fields(record.fields)}
         failed = bool(error_type(raw[3], raw[5]))
         times_s = record.started, record.ended
         return self._span(
@@ -111,7 +118,7 @@ class Readable:
         span: OwnSpan,
         name: str,
         kind: SpanKind,
-        attributes: Attributes,
+        attributes: Told,
         times_s: tuple[float, float],
         offset_ns: int,
         *,
@@ -136,12 +143,15 @@ class Readable:
         )
 
 
-def cut(attributes: Attributes, longest: int) -> Attributes:
+def cut(attributes: Told, longest: int) -> Told:
     """The attributes, of whose texts no more is told."""
-    return {
-        name: value[:longest] if isinstance(value, str) else value
-        for name, value in attributes.items()
-    }
+    return {name: _cut(value, longest) for name, value in attributes.items()}
+
+
+def _cut(value: Value, longest: int) -> Value:
+    if isinstance(value, tuple):
+        return tuple([each[:longest] for each in value])
+    return value[:longest] if isinstance(value, str) else value
 
 
 def links(span: OwnSpan) -> tuple[Link, ...]:

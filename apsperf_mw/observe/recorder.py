@@ -6,6 +6,7 @@ from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.screen import TRACED
+from apsperf_mw.observe.captured import captures
 from apsperf_mw.observe.ids import random_bits, span_id, trace_id
 from apsperf_mw.observe.ledger import CROWDED
 from apsperf_mw.observe.measures import BEHIND
@@ -61,6 +62,8 @@ class Recorder:
         self._errors = tracing and settings.tracing.errors
         self._slow_s = settings.tracing.slow_s if tracing else 0.0
         self.tail = self._errors or self._slow_s > 0
+        found = captures(settings, exporter.faults, unsampled=self.tail) if tracing else None
+        self.captures = found
         self._live: dict[int, Any] = exporter.live
         self._pending = exporter.ledger.pending
         self._beat: Beat | None = None
@@ -90,7 +93,7 @@ class Recorder:
             if low < (self.sampling.bound_of(x.path) if self.ruled else self.bound):
                 x.span = root(low)
         elif exporter.tracer is not None and not self.sampling.excludes(x.path):
-            x.span = exporter.tracer.begin(x, trusts=self.sampling.trusts(x))
+            x.span = exporter.tracer.begin(x, self.captures, trusts=self.sampling.trusts(x))
 
     def enter(self, x: Exchange) -> object:
         """Let spans made inside the app, and requests that it sends, know theirs."""
@@ -190,14 +193,18 @@ class Recorder:
         """Have the span exported, if it is sampled or wanted for its end; its ids, or zeros."""
         span: Any = x.span
         if span is not None and type(span) is not OwnSpan:
-            return span.finish(x)  # type: ignore[no-any-return]
+            return span.finish(x, self.captures)  # type: ignore[no-any-return]
         if (span is None or not span.sampled) and not (self.tail and self._wants(x)):
             return 0, 0
         span = span or self._late(x)
         span.sampled = True
         ring = self.exporter.spans
         if ring is not None:
-            ring.keep(SpanRecord(span, known or asked(x), raw, x.sent_bytes, x.started, x.ended_at))
+            told = known or asked(x)
+            record = SpanRecord(span, told, raw, x.sent_bytes, x.started, x.ended_at)
+            if self.captures is not None:
+                record.fields = self.captures.asked(x) + self.captures.answered(x)
+            ring.keep(record)
         return span.trace_id, span.span_id
 
     def beat(self) -> Beat:

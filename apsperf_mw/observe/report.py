@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, to_builtins
 
 from apsperf_mw.observe.lines import aligned, safe
+from apsperf_mw.observe.loads import Unused  # noqa: TC001 - msgspec looks at the fields' types
 from apsperf_mw.observe.verdicts import Facts, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from apsperf_mw.observe.leaks import LeakWatch
     from apsperf_mw.observe.tallies import Tallies, Tally
 
@@ -39,11 +42,15 @@ class Row(Struct):
 
 
 class Report(Struct):
-    """What this process has seen since its first request, the costliest route first."""
+    """What this process has seen since its first request, the costliest route first.
+
+    `unused` is what was loaded of databases and never looked at.
+    """
 
     seconds: float
     requests: int
     rows: list[Row]
+    unused: list[Unused] = []
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""
@@ -51,11 +58,12 @@ class Report(Struct):
 
     def __str__(self) -> str:
         head = f"{self.requests} requests in {self.seconds:.0f} s"
+        unused = ["", *map(str, self.unused)] if self.unused else []
         if not self.rows:
-            return head
+            return "\n".join([head, *unused])
         table = aligned([COLUMNS, *map(cells, self.rows)], left=0)
         verdicts = [f"{safe(row.route)}: {row.verdict}" for row in self.rows]
-        return "\n".join([head, "", *table, "", *verdicts])
+        return "\n".join([head, "", *table, "", *verdicts, *unused])
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -72,14 +80,14 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def report(tallies: Tallies, leaks: LeakWatch | None) -> Report:
+def report(tallies: Tallies, leaks: LeakWatch | None, unused: Sequence[Unused] = ()) -> Report:
     """The report as it is now."""
     rows = list(tallies.rows.values())
     span_s = tallies.last_at - tallies.first_at
     all_app_s = sum(row.app_s for row in rows)
     told = [_row(Facts(row, span_s, all_app_s), leaks) for row in rows]
     told.sort(key=lambda row: -row.app_share)
-    return Report(span_s, sum(row.count for row in rows), told)
+    return Report(span_s, sum(row.count for row in rows), told, list(unused))
 
 
 def _row(facts: Facts, leaks: LeakWatch | None) -> Row:

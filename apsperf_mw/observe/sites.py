@@ -33,14 +33,30 @@ PLAIN = frozenset({ONE_SELECT, IN_BULK, BULK})
 
 
 def frames() -> Iterator[FrameType]:
-    """Those of this thread and greenlet, from the innermost outwards, but for the suite's own."""
+    """Those of this thread, from the innermost outwards, but for the suite's own."""
     frame: FrameType | None = sys._getframe(1)
+    outer = outer_frames()
     for _ in range(MOST_FRAMES):
         if frame is None:
+            frame = next(outer, None)
+        if frame is None:
             return
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in OURS:
+        name = str(frame.f_globals.get("__name__", ""))
+        if name == "asgiref.sync" and frame.f_code.co_name == "thread_handler":
+            return  # what is further out only lends its thread to a task
+        if name.partition(".")[0] not in OURS:
             yield frame
         frame = frame.f_back
+
+
+def outer_frames() -> Iterator[FrameType]:
+    """Where those wait in whose stead this greenlet runs, as async SQLAlchemy's do."""
+    greenlets = sys.modules.get("greenlet")
+    one = None if greenlets is None else greenlets.getcurrent().parent
+    while one is not None:
+        if one.gr_frame is not None:
+            yield one.gr_frame
+        one = one.parent
 
 
 def site_of() -> str:

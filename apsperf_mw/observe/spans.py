@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     # Names of query parameters whose values may be told.
     Shown = AbstractSet[str]
+    # Attributes of header fields, each with its lines.
+    Fields = tuple[tuple[str, tuple[str, ...]], ...]
 
 NONE: Shown = frozenset()
 
@@ -29,6 +31,8 @@ MOST_QUERY = 4096
 MOST_QUERY_NAMES = 64
 
 REDACTED = "REDACTED"
+# In place of a header field's value, as OpenTelemetry's own instrumentations have it.
+UNTOLD = "[REDACTED]"
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 # RFC 9110 §7.2: what a client asked for, so its form is checked; a literal of IPv6 or a name.
 _AUTHORITY = re.compile(
@@ -40,6 +44,10 @@ _RUN = re.compile(r"[A-Za-z0-9_~+.%]{20}")
 _MIXED = re.compile(r"(?=.*[0-9])(?=.*[a-z]).*[A-Z]", re.DOTALL)
 _WORDS = re.compile(r"(?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*(?:[-_.+](?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*)*")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+# What stands between the parts of a field's value, of which each may be a URL, and their words.
+_APART = re.compile(r"([\s\"<>]+)")
+_BETWEEN = re.compile(r"([,;'(){}=|&]+)")
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{0,255}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -88,6 +96,7 @@ class SpanRecord(Struct, eq=False, gc=False):
     sent_bytes: int
     started: float
     ended: float
+    fields: Fields = ()
 
 
 class ChildRecord(Struct, eq=False, gc=False):
@@ -217,6 +226,42 @@ def _redacted_pair(pair: str, shown: Shown) -> str:
         told = name in shown and value.isascii() and value.isprintable()
         return f"{name}={value if told else REDACTED}"
     return REDACTED if pair else ""
+
+
+def told_fields(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """The attributes of header fields, without what looks like a key."""
+    return {name: tuple([told_value(each) for each in lines]) for name, lines in fields}
+
+
+def told_value(line: str) -> str:
+    """A field's value, whose words that look like keys or hold a password are not told."""
+    if line == UNTOLD:
+        return line
+    parts = _APART.split(line)
+    parts[::2] = [_part(each) for each in parts[::2]]
+    return clean("".join(parts))[:MOST_TEXT]
+
+
+def _part(part: str) -> str:
+    scheme, separator, rest = part.partition("://")
+    if separator:
+        host, slash, path = rest.partition("/")
+        if not (_HOST.fullmatch(host) and scheme.isalpha()):  # a user and a password, it may be
+            return REDACTED
+        host = ".".join([_segment(each) for each in host.split(".")])
+        return f"{scheme}://{host}{_reference(slash + path)}"
+    if part.startswith("/"):
+        return _reference(part)
+    words = _BETWEEN.split(part)
+    words[::2] = [REDACTED if looks_like_a_key(each) else each for each in words[::2]]
+    return "".join(words)
+
+
+def _reference(reference: str) -> str:
+    """A path and its query, of which the names alone are told."""
+    path, mark, query = reference.partition("?")
+    told = "/".join([_segment(each) for each in path.split("/")])
+    return f"{told}?{redacted(query.encode('latin-1', 'replace'))}" if mark else told
 
 
 def clean(text: str) -> str:

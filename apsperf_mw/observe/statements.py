@@ -14,7 +14,9 @@ from msgspec import Struct, field
 from apsperf_mw.cache.policy import current
 from apsperf_mw.observe.below import note_below
 from apsperf_mw.observe.fingerprints import shape_of, verb_of
+from apsperf_mw.observe.loads import Loads
 from apsperf_mw.observe.measures import QUERY
+from apsperf_mw.observe.prepared import Prepared
 from apsperf_mw.observe.record import REPEATS, Costs
 from apsperf_mw.observe.samples import Samples
 from apsperf_mw.observe.sites import cause_of, site_of
@@ -82,6 +84,7 @@ class Statements:
         self.channels = channels
         self.settings = settings
         self.samples = settings.samples
+        self.loads = Loads(channels, settings.unused_loads)
         self._lock = Lock()
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._others: WeakSet[Recorder] = WeakSet()
@@ -89,6 +92,7 @@ class Statements:
         # The pools that are watched, and whether the exporter asks for them.
         self.pools: WeakSet[Any] = WeakSet()
         self.pools_told = False
+        self.prepared = Prepared()
         # The databases that may be asked for advice.
         self.sources: list[Any] = []
         # How to let go of each engine.
@@ -99,6 +103,7 @@ class Statements:
         for let_go in list(self.ends.values()):
             let_go()
         self.ends.clear()
+        self.loads.close()
         self.sources.clear()
 
     def of(self, system: str, name: str = "") -> Recorder:
@@ -150,6 +155,7 @@ class Statements:
         """Forget everything: in a forked child it belongs to the parent."""
         self._lock = Lock()
         self._shapes.clear()
+        self.loads.clear()
         for recorder in list(self._others):
             recorder.forget()
 

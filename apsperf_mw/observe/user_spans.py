@@ -24,13 +24,20 @@ from apsperf_mw.cache.screen import TRACED
 from apsperf_mw.observe.carried import extracted
 from apsperf_mw.observe.context import parse_traceparent
 from apsperf_mw.observe.series import error_type
-from apsperf_mw.observe.spans import asked, first_attributes, last_attributes, span_name
+from apsperf_mw.observe.spans import (
+    asked,
+    first_attributes,
+    last_attributes,
+    span_name,
+    told_fields,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
     from apsperf_mw.exchange import Exchange
+    from apsperf_mw.observe.captured import Captures
     from apsperf_mw.observe.series import Attributes
     from apsperf_mw.observe.spans import Shown
 
@@ -44,7 +51,9 @@ class UserTracer:
         self._tracer = provider.get_tracer(SCOPE, __version__)
         self._shown = shown
 
-    def begin(self, x: Exchange, *, trusts: bool) -> UserSpan | None:
+    def begin(
+        self, x: Exchange, captures: Captures | None = None, *, trusts: bool
+    ) -> UserSpan | None:
         """Start a span under a trusted caller's, as the user's propagators read it.
 
         Another's is linked to. None where another instrumentation outside has begun the request's
@@ -53,11 +62,13 @@ class UserTracer:
         if getattr(get_current_span(), "kind", None) is SpanKind.SERVER:
             return None
         around = extracted(x, get_current()) if trusts and x.flags & TRACED else get_current()
+        told = first_attributes(asked(x), x.facts(x.route), self._shown)
+        fields = {} if captures is None else told_fields(captures.asked(x))
         span = self._tracer.start_span(
             span_name(x.method, x.route),
             context=around,
             kind=SpanKind.SERVER,
-            attributes=first_attributes(asked(x), x.facts(x.route), self._shown),
+            attributes={**told, **fields},
             links=None if trusts else _links(x),
             start_time=time_ns() - int((monotonic() - x.started) * 1e9),
         )
@@ -103,12 +114,14 @@ class UserSpan:
         """The span in the current context, with the caller's baggage."""
         return set_span_in_context(self._span, self._around)
 
-    def finish(self, x: Exchange) -> tuple[int, int]:
+    def finish(self, x: Exchange, captures: Captures | None = None) -> tuple[int, int]:
         """End the span at the instant when the request ended; its ids where it is sampled."""
         span = self._span
         if span.is_recording():
             span.update_name(span_name(x.method, x.route))
             span.set_attributes(last_attributes(x.facts(x.route), x.sent_bytes))
+            if captures is not None:
+                span.set_attributes(told_fields(captures.answered(x)))
             if error_type(x.status, x.error):
                 span.set_status(Status(StatusCode.ERROR))
         span.end(time_ns() - int((monotonic() - x.ended_at) * 1e9))

@@ -47,6 +47,7 @@ class Fronts:
         self.profiles = suite.profiles
         self.paths: dict[str, Callable[[Asked], Answer | None]] = {}
         self._drains = settings.health.enabled
+        self._ready_path = settings.health.ready_path if self._drains else None
         if settings.health.enabled:
             self.paths[settings.health.live_path] = alive
             self.paths[settings.health.ready_path] = self._ready
@@ -63,14 +64,19 @@ class Fronts:
         front = self.paths.get(path)
         if front is None:
             return None
-        answer = front(asked)
-        if answer is not None and asked.method not in METHODS:
-            return plain(405, "accepted: GET, HEAD", (b"allow", b"GET, HEAD"))
-        return answer
+        return allowed(asked, front(asked))
+
+    async def aanswer(self, path: str, asked: Asked) -> Answer | None:
+        """As `answer`, from an event loop."""
+        if path == self._ready_path:
+            return allowed(asked, readiness(await self.health.areason()))
+        from apsperf_mw.runtime.loop import hop
+
+        # What is collected for a scraper takes milliseconds.
+        return await hop(self.answer, path, asked)
 
     def _ready(self, _: Asked) -> Answer:
-        reason = self.health.reason()
-        return plain(503, f"not ready: {reason}") if reason else plain(200, "ready")
+        return readiness(self.health.reason())
 
 
 class Scrape:
@@ -119,6 +125,18 @@ class Scrape:
 
     def _tell(self) -> None:
         self._workers.tell(self._families())
+
+
+def allowed(asked: Asked, answer: Answer | None) -> Answer | None:
+    """The answer, to who may ask so."""
+    if answer is not None and asked.method not in METHODS:
+        return plain(405, "accepted: GET, HEAD", (b"allow", b"GET, HEAD"))
+    return answer
+
+
+def readiness(reason: str) -> Answer:
+    """Whether the process is ready."""
+    return plain(503, f"not ready: {reason}") if reason else plain(200, "ready")
 
 
 def alive(_: Asked) -> Answer:

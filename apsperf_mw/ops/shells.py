@@ -8,7 +8,6 @@ from apsperf_mw.cache.wire import as_text
 from apsperf_mw.http.status import STATUS_LINES
 from apsperf_mw.ops.fronts import Asked
 from apsperf_mw.profiling.requests import FIELD, PARAMETER
-from apsperf_mw.runtime.loop import hop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,8 +55,7 @@ class FrontedASGI:
             if path in self._paths:
                 self._fronts.begin()
                 asked = Asked(scope["method"], lambda name: _field(scope, name.encode("ascii")))
-                # What is collected for a scraper takes milliseconds.
-                answer = await hop(self._fronts.answer, path, asked)
+                answer = await self._fronts.aanswer(path, asked)
                 if answer is not None:
                     await _send(answer, scope["method"], send)
                     return

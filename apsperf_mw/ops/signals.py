@@ -28,6 +28,20 @@ def drain_on_term(health: Health) -> None:
         return
 
 
+def ends() -> bool:
+    """Whether the server has had SIGTERM, where it hears of that alone.
+
+    It keeps its handler where an app is loaded before and served by threads, which may not set
+    another. What it notes then is found by the handler: a method of its worker.
+    """
+    server: Any = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    modules = {each.__module__ for each in type(server).__mro__}
+    if "gunicorn.workers.base" in modules:
+        # At `max_requests` a worker ends too, but another takes its place.
+        return not server.alive and server.nr < server.max_requests
+    return "uvicorn.server" in modules and bool(server.should_exit)
+
+
 def _drain_all(number: int, frame: Any) -> None:
     for health in list(_known):
         health.drain()

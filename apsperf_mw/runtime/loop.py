@@ -6,6 +6,7 @@ import asyncio
 import sys
 import weakref
 from contextvars import Context
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
+# Threads of a loop at most that are left to calls which may hang.
+MOST_HANGING = 4
 Join = "Callable[[Callable[[], None]], Any]"
 
 
@@ -82,6 +85,42 @@ async def hop(call: Callable[..., T], *args: Any) -> T:
     from anyio import to_thread
 
     return await to_thread.run_sync(call, *args)
+
+
+async def hop_within(call: Callable[[], T], timeout_s: float) -> T:
+    """Run a call that may hang in one of a few threads of its kind; `TimeoutError` if it does.
+
+    A thread whose call hangs is left to it, and counts no more: what calls must bound that.
+    """
+    from anyio import CapacityLimiter, fail_after, to_thread
+
+    limiter = _hanging().get(None)
+    if limiter is None:
+        limiter = CapacityLimiter(MOST_HANGING)
+        _hanging().set(limiter)
+    with fail_after(timeout_s):
+        return await to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter)
+
+
+@cache
+def _hanging() -> Any:
+    """What limits such threads, for each loop."""
+    from anyio.lowlevel import RunVar
+
+    return RunVar("apsperf_mw.hanging")
+
+
+async def within(what: Awaitable[T], timeout_s: float) -> T:
+    """Await it; `TimeoutError` if that takes longer."""
+    from anyio import fail_after
+
+    with fail_after(timeout_s):
+        return await what
+
+
+def complete(what: Awaitable[T], timeout_s: float) -> T:
+    """Await it in a loop made for it, from a thread that runs none."""
+    return asyncio.run(within(what, timeout_s))
 
 
 class Beat:

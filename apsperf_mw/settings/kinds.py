@@ -50,6 +50,10 @@ _Token = Annotated[str, Meta(pattern=rf"\A{_FIELD}\Z")]
 HeaderNames = Annotated[
     tuple[_Token, ...], Meta(title="list of header names", extra={"lower": True})
 ]
+HeaderPatterns = Annotated[
+    tuple[_Token, ...],
+    Meta(title="list of header names, which may end in *", extra={"lower": True}),
+]
 Parameters = Annotated[
     tuple[Annotated[str, Meta(min_length=1)], ...],
     Meta(title="list of names, which may end in *"),

@@ -11,6 +11,7 @@ from apsperf_mw.settings.kinds import (
     Count,
     Directory,
     Fine,
+    HeaderPatterns,
     Interval,
     Networks,
     Parameters,
@@ -80,6 +81,14 @@ class TracingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = ()
     query_values: Annotated[
         Parameters, Meta(description="Query parameters whose values spans may carry.")
+    ] = ()
+    request_headers: Annotated[
+        HeaderPatterns,
+        Meta(description="Request headers that spans tell; never credentials or keys."),
+    ] = ()
+    response_headers: Annotated[
+        HeaderPatterns,
+        Meta(description="Response headers that spans tell; never cookies or keys."),
     ] = ()
 
 

@@ -14,6 +14,7 @@ from apsperf_mw.settings.kinds import (
     DriverName,
     Drivers,
     Path,
+    Ratio,
     Token,
     TTLSettings,
     Wait,
@@ -94,12 +95,34 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leak_s: Annotated[
         Wait, Meta(description="A connection that is held for longer is told of; 0: none is.")
     ] = 60.0
+    prepare: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(description="Have PostgreSQL prepare statements; `auto`: not behind a pooler."),
+    ] = "auto"
+    prepare_after: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)],
+        Meta(description="Executions by one psycopg connection after which it is prepared."),
+    ] = 5
+    prepared_statements: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)],
+        Meta(description="Prepared statements that each connection keeps at most."),
+    ] = 100
     samples: Annotated[
         bool, Meta(description="Keep one statement of each shape, with its values, for advice.")
     ] = True
+    unused_loads: Annotated[
+        Ratio,
+        Meta(description="Share of loads watched for relations and wide columns nobody looks at."),
+    ] = 0.0
     depends: Annotated[
         bool, Meta(description="Have a commit make void what was made of the tables it wrote.")
     ] = True
+    rows: Annotated[
+        bool,
+        Meta(
+            description="Have what was read by primary keys depend on those rows, not their tables."
+        ),
+    ] = False
     notify: Annotated[
         bool,
         Meta(description="Have PostgreSQL tell other processes of each commit (NOTIFY)."),

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ settings.configure(
 )
 django.setup()
 
-from django.db import connection, connections, models, transaction  # noqa: E402
+from django.db import DatabaseError, connection, connections, models, transaction  # noqa: E402
 from music.models import Album, Artist, Doc, Priced, Shown, TenantRows  # type: ignore[import-not-found]  # noqa: E402
 
 from apsperf_django import get_suite  # noqa: E402
@@ -441,9 +442,49 @@ def as_named() -> bool:
     return bool(models.QuerySet.get.__doc__ == Artist.objects.get.__doc__)
 
 
+def shown(told: list[Any]) -> None:
+    told.append(names()[0])
+
+
+def returned() -> list[Any]:
+    """What a write returns is there when its commit is told, however it is fetched."""
+    names()[0]
+    told: list[Any] = []
+    with connection.cursor() as cursor:
+        for name in ("returned", "again"):
+            cursor.execute("UPDATE music_artist SET name = %s RETURNING id", [name])
+            apart(partial(shown, told))
+            told += [
+                cursor.fetchone() is not None,
+                len(cursor.fetchmany(1)),
+                len(cursor.fetchall()),
+            ]
+        cursor.execute("UPDATE music_artist SET name = 'artist ' || id RETURNING id")
+        told.append(len(list(cursor)))
+        cursor.execute("SELECT name FROM music_artist WHERE id = 1")
+        told.append(cursor.fetchone()[0])
+    return told
+
+
+def cut_off() -> str:
+    """What a project hears of a connection that was cut off is Django's own fault."""
+    if not PORT:
+        return "OperationalError"
+    raw("SELECT 1")
+    number = connection.connection.info.backend_pid
+    apart(lambda: raw("SELECT pg_terminate_backend(%s)", number))
+    try:
+        raw("DO $$ BEGIN NULL; END $$")
+    except DatabaseError as fault:
+        return type(fault).__name__
+    finally:
+        connection.close()
+    return "nothing"
+
+
 MORE: tuple[Callable[[], Any], ...] = (
     *(own_objects, tenants, priced, together, switched, settled),
-    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone),
+    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone, returned, cut_off),
     *(without_the_app, without_a_database, as_named),
 )
 

@@ -77,11 +77,42 @@ def test_no_thread_is_hopped_to(is_async: bool) -> None:
     with site_of(path("page", aview if is_async else view), is_async=is_async) as site:
         hooks = site.suite.hooks
         hooks.starts = (*hooks.starts, lambda x: threads.append(threading.get_ident()))
-        hooks.heads = (*hooks.heads, lambda x, headers: threads.append(threading.get_ident()))
+        hooks.heads = hooks.look_on = (
+            *hooks.heads,
+            lambda x, headers: threads.append(threading.get_ident()),
+        )
         miss, hit = site.ask("/page"), site.ask("/page")
     assert miss.body == hit.body == f"{here} {'with' if is_async else 'without'} a loop".encode()
     assert (miss.cache.hit, hit.cache.hit) == (False, True)
     assert threads == [here] * 4
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_health_is_answered_before_the_project(is_async: bool) -> None:
+    healthy, threads = [True], list[int]()
+
+    async def pool() -> bool:
+        await asyncio.sleep(0)
+        return healthy[0]
+
+    def disk() -> None:
+        threads.append(threading.get_ident())
+
+    told: dict[str, Any] = {
+        "health": {"enabled": True},
+        "prometheus": {"enabled": True, "token": "t" * 16},
+    }
+    page = path("-/metrics", aview if is_async else view)
+    with site_of(page, is_async=is_async, **told) as site:
+        site.suite.readiness("disk", disk)
+        site.suite.readiness("pool", pool)
+        assert site.ask("/-/readyz").body == b"ready\n"
+        healthy[0] = False
+        reply = site.ask("/-/readyz")
+        assert (reply.status, reply.body) == (503, b"not ready: pool\n")
+        assert site.ask("/-/readyz", method="POST").status == 405
+        assert b" a loop" in site.ask("/-/metrics").body  # the project's, for who has no token
+        assert (threading.get_ident() in threads) is not is_async
 
 
 def test_a_stream_has_ended_before_django_closes_it_in_a_thread() -> None:

@@ -107,3 +107,13 @@ def test_everything_that_is_worth_it_is_kept_where_the_settings_say_so(music: st
     for write in WRITES:
         for read in READS:
             assert told[write][read]["given"] == told[write][read]["true"]
+
+
+def test_what_a_write_returns_is_fetched_before_it_is_told(told: Any) -> None:
+    """SQLite commits a write outside of a transaction once its rows are fetched."""
+    rows = [True, 1, 1]
+    assert told["more"]["returned"] == ["returned", *rows, "again", *rows, 3, "artist 1"]
+
+
+def test_a_connection_that_is_cut_off_is_told_as_ever(told: Any) -> None:
+    assert told["more"]["cut_off"] == "OperationalError"

@@ -93,3 +93,19 @@ def test_with_everything_off_the_app_is_bare(make: Make) -> None:
     passed = make(cache={"enabled": False}, **off)
     assert [outward(passed.ask(target)) for target in TARGETS] == theirs
     assert not passed.suite.exporter.started
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_header_fields_that_are_asked_for_are_told(make: Make, cache: bool) -> None:
+    fields = {"request_headers": ["x-tenant", "cookie"], "response_headers": ["*"]}
+    tracing = {"sample_ratio": 1.0, **fields}
+    site = make(**{**OFF, "cache": {"enabled": cache}, "tracing": tracing})
+    site.ask("/cookie", {"X-Tenant": "blue", "Cookie": "sid=tiny"})
+    (span,) = memory_of(site).spans
+    told = {name: value for name, value in span.attributes.items() if ".header." in name}
+    assert told["http.request.header.x-tenant"] == ("blue",)
+    assert told["http.request.header.cookie"] == ("[REDACTED]",)
+    assert set(told["http.response.header.set-cookie"]) == {"[REDACTED]"}
+    assert told["http.response.header.content-type"][0].startswith("text/")
+    assert "tiny" not in repr(told)
+    site.suite.close()

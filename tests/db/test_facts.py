@@ -19,6 +19,7 @@ from apsperf_mw.db.facts import (
     ROLLS_BACK,
     SCHEMA,
 )
+from apsperf_mw.db.sqlite import Compiler
 from apsperf_mw.db.texts import Texts
 from tests.db.postgres import Postgres
 
@@ -211,6 +212,15 @@ def test_sqlite_s_compiler_tells(
     assert reads == ANY or told(facts.reads) == expected(reads, "*")
     assert told(facts.writes) == expected(writes, "?")
     assert (facts.fixed, facts.does) == (fixed, does)
+
+
+def test_what_is_forgotten_is_told_as_before(sqlite: Any) -> None:
+    """Also where SQLite has it compiled already, and by two threads at once."""
+    _, ask = sqlite
+    compiler = Compiler(ask)
+    first, *more = [compiler.facts("SELECT name FROM artist WHERE id = ?") for _ in range(3)]
+    assert told(first.reads) == {"*", "artist"}
+    assert more == [first, first]
 
 
 @pytest.fixture(scope="module")

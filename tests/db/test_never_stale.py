@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from weakref import ref
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert, text
 
 from apsperf_mw import Suite, cached
+from apsperf_mw.cache import channel as channels
+from apsperf_mw.cache.channel import encoded
 from apsperf_mw.cache.policy import Plan, current, rule
+from apsperf_mw.cache.tags import Purge
 from apsperf_mw.db.results import key_of
 from apsperf_mw.errors import SettingError
 from tests.db.stage import TABLES, Plain, Stage, Tasks
@@ -31,8 +36,14 @@ def plain_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres").url())
 
 
+@pytest.fixture(params=[False, True], ids=["tables", "rows"])
+def rows(request: pytest.FixtureRequest) -> bool:
+    """Whether what is read by keys depends on those rows alone."""
+    return bool(request.param)
+
+
 @pytest.fixture(params=KINDS)
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, tmp_path: Path, rows: bool) -> Iterator[Stage]:
     kind = request.param
     url = plain_url(kind, request, tmp_path)
     bare = create_engine(url)
@@ -40,14 +51,15 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         for statement in TABLES:
             connection.exec_driver_sql(statement)
     made: Stage
+    suite = Suite(database={"rows": rows})
     if kind in {"pysqlite", "psycopg"}:
-        made = Plain(url, Suite())
+        made = Plain(url, suite)
     else:
         name = "psycopg" if kind == "psycopg_async" else kind
         scheme = "sqlite" if "sqlite" in kind else "postgresql"
         # What asyncpg has prepared does not outlive a change of the table.
         options = "?prepared_statement_cache_size=0" if kind == "asyncpg" else ""
-        made = Tasks(f"{scheme}+{name}:{url.partition(':')[2]}{options}", Suite())
+        made = Tasks(f"{scheme}+{name}:{url.partition(':')[2]}{options}", suite)
     yield made
     made.dispose()
     bare.dispose()
@@ -59,6 +71,16 @@ def names(stage: Stage) -> list[str]:
 
 def hits(stage: Stage) -> int:
     return stage.suite.database().stats().hits
+
+
+def as_another_process(run: Callable[[], object]) -> None:
+    """Do as if this were a process of another name."""
+    own = channels._process
+    channels._process = (own[0], "another")
+    try:
+        run()
+    finally:
+        channels._process = own
 
 
 def is_sqlite(stage: Stage) -> bool:
@@ -161,6 +183,32 @@ def test_autocommit_commits_at_once(stage: Stage) -> None:
     assert names(stage) == ["at once"] * 3
 
 
+def test_what_a_write_returns_is_fetched_before_it_is_told(stage: Stage) -> None:
+    """SQLite commits a write outside of a transaction once its rows are fetched."""
+    if isinstance(stage, Tasks):
+        return  # whose cursors fetch them at once
+    names(stage)
+    with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        rows = connection.execute(text("UPDATE artist SET name = 'told' RETURNING id, name"))
+        assert names(stage) == ["told"] * 3
+        assert [tuple(row) for row in rows] == [(1, "told"), (2, "told"), (3, "told")]
+        assert names(stage) == ["told"] * 3
+    assert hits(stage) == 1
+
+
+def test_so_are_the_rows_of_many_that_are_inserted(stage: Stage) -> None:
+    if isinstance(stage, Tasks):
+        return
+    names(stage)
+    artist = Table("artist", MetaData(), Column("id", Integer, primary_key=True), Column("name"))
+    with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        wanted = insert(artist).returning(artist.c.id, artist.c.name)
+        rows = connection.execute(wanted, [{"id": n, "name": f"n{n}"} for n in range(4, 7)])
+        assert len(names(stage)) == 6
+        assert sorted(map(tuple, rows)) == [(4, "n4"), (5, "n5"), (6, "n6")]
+    assert len(names(stage)) == 6
+
+
 async def scalar(stage: Tasks, statement: Any, value: Any) -> Any:
     async with stage.engine.connect() as connection:
         return (await connection.execute(statement, {"id": value})).scalar()
@@ -191,12 +239,25 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgresql(postgres: Any) -> Iterator[Plain]:
-    made = Plain(postgres.url(), Suite())
+def postgresql(postgres: Any, rows: bool) -> Iterator[Plain]:
+    made = Plain(postgres.url(), Suite(database={"rows": rows}))
     for statement in TABLES:
         made.run(statement)
     yield made
     made.dispose()
+
+
+@pytest.mark.timeout(30)
+def test_a_table_that_the_app_has_locked_holds_nobody_up(stage: Stage) -> None:
+    """The catalogue is asked on another connection, which would wait for the app itself."""
+    names(stage)
+    stage.run(SHOWN, **ASK)
+    stage.run(
+        "ALTER TABLE artist ADD COLUMN more INTEGER",
+        "SELECT id FROM album",
+        "UPDATE artist SET name = 'new'",
+    )
+    assert names(stage) == ["new"] * 3
 
 
 def test_a_function_hides_a_write(postgresql: Plain) -> None:
@@ -347,14 +408,16 @@ def test_all_that_is_worth_it_is_kept_where_all_is_asked_for(
     stage.dispose()
 
 
-def test_a_response_carries_the_tables_that_were_read_for_it(stage: Stage) -> None:
+def test_a_response_carries_the_tables_that_were_read_for_it(stage: Stage, rows: bool) -> None:
     plan = Plan()
     token = current.set(plan)
     try:
         stage.run(SHOWN, then="rollback")
     finally:
         current.reset(token)
-    assert plan.tables == {"table:*", "table:album", "table:artist", "table:shown"}
+    named = ("album", "artist", "shown")
+    some = {f"rows:{name}" for name in named} if rows else set()
+    assert plan.tables == {"table:*", *(f"table:{name}" for name in named), *some}
 
 
 def test_also_where_the_rows_were_there(stage: Stage) -> None:
@@ -453,6 +516,80 @@ def test_another_process_s_commit_is_heard_through_the_store(
     for each in stages:
         each.dispose()
         each.suite.close()
+
+
+def test_rows_that_were_read_before_others_were_heard_are_not_kept(
+    postgres: Any, tmp_path: Path
+) -> None:
+    """A process that has only seen snapshots has not looked at what others have purged."""
+    cache = {"purge_file": str(tmp_path / "purges")}
+    one, other = (Plain(postgres.url(), Suite(cache=cache)) for _ in range(2))
+    for statement in TABLES:
+        other.run(statement)
+    repeatable = one.engine.execution_options(isolation_level="REPEATABLE READ")
+    with repeatable.connect() as connection:
+        connection.execute(text("SELECT 1 FROM other"))
+        connection.execute(text(NAMES).execution_options(**ASK)).all()
+    as_another_process(lambda: other.run("UPDATE artist SET name = 'new'"))
+    assert names(one) == ["new"] * 3
+    for each in (one, other):
+        each.dispose()
+
+
+def test_a_result_that_is_not_read_to_its_end_fills_nothing_old(tmp_path: Path) -> None:
+    """In WAL mode SQLite shows a connection what it saw first until then."""
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", Suite())
+    for statement in ("PRAGMA journal_mode = WAL", *TABLES):
+        stage.run(statement)
+    stage.engine.dispose()
+    with stage.engine.connect() as connection:
+        held = connection.execute(text("SELECT id FROM album"))
+        held.fetchone()
+        stage.run("UPDATE artist SET name = 'new'")
+        rows = connection.execute(text(NAMES).execution_options(**ASK)).all()
+        assert [name for (name,) in rows] == ["one", "two", "three"]
+        assert names(stage) == ["new"] * 3
+        assert len(held.all()) == 2
+    assert names(stage) == ["new"] * 3
+    assert hits(stage) == 1
+    stage.dispose()
+
+
+def test_threads_that_look_at_once_all_see_what_was_written(tmp_path: Path) -> None:
+    """Whoever looks while another is at it, who may have begun before, looks itself."""
+    suite = Suite(cache={"purge_file": str(tmp_path / "purges")})
+    stage = Plain(f"sqlite:///{tmp_path}/x.db", suite)
+    for statement in TABLES:
+        stage.run(statement)
+    names(stage)
+    channel = suite.channel
+    assert channel is not None
+    read, gate, seen = channel.file.state, threading.Event(), threading.Event()
+
+    def slow() -> Any:
+        found = read()
+        if threading.current_thread() is first:
+            seen.set()
+            gate.wait(10)
+        return found
+
+    first = threading.Thread(target=lambda: channel.look(monotonic()), daemon=True)
+    channel.file.state = slow  # type: ignore[method-assign]
+    first.start()
+    assert seen.wait(10)
+    told: list[list[str]] = []
+    raw = sqlite3.connect(tmp_path / "x.db")
+    raw.execute("UPDATE artist SET name = 'new'")
+    raw.commit()
+    raw.close()
+    as_another_process(lambda: channel.file.append(encoded(Purge(("table:artist", "table:?")))))
+    second = threading.Thread(target=lambda: told.append(names(stage)), daemon=True)
+    second.start()
+    second.join(0.2)
+    gate.set()
+    second.join(10)
+    assert told == [["new"] * 3]
+    stage.dispose()
 
 
 def test_an_engine_does_not_keep_its_suite(tmp_path: Path) -> None:

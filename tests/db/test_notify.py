@@ -129,6 +129,24 @@ def test_an_ear_that_is_cut_off_comes_back_and_forgets(
     until(lambda: reader.name() == "past")
 
 
+def test_nothing_that_is_kept_is_given_while_nobody_listens(
+    make: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch, postgres: Postgres
+) -> None:
+    reader = make()
+    reader.keep()
+    monkeypatch.setattr("apsperf_mw.db.notifying.AGAIN_S", 1.5)
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        )
+        (ear,) = reader.database.suite.tables.notifiers  # type: ignore[union-attr]
+        until(lambda: not ear.hears())
+        assert reader.name() == "one"
+        connection.execute("UPDATE artist SET name = 'unheard' WHERE id = 1")
+        assert reader.name() == "unheard"
+    until(ear.hears)
+
+
 def test_a_database_that_restarts_is_heard_again(
     make: Callable[..., Reader], url: str, postgres: Postgres
 ) -> None:
@@ -220,6 +238,7 @@ def test_djangos_commits_are_told(cluster: Postgres) -> None:
             listening.close()
             connection.execute("DROP DATABASE music WITH (FORCE)")
     assert any("table:music_artist" in each for each in heard)
+    assert told["more"]["cut_off"] == "OperationalError"
     for write in ("save", "raw", "savepoint"):
         assert all(seen["given"] == seen["true"] for seen in told[write].values())
     assert told["more"]["storm"]["stale"] == 0

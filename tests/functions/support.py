@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from threading import Event
@@ -128,3 +129,8 @@ async def auntil(true: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
         while not true():
             await anyio.sleep(0.001)
+
+
+def told(each: object) -> str:
+    """A name for a value, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(each))[:40]

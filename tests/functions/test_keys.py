@@ -26,6 +26,7 @@ from apsperf_mw.cache.arguments import (
     encoded,
 )
 from apsperf_mw.cache.keys import frame
+from tests.functions.support import told
 
 
 class Colour(Enum):
@@ -271,7 +272,7 @@ class Thing:
     "value",
     [Thing(), object(), Thing, len, [Thing()], {"a": Thing()}, {Thing()}, 1j, bytearray(b""),
      Text("a"), range(3), math, iter([])],
-    ids=str,
+    ids=told,
 )  # fmt: skip
 def test_what_makes_no_key_is_refused_by_name(value: Any) -> None:
     @Suite().cached("short")

@@ -30,7 +30,7 @@ from apsperf_mw.cache.results import (
     size_if_fixed,
     thawed,
 )
-from tests.functions.support import World
+from tests.functions.support import World, told
 
 
 class Colour(Enum):
@@ -100,7 +100,7 @@ RETURNED = (
 )
 
 
-@pytest.mark.parametrize(("value", "kind"), RETURNED, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(("value", "kind"), RETURNED, ids=told)
 def test_what_was_returned_comes_back_as_it_was(world: World, value: Any, kind: Any) -> None:
     calls = []
 
@@ -196,7 +196,7 @@ class Unknown:
         (datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=2))), datetime, ["datetime"]),
         (iter([]), Any, ["list_iterator"]),
     ],
-    ids=lambda each: str(each)[:40],
+    ids=told,
 )
 def test_what_would_come_back_otherwise_is_refused_by_name(
     world: World, value: Any, kind: Any, words: list[str]

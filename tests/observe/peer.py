@@ -29,6 +29,12 @@ MATRIX = (
 )
 QUERY = "token=s3cret"
 AGENT = "curl/8"
+# What the client and the app say beside what they must.
+ASKED = {"x-tenant": "blue", "x-plan-a": "gold", "authorization": "Basic dTpw", "x-mine": "own"}
+ANSWERED = (("content-language", "de"), ("set-cookie", "id=mini"), ("vary", "x-tenant"))
+
+
+HEADERS = [(name.encode(), value.encode()) for name, value in ANSWERED]
 
 
 async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
@@ -37,7 +43,7 @@ async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
         raise KeyError("broken")
     status = int(path[1:]) if path[1:].isdigit() else 200
     chunks = 50 if path == "/stream" else 1
-    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.start", "status": status, "headers": HEADERS})
     for n in range(chunks):
         more = n < chunks - 1
         await send({"type": "http.response.body", "body": b"page", "more_body": more})
@@ -48,7 +54,7 @@ def wsgi_app(environ: Any, start_response: Any) -> Any:
     if path == "/error":
         raise KeyError("broken")
     status = path[1:] if path[1:].isdigit() else "200"
-    start_response(f"{status} Said", [])
+    start_response(f"{status} Said", list(ANSWERED))
     return iter([b"page"] * 50) if path == "/stream" else [b"page"]
 
 
@@ -62,7 +68,11 @@ def ask_asgi(app: Any, method: str, path: str) -> None:
         "path": path,
         "raw_path": path.encode(),
         "query_string": QUERY.encode(),
-        "headers": [(b"host", b"shop.test:8080"), (b"user-agent", AGENT.encode())],
+        "headers": [
+            (b"host", b"shop.test:8080"),
+            (b"user-agent", AGENT.encode()),
+            *((name.encode(), value.encode()) for name, value in ASKED.items()),
+        ],
         "client": ("192.0.2.1", 50000),
         "server": ("10.0.0.1", 8000),
     }
@@ -93,6 +103,7 @@ def ask_wsgi(app: Any, method: str, path: str) -> None:
         "HTTP_HOST": "shop.test:8080",
         "HTTP_USER_AGENT": AGENT,
         "wsgi.url_scheme": "http",
+        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in ASKED.items()},
     }
     try:
         body = app(environ, lambda status, headers, exc_info=None: lambda chunk: None)

@@ -44,10 +44,16 @@ NAMES = {
 }
 
 
+Both = tuple[str, dict[str, Any], dict[str, Any]]
+
+
 @pytest.fixture(params=["asgi", "wsgi"])
-def both(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def both(request: pytest.FixtureRequest) -> Both:
     """A shell, and what they and we tell of the matrix."""
-    shell: str = request.param
+    return compared(request.param)
+
+
+def compared(shell: str) -> Both:
     done = subprocess.run(
         [sys.executable, "-m", "tests.observe.peer", shell],
         cwd=ROOT,
@@ -69,9 +75,6 @@ def both(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any], dict[str,
     ours = json.loads(json.dumps(told(memory.spans, memory.metrics)))
     suite.close()
     return shell, theirs, ours
-
-
-Both = tuple[str, dict[str, Any], dict[str, Any]]
 
 
 def servers(of: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,3 +145,54 @@ def test_requests_under_way_are_told_by_the_same_attributes(both: Both) -> None:
     keys = {frozenset(attributes) for attributes, _ in theirs["metrics"][name]}
     assert all({"http.request.method", "url.scheme"} <= each for each in keys)
     assert not ours["metrics"].get(name)  # what is over is not under way
+
+
+CAPTURES = {
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "X-Tenant,x-plan-.*,x-mine",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE": "content-.*,Vary",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS": "MINE",
+}
+SECRETS = {
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST": "authorization",
+    "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE": "set-cookie",
+}
+
+
+def captured(of: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the spans tell of header fields; theirs writes `_` where the conventions want `-`."""
+    return [
+        {
+            name.replace("_", "-"): value
+            for name, value in span["attributes"].items()
+            if ".header." in name
+        }
+        for span in servers(of)
+    ]
+
+
+@pytest.mark.parametrize("shell", ["asgi", "wsgi"])
+def test_header_fields_are_told_alike(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CAPTURES.items():
+        monkeypatch.setenv(name, value)
+    _, theirs, ours = compared(shell)
+    assert captured(ours) == captured(theirs)
+    first = captured(ours)[0]
+    assert len(first) == 5
+    assert first["http.request.header.x-mine"] == ["[REDACTED]"]
+    names = {name for span in servers(ours) for name in span["attributes"] if ".header." in name}
+    assert "http.request.header.x-plan-a" in names
+    assert not any("_" in name for name in names)
+
+
+@pytest.mark.parametrize("shell", ["asgi", "wsgi"])
+def test_secrets_are_told_by_theirs_alone(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    _, theirs, ours = compared(shell)
+    assert captured(theirs)[0]["http.request.header.authorization"] == ["Basic dTpw"]
+    assert captured(ours)[0] == {
+        "http.request.header.authorization": ["[REDACTED]"],
+        "http.response.header.set-cookie": ["[REDACTED]"],
+    }
+    assert "dTpw" not in json.dumps(ours)
+    assert "mini" not in json.dumps(ours)

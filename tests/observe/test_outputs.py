@@ -146,6 +146,7 @@ def test_a_program_that_exits_has_exported(sink: Sink, tmp_path: Path) -> None:
         "ask(Suite(tracing={'sample_ratio': 1.0}).wsgi(app))",
         tmp_path,
         OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+        APSPERF_EXPORTER__FLUSH_TIMEOUT_S="20",
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert sink.spans == ["GET"] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ def page(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     environ["apsperf.plan"].route = environ["PATH_INFO"]
     if environ["PATH_INFO"] == "/slow":
         time.sleep(0.5)
-    start_response("200 OK", HEAD)
-    return [b"page"]
+    body = b"%d" % os.getpid() if environ["PATH_INFO"] == "/pid" else b"page"
+    start_response("200 OK", [*HEAD[:-1], ("Content-Length", str(len(body)))])
+    return [body]
 
 
 async def apage(scope: Any, receive: Any, send: Any) -> None:

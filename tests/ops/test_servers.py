@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 
-from tests.apps.servers import free_port, port_of, running
+from tests.apps.servers import free_port, port_of, running, wait_for_port
 from tests.ops.test_prometheus import COUNT, values
 
 if TYPE_CHECKING:
@@ -57,6 +58,67 @@ def test_a_server_drains_at_sigterm_and_ends_as_ever(tmp_path: Path, command: An
             process.send_signal(signal.SIGTERM)
             assert slow.getresponse().read() == b"page"
         assert process.wait(20) in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("more", [("--preload",), ()], ids=str)
+def test_threads_say_that_their_worker_ends(tmp_path: Path, more: tuple[str, ...]) -> None:
+    command = (GUNICORN[0], *more, "--threads=2", *GUNICORN[1:])
+    with served(tmp_path, *command) as (port, process):
+        with closing(HTTPConnection("127.0.0.1", port, timeout=20)) as kept:
+            assert again(kept, "/-/readyz") == (200, "ready\n")
+            worker = int(again(kept, "/pid")[1])
+            os.kill(worker, signal.SIGTERM)
+            deadline, said = time.monotonic() + 2, (200, "")
+            while said[0] == 200 and time.monotonic() < deadline:
+                said = again(kept, "/-/readyz")
+            assert said == (503, "not ready: shutting down\n")
+        deadline = time.monotonic() + 20
+        while got(port, "/pid")[1] == str(worker) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert got(port, "/-/readyz") == (200, "ready\n")  # by the worker in its place
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_a_worker_that_has_had_its_requests_is_ready_to_the_last(tmp_path: Path) -> None:
+    command = (GUNICORN[0], "--preload", "--threads=2", "--max-requests=3", *GUNICORN[1:])
+    with served(tmp_path, *command) as (port, _):
+        for _ in range(12):
+            assert got(port, "/-/readyz") == (200, "ready\n")
+
+
+@pytest.mark.parametrize("server", ["granian", "waitress"])
+def test_others_answer_nobody_after_sigterm(tmp_path: Path, server: str) -> None:
+    own = free_port()
+    options = {
+        "granian": ("--interface=wsgi", "--host=127.0.0.1", f"--port={own}"),
+        "waitress": ("--host=127.0.0.1", f"--port={own}"),
+    }
+    command = (server, *options[server], "tests.ops.site:wsgi")
+    environ = {"APSPERF_HEALTH__ENABLED": "true"}
+    with running(tmp_path, "-m", *command, environ=environ) as (process, log):
+        wait_for_port(own, process, log)
+        with closing(HTTPConnection("127.0.0.1", own, timeout=20)) as kept:
+            assert again(kept, "/-/readyz") == (200, "ready\n")
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises((OSError, HTTPException)):
+                until_it_ends(kept)
+        process.wait(20)
+        with pytest.raises(OSError, match="refused"):
+            got(own, "/-/readyz")
+
+
+def until_it_ends(kept: HTTPConnection) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        again(kept, "/-/readyz")
+
+
+def again(kept: HTTPConnection, path: str) -> tuple[int, str]:
+    """As `got`, on a connection that is kept."""
+    kept.request("GET", path)
+    response = kept.getresponse()
+    return response.status, response.read().decode()
 
 
 def test_a_host_is_scraped_whole_while_its_workers_are_recycled(tmp_path: Path) -> None:
