@@ -88,7 +88,10 @@ class Holding:
         site = site_of() if len(self.holders) >= self.crowded else ""
         plan, since = current.get(), perf_counter()
         self.holders[number] = Holder(plan, current_thread_id(), since, site)
-        oldest = next(iter(self.holders.values()), None)
+        try:
+            oldest = next(iter(self.holders.values()), None)
+        except RuntimeError:  # another thread has taken or given back one just now
+            return
         if oldest is not None and since - oldest.since > self._leak_s:
             told = oldest.told(since, thread_names())
             self._channels.held(str(self.told[0][1]), told)
