@@ -100,11 +100,12 @@ class WSGIGate(Gate):
         environ = x.raw
         asked = IF_NONE_MATCH in environ
         noted = self._beyond if asked else self._noted
-        admitted = x.method == "GET" and self.enabled and noted.isdisjoint(environ)
-        if not admitted:
-            admitted = self.weigh(x, scan_environ(environ, self._names))
-        elif asked:
-            x.flags, x.tag = CONDITIONAL, environ[IF_NONE_MATCH].encode("latin-1")
+        if x.method == "GET" and self.enabled and noted.isdisjoint(environ):
+            if asked:
+                x.flags, x.tag = CONDITIONAL, environ[IF_NONE_MATCH].encode("latin-1")
+            x.key = environ_key(environ)
+            return not self.narrows or self.narrow(x)
+        admitted = self.weigh(x, scan_environ(environ, self._names))
         if not admitted and not x.voids:
             return False
         x.key = environ_key(environ)  # of an unsafe method: what its success makes void

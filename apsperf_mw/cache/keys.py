@@ -26,8 +26,8 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Hosts as they came and as they are compared; all forgotten when there are too many.
 MOST_HOSTS = 1024
 LONGEST_HOST = 255
-_folded: dict[tuple[str, bytes], str] = {}
-_folded_text: dict[tuple[str, str], str] = {}
+_folded: dict[str, dict[bytes, str]] = {scheme: {} for scheme in DEFAULT_PORTS}
+_folded_text: dict[str, dict[str, str]] = {scheme: {} for scheme in DEFAULT_PORTS}
 
 
 def fold_host(host: bytes | str, scheme: str) -> str:
@@ -35,11 +35,12 @@ def fold_host(host: bytes | str, scheme: str) -> str:
     raw = host.encode("latin-1") if isinstance(host, str) else host
     # As bytes, for letters beyond ASCII have no case in a host.
     folded = raw.lower().decode("latin-1").removesuffix(DEFAULT_PORTS.get(scheme, ":"))
-    if len(raw) <= LONGEST_HOST:
-        if len(_folded) >= MOST_HOSTS:
-            _folded.clear()
-            _folded_text.clear()
-        _folded[scheme, raw] = _folded_text[scheme, raw.decode("latin-1")] = folded
+    if len(raw) <= LONGEST_HOST and scheme in _folded:
+        known, known_text = _folded[scheme], _folded_text[scheme]
+        if len(known) >= MOST_HOSTS:
+            known.clear()
+            known_text.clear()
+        known[raw] = known_text[raw.decode("latin-1")] = folded
     return folded
 
 
@@ -58,8 +59,11 @@ def scope_key(scope: MutableMapping[str, Any], host: bytes) -> Key:
         return scope_key({**SPARSE, **scope}, host)
     raw = path if raw is None else raw.decode("latin-1")
     query = query.decode("latin-1") if query else ""
-    folded = _folded.get((scheme, host)) or fold_host(host, scheme)
-    if len(raw) + len(query) > LONGEST:
+    try:
+        folded = _folded[scheme][host]
+    except KeyError:
+        folded = fold_host(host, scheme)
+    if len(raw) > LONGEST or (query and len(raw) + len(query) > LONGEST):
         return (scheme, folded, *digest(root, path, raw, query))
     return (scheme, folded, root, path, raw, query)
 
@@ -79,8 +83,11 @@ def environ_key(environ: dict[str, Any]) -> Key:
         raw = raw.partition("?")[0]
     if not path.isascii():
         path = path.encode("latin-1").decode("utf-8", "surrogateescape")
-    folded = _folded_text.get((scheme, host)) or fold_host(host, scheme)
-    if len(raw) + len(query) > LONGEST:
+    try:
+        folded = _folded_text[scheme][host]
+    except KeyError:
+        folded = fold_host(host, scheme)
+    if len(raw) > LONGEST or (query and len(raw) + len(query) > LONGEST):
         return (scheme, folded, *digest(root, path, raw, query))
     return (scheme, folded, root, path, raw, query)
 

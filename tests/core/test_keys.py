@@ -147,7 +147,7 @@ def test_hosts_that_nobody_asks_for_again_are_forgotten() -> None:
 
     for number in range(5000):
         fold_host(b"host%d.test" % number, "http")
-    assert len(keys._folded) <= keys.MOST_HOSTS
+    assert len(keys._folded["http"]) <= keys.MOST_HOSTS
 
 
 def test_paths_that_are_no_text_do_no_harm() -> None:
