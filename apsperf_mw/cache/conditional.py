@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 def not_modified(x: Exchange, entry: Entry) -> bool:
     """Whether the client holds what the entry would give it (RFC 9110 §13.2.2)."""
+    tag = x.tag
+    if tag and tag == entry.etag and 200 <= entry.status < 300:
+        return True  # mostly: nothing to parse
     if not x.flags & CONDITIONAL or not 200 <= entry.status < 300:
         return False
-    if x.tag and x.tag == entry.etag:
-        return True  # mostly: nothing to parse
     tags = x.fields(b"if-none-match")
     if tags:  # then the date is not looked at
         return if_none_match(tags, entry.etag)
