@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking, asking_briefly
-from apsperf_mw.db.buffers import Unsent, buffered, fetch, may_hold
+from apsperf_mw.db.buffers import Unsent, buffered, fetch, is_in_memory, may_hold, number_of
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.facts import OPAQUE, Facts
@@ -76,6 +76,7 @@ class Following(Sharing):
         self._engine = ref(engine)
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
+        self._in_memory = is_in_memory(engine)
         self._void = self._avoid if dialect.is_async else tables.void
         self.ear = notifier_of(engine, tables)
         places = {
@@ -181,7 +182,8 @@ class Following(Sharing):
             return step if facts.writes or facts.does else None
         parameters = more[0] if len(more) > 1 else ()
         option = context.execution_options.get(OPTION)
-        asked = self.results.asked(self.number, statement, parameters, option)
+        number = number_of(context) if self._in_memory else self.number
+        asked = self.results.asked(number, statement, parameters, option)
         if asked is None:
             return None
         if not self.transactions.may_share(facts, step.transaction):

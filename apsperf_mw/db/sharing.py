@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Join = Callable[[Callable[[], None]], None]
 
 LOOK = "the look at what other processes have written"
-_numbers = count()
+numbers = count()
 
 
 class Sharing:
@@ -34,7 +34,7 @@ class Sharing:
         # How what was read is noted for a page.
         self.noted = rows.read if tables.rows else Plan.read
         # Part of the keys: what one database answers is not another's.
-        self.number = next(_numbers)
+        self.number = next(numbers)
         self.ear: Notifier | None = None
 
     def find(

@@ -592,6 +592,33 @@ def test_threads_that_look_at_once_all_see_what_was_written(tmp_path: Path) -> N
     stage.dispose()
 
 
+def test_a_database_in_memory_is_that_of_its_connection() -> None:
+    suite = Suite()
+    engine = suite.database().attach(create_engine("sqlite://"))
+    told: dict[str, list[Any]] = {}
+
+    def run(name: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE artist (id INTEGER PRIMARY KEY, name TEXT)"))
+            connection.execute(text("INSERT INTO artist VALUES (1, :name)"), {"name": name})
+        both.wait(10)
+        for _ in range(2):
+            with engine.connect() as connection:
+                found = connection.execute(text(NAMES), execution_options=ASK).scalars().all()
+                told.setdefault(name, []).extend(found)
+
+    both = threading.Barrier(2)
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == {"one": ["one"] * 2, "other": ["other"] * 2}
+    assert suite.database().stats().hits == 2
+    engine.dispose()
+    suite.close()
+
+
 def test_an_engine_does_not_keep_its_suite(tmp_path: Path) -> None:
     stage = Plain(f"sqlite:///{tmp_path}/x.db", Suite())
     stage.run("CREATE TABLE a (b)")
