@@ -91,6 +91,7 @@ FOR_EXTRAS = (
     "apsperf_mw.db.buffers",
     "apsperf_mw.db.catalogue",
     "apsperf_mw.db.copying",
+    "apsperf_mw.db.engines",
     "apsperf_mw.db.following",
     "apsperf_mw.db.keeping",
     "apsperf_mw.db.lazy_rows",

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
-from sqlalchemy.pool import StaticPool
-
-from apsperf_mw.db.sharing import numbers
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
-# Where a connection's own number stands in its `info`.
-NUMBER = "apsperf.number"
 
 
 class Unsent:
@@ -66,18 +57,3 @@ def may_hold(context: Any) -> bool:
 def is_sqlalchemys(kind: Any) -> bool:
     """Whether nobody else looks at the cursor once a statement was sent."""
     return str(kind.post_exec.__module__).startswith("sqlalchemy.")
-
-
-def is_in_memory(engine: Engine) -> bool:
-    """Whether each connection of an engine may have a database of its own, in memory."""
-    if engine.dialect.name != "sqlite" or isinstance(engine.pool, StaticPool):
-        return False
-    path = engine.url.database or ""
-    named = path.startswith("file:") and "memory" in path
-    return path in {"", ":memory:"} or named or "memory" in engine.url.query.values()
-
-
-def number_of(context: Any) -> int:
-    """The number of a connection whose database is its own; a part of the keys of its rows."""
-    known: dict[str, int] = context.root_connection.info
-    return known.get(NUMBER) or known.setdefault(NUMBER, next(numbers))

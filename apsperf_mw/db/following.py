@@ -11,9 +11,10 @@ from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking, asking_briefly
-from apsperf_mw.db.buffers import Unsent, buffered, fetch, is_in_memory, may_hold, number_of
+from apsperf_mw.db.buffers import Unsent, buffered, fetch, may_hold
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
+from apsperf_mw.db.engines import is_in_memory, notifier_of, number_of
 from apsperf_mw.db.facts import OPAQUE, Facts
 from apsperf_mw.db.results import OPTION, Asked
 from apsperf_mw.db.rows import found_by, written_by
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Entry
     from apsperf_mw.db.sharing import Join
     from apsperf_mw.db.tables import Tables
@@ -283,14 +283,6 @@ def wrote(connection: Connection, statement: str) -> None:
     plain = connection.connection.dbapi_connection
     for each in list(_followings.get(connection.dialect, ())):
         each.wrote(plain, statement)
-
-
-def notifier_of(engine: Engine, tables: Tables) -> Notifier | None:
-    """What tells the other processes of an engine's commits; None where nothing does."""
-    if engine.dialect.name != "postgresql":
-        return None
-    url = engine.url.set(drivername="postgresql", query={})
-    return tables.notifier(url.render_as_string(hide_password=False))
 
 
 async def _nothing() -> None:

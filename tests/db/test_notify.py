@@ -14,9 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from apsperf_mw import Database, SettingError
+from apsperf_mw.db.engines import conninfo_of
 from apsperf_mw.db.facts import ANY
 from apsperf_mw.db.notifying import MOST_BYTES, own, payload
 from tests.adapters.support import told_by
@@ -210,6 +211,19 @@ def test_tables_of_any_name_and_number_are_told() -> None:
     many = payload([f"table:{number}" for number in range(5000)])
     assert many == f"{own()} {ANY}"
     assert len(payload([f"table:{'x' * 60}{n}" for n in range(90)]).encode()) <= MOST_BYTES
+
+
+def test_what_listens_reaches_the_database_as_the_engine_does() -> None:
+    given = make_url("postgresql+asyncpg://me:secret@/shop?host=b:1&host=c&ssl=x&sslmode=require")
+    known = psycopg.conninfo.conninfo_to_dict(conninfo_of(given))
+    assert known == {
+        "user": "me",
+        "password": "secret",
+        "dbname": "shop",
+        "host": "b,c",
+        "port": "1,",
+        "sslmode": "require",
+    }
 
 
 def test_it_needs_a_driver(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ FOR_EXTRAS = (
     "db.buffers",
     "db.catalogue",
     "db.copying",
+    "db.engines",
     "db.following",
     "db.keeping",
     "db.lazy_rows",
