@@ -6,17 +6,18 @@ own ways of many values. A chunk is written whole or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Table, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from apsperf_mw.db.writing import INSERT, UPDATE, UPSERT, begin, write
+from apsperf_mw.db.writing import INSERT, UPDATE, UPSERT, transaction, write
 from apsperf_mw.errors import BatchError, SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from sqlalchemy.engine import Connection
@@ -93,12 +94,15 @@ class Batch:
         names = tuple(key) or tuple(column.key for column in table.primary_key)
         self._take(UPDATE, table, names, rows)
 
-    def _take(self, verb: str, table: Table, key: tuple[str, ...], rows: Iterable[Row]) -> None:
+    def _take(self, verb: str, table: Table, key: tuple[str, ...], rows: Iterable[Any]) -> None:
         columns: tuple[str, ...] = ()
         kind: tuple[Any, ...] = ()
         waiting: list[dict[str, Any]] | None = None
         for row in rows:
             if waiting is None or tuple(row) != columns:
+                if not isinstance(row, Mapping):
+                    given = type(row).__name__
+                    raise SettingError(f"{verb}: {given} given; accepted: mappings, one a row")
                 columns = tuple(row)
                 kind = (verb, table, key, columns)
                 waiting = self._waiting.get(kind)
@@ -130,13 +134,13 @@ class Batch:
         connection = self._connection()
         first = self._seen.get(kind, 0)
         self._seen[kind] = first + len(rows)
-        begin(connection)
-        try:
-            with connection.begin_nested():
-                write(connection, kind, rows)
-        except Exception as fault:
-            at = failing(connection, kind, rows)
-            raise BatchError(told(kind, rows, at, first, fault)) from fault
+        with transaction(connection):
+            try:
+                with connection.begin_nested():
+                    write(connection, kind, rows)
+            except Exception as fault:
+                at = failing(connection, kind, rows)
+                raise BatchError(told(kind, rows, at, first, fault)) from fault
         self.written += len(rows)
         if self._progress is not None:
             self._progress(self.written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,12 @@ from sqlalchemy import (
 )
 
 from apsperf_mw.db.copying import Unwritable, copy
+from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.following import wrote
 from apsperf_mw.errors import SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Table
     from sqlalchemy.engine import Connection
@@ -58,14 +60,33 @@ KINDS: dict[type, frozenset[type]] = {
 LEAST_COPIED = 50
 
 
-def begin(connection: Connection) -> None:
-    """Have a transaction begin in the database, so that a savepoint is within it.
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """Have a savepoint be within a transaction.
 
-    sqlite3 begins none before a SAVEPOINT, and the release of it would commit.
+    sqlite3 begins none before a SAVEPOINT, and the release of it would commit. Where each statement
+    is committed by itself, so is what is written here.
     """
     driver: Any = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite" and getattr(driver, "in_transaction", True) is False:
+    single = commits_each(driver) and driver_of(connection.dialect.driver).begun(driver) is False
+    lite = connection.dialect.name == "sqlite"
+    if single or (lite and getattr(driver, "in_transaction", True) is False):
         connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    except BaseException:
+        if single:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    if single:
+        connection.exec_driver_sql("COMMIT")
+
+
+def commits_each(driver: Any) -> bool:
+    """Whether a driver's connection commits each statement by itself."""
+    return getattr(driver, "autocommit", None) is True or (
+        hasattr(driver, "in_transaction") and getattr(driver, "isolation_level", "") is None
+    )
 
 
 def write(connection: Connection, kind: tuple[Any, ...], rows: list[dict[str, Any]]) -> None:

@@ -252,6 +252,24 @@ def test_the_row_that_cannot_be_written_is_named(
     assert count(engine) == 2  # the chunk is not there; what came before it is
 
 
+def test_where_each_statement_is_committed_so_is_each_chunk(
+    engine: Engine, database: Database
+) -> None:
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with alone.connect() as connection, database.batch(connection) as batch:
+        batch.insert(THINGS, *many())
+    assert count(engine) == COUNT
+    more = [{**row, "id": 1000 + row["id"]} for row in many()]
+    more[40]["id"] = 7
+    with alone.connect() as connection:
+        batch = database.batch(connection)
+        batch.insert(THINGS, *more)
+        with pytest.raises(BatchError, match=r"insert into things: row 40 \(id 7\): "):
+            batch.flush()
+        connection.execute(THINGS.insert(), {"id": 5000, "name": "after"})
+    assert count(engine) == COUNT + 1
+
+
 def test_what_raises_inside_writes_nothing_more(engine: Engine, database: Database) -> None:
     def fill(connection: Any) -> None:
         with database.batch(connection) as batch:
@@ -300,6 +318,7 @@ def test_a_stream_has_some_rows_at_once(engine: Engine, database: Database) -> N
             "no 'id' given, which is part of the key",
         ),
         (lambda batch: batch.upsert(THINGS, {"id": 1}, key=["x"]), "'x' given"),
+        (lambda batch: batch.insert(THINGS, [{"id": 1}]), "list given; accepted: mappings"),
         (lambda batch: batch.add("x"), "accepted: an object of a mapped class"),
     ],
 )
