@@ -164,7 +164,7 @@ ALL = [
     ("database.prepare_after", "integer, 0 to 1000000", 5, "APSPERF_DATABASE__PREPARE_AFTER"),
     (
         "database.prepared_statements",
-        "integer, 1 to 100000",
+        "integer, 1 to 1000000",
         100,
         "APSPERF_DATABASE__PREPARED_STATEMENTS",
     ),

@@ -104,7 +104,7 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Executions by one psycopg connection after which it is prepared."),
     ] = 5
     prepared_statements: Annotated[
-        Annotated[int, Meta(ge=1, le=100_000)],
+        Annotated[int, Meta(ge=1, le=1_000_000)],
         Meta(description="Prepared statements that each connection keeps at most."),
     ] = 100
     samples: Annotated[
