@@ -45,12 +45,26 @@ def guard(scope: Scope) -> str:
     route, endpoint = scope.get("route"), scope.get("endpoint")
     if route is None and endpoint is None:
         return ""
+    if route is None:
+        route = _sought(scope, endpoint)
     # An included router's dependencies are only in FastAPI's own context.
     within = (scope.get("fastapi") or {}).get("effective_route_context") or route
     overrides = getattr(scope.get("app"), "dependency_overrides", None)
     found = _of_overrides(within, overrides) if overrides else ""
     around = _of_mounts(scope) or _limits_all(scope)
     return found or around or _remembered(within, route, endpoint)
+
+
+def _sought(scope: Scope, endpoint: Any) -> Any:
+    """The route of an endpoint, which older releases of Starlette do not tell.
+
+    Of several the one that has middleware.
+    """
+    routes: Any = getattr(scope.get("router"), "routes", ())
+    for mount, _ in mounts_of(scope) if "path" in scope else ():
+        routes = () if mount is None else mount.routes
+    found = [each for each in routes if getattr(each, "endpoint", None) is endpoint]
+    return next((each for each in found if middleware_of(each.app)), found[0] if found else None)
 
 
 def _remembered(within: Any, route: Any, endpoint: Any) -> str:

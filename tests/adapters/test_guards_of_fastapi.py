@@ -99,6 +99,10 @@ def by_helper(request: Request) -> None:
     need(address_of(request) == IN)
 
 
+# Older releases of FastAPI do not look names up that stand in a class.
+ByInit.__init__.__annotations__["request"] = Request
+ByMethod.__call__.__annotations__["request"] = Request
+
 DEPENDENCIES: dict[str, Callable[..., object]] = {
     "a class": ByInit,
     "a method": ByMethod(),
