@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
 from django.db.models import Model, QuerySet
+from django.db.models import query as querying
 from django.db.models.query import ModelIterable
 from django.db.models.signals import post_init
 from django.db.models.sql import Query
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from apsperf_django.following import Following
     from apsperf_mw.db.results import Asked
 
+# How related objects are loaded later, since Django 6.1.
+USUAL_FETCH = getattr(querying, "DEFAULT_FETCH_MODE", None)
 NOTHING_DEFERRED: tuple[frozenset[str], bool] = (frozenset(), True)
 # What a query set of its own may do otherwise; and fields whose values mean one thing alone.
 FINDS = (
@@ -84,6 +87,7 @@ def is_plain(rows: Any, values: dict[str, Any]) -> bool:
         or not is_djangos(rows.__class__)
         or not fields_of(rows.model).issuperset(values)
         or post_init.has_listeners(rows.model)
+        or getattr(rows, "_fetch_mode", USUAL_FETCH) is not USUAL_FETCH
     )
 
 

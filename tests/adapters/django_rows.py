@@ -47,8 +47,8 @@ class Priced(models.Model):
     cents = models.IntegerField()
 
     @classmethod
-    def from_db(cls, db, names, values):
-        made = super().from_db(db, names, values)
+    def from_db(cls, db, names, values, **more):
+        made = super().from_db(db, names, values, **more)
         made.cents *= 100
         return made
 
