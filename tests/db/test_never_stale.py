@@ -606,6 +606,8 @@ def test_a_database_in_memory_is_that_of_its_connection() -> None:
             with engine.connect() as connection:
                 found = connection.execute(text(NAMES), execution_options=ASK).scalars().all()
                 told.setdefault(name, []).extend(found)
+        with engine.connect() as connection:
+            connection.detach()  # it would outlive its thread
 
     both = threading.Barrier(2)
     threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "other")]
