@@ -234,8 +234,11 @@ def test_a_task_that_is_cancelled_leaves_it_to_the_next() -> None:
         async def execute(self, *given: Any) -> Any:
             self.calls += 1
             await self.gate.wait()
-            with create_engine("sqlite://").connect() as connection:
-                return connection.execute(*given).freeze()()
+            engine = create_engine("sqlite://")
+            with engine.connect() as connection:
+                found = connection.execute(*given).freeze()()
+            engine.dispose()
+            return found
 
     async def ask() -> None:
         target = Slow()
