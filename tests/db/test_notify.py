@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url, text
 
 from apsperf_mw import Database, SettingError
@@ -215,7 +216,7 @@ def test_tables_of_any_name_and_number_are_told() -> None:
 
 def test_what_listens_reaches_the_database_as_the_engine_does() -> None:
     given = make_url("postgresql+asyncpg://me:secret@/shop?host=b:1&host=c&ssl=x&sslmode=require")
-    known = psycopg.conninfo.conninfo_to_dict(conninfo_of(given))
+    known = conninfo_to_dict(conninfo_of(given))
     assert known == {
         "user": "me",
         "password": "secret",
