@@ -53,7 +53,9 @@ told: Any = st.dictionaries(
     text, st.booleans() | text | st.integers(-(2**63), 2**63 - 1), max_size=4
 )
 lines = st.tuples(text, st.lists(text, max_size=3).map(tuple))
-fields = st.lists(lines, max_size=3, unique_by=lambda each: each[0]).map(tuple)
+fields = st.lists(lines, max_size=3, unique_by=lambda each: each[0]).map(
+    lambda each: tuple((f"http.request.header.{name}", values) for name, values in each)
+)
 servers = st.tuples(own, asked, raw, st.integers(0, 2**40), seconds, seconds, fields).map(
     lambda each: SpanRecord(*each)
 )
