@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 
 _suites: WeakSet[Suite] = WeakSet()
-# Seconds between two looks at loads whose objects are gone.
-TIDY_S = 5.0
 
 
 class Suite(Diagnosis, Purging, Databases):
@@ -90,9 +88,6 @@ class Suite(Diagnosis, Purging, Databases):
         self.background = Background(partial(self.faults.note, "a background refresh"))
         self.children = Children(self.exporter, self.channels, self.settings.database)
         self.exporter.in_child(partial(_forget, ref(self.children.statements)))
-        if (loads := self.children.statements.loads).wanted:
-            self.exporter.watch(loads.drain)
-            self.exporter.every(TIDY_S, loads.drain)
         self.sockets = self._make_sockets()
         self.health = Health(self.faults)
         self.profiles = self._make_profiles()

@@ -32,6 +32,23 @@ USUAL = 4
 _lock = Lock()
 
 
+class Wait:
+    """One who waits for a connection, and is told who has them where that is in vain."""
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: Holding) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> None:
+        self._pool.waiting[self] = None
+
+    def __exit__(self, kind: object, fault: object, _: object) -> None:
+        del self._pool.waiting[self]
+        if isinstance(fault, PoolTimeout):
+            self._pool.name_holders(fault)
+
+
 class Pool(Holding):
     """One of them, which it does not keep alive."""
 
@@ -86,30 +103,18 @@ class Pool(Holding):
     def _getconn(self, get: Callable[..., Any], *given: Any, **named: Any) -> Any:
         if not self.live:
             return get(*given, **named)
-        me, started = object(), perf_counter()
-        self.waiting[me] = None
-        try:
+        started = perf_counter()
+        with Wait(self):
             connection = get(*given, **named)
-        except PoolTimeout as fault:
-            self.name_holders(fault)
-            raise
-        finally:
-            del self.waiting[me]
         self._took(connection, started)
         return connection
 
     async def _getconn_async(self, get: Callable[..., Any], *given: Any, **named: Any) -> Any:
         if not self.live:
             return await get(*given, **named)
-        me, started = object(), perf_counter()
-        self.waiting[me] = None
-        try:
+        started = perf_counter()
+        with Wait(self):
             connection = await get(*given, **named)
-        except PoolTimeout as fault:
-            self.name_holders(fault)
-            raise
-        finally:
-            del self.waiting[me]
         self._took(connection, started)
         return connection
 

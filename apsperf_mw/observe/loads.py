@@ -73,6 +73,10 @@ class Watcher(Protocol):
         """A forked child begins: its locks may be held by threads that it has not."""
 
 
+# Seconds between two looks at loads whose objects are gone.
+TIDY_S = 5.0
+
+
 class Loads:
     """The loads of one suite that are watched: a share of all, drawn at random."""
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from apsperf_mw.cache.policy import current
 from apsperf_mw.observe.below import note_below
 from apsperf_mw.observe.fingerprints import shape_of, verb_of
-from apsperf_mw.observe.loads import Loads
+from apsperf_mw.observe.loads import TIDY_S, Loads
 from apsperf_mw.observe.measures import QUERY
 from apsperf_mw.observe.prepared import Prepared
 from apsperf_mw.observe.record import REPEATS, Costs
@@ -85,6 +85,9 @@ class Statements:
         self.settings = settings
         self.samples = settings.samples
         self.loads = Loads(channels, settings.unused_loads)
+        if self.loads.wanted:
+            exporter.watch(self.loads.drain)
+            exporter.every(TIDY_S, self.loads.drain)
         self._lock = Lock()
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._others: WeakSet[Recorder] = WeakSet()
