@@ -11,7 +11,6 @@ import gc
 import json
 import logging
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -351,8 +350,14 @@ def iterator() -> None:
         assert album.title
 
 
+def sent(value: Any) -> Any:
+    """What comes back of Django's own cache, which keeps a copy as bytes."""
+    cache.set("sent", value)
+    return cache.get("sent")
+
+
 def pickled() -> None:
-    pickle.dumps(list(Album.objects.select_related("artist").prefetch_related("tags")))
+    sent(list(Album.objects.select_related("artist").prefetch_related("tags")))
 
 
 def in_djangos_cache() -> None:
@@ -506,8 +511,8 @@ def read_by_template() -> None:
     )
 
 
-def read_by_pickle() -> None:
-    assert pickle.dumps(list(ONE.all()))
+def read_by_djangos_cache() -> None:
+    assert sent(list(ONE.all()))
 
 
 def read_by_copy() -> None:
@@ -545,7 +550,7 @@ def read_kept() -> None:
 
 READ: tuple[Callable[[], object], ...] = (
     *(read, read_one, read_by_property, read_by_getattr, read_by_vars, read_by_items),
-    *(read_by_name, read_by_form, read_by_serialiser, read_by_template, read_by_pickle),
+    *(read_by_name, read_by_form, read_by_serialiser, read_by_template, read_by_djangos_cache),
     *(read_by_copy, read_by_save, read_proxy, read_child, read_values, read_deferred),
     *(read_narrow, read_kept),
 )
@@ -612,7 +617,7 @@ def behaves() -> dict[str, Any]:
         album.get_deferred_fields(),
     ]
     seen["plain"][3] = sorted(seen["plain"][3])
-    again = pickle.loads(pickle.dumps(album))
+    again = sent(album)
     seen["pickled"] = [
         type(vars(again)).__name__,
         type(again._state.fields_cache).__name__,
