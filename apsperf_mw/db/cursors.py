@@ -6,6 +6,8 @@ from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from apsperf_mw.db.kinds import psycopg_text
+
 if TYPE_CHECKING:
     from apsperf_mw.observe.statements import Recorder
 
@@ -64,10 +66,6 @@ async def _noted(
 
 
 def text_of(query: Any, cursor: Any) -> str:
-    """The statement as text; psycopg takes it as bytes and in parts, too."""
-    if isinstance(query, str):
-        return query
-    if isinstance(query, bytes):
-        return query.decode(errors="replace")
-    as_string = getattr(query, "as_string", None)
-    return str(query) if as_string is None else str(as_string(cursor))
+    """The statement as text, whatever form psycopg takes it in."""
+    text = psycopg_text(query, cursor)
+    return str(query) if text is None else text
