@@ -108,8 +108,8 @@ class Scrape:
         self._exporter.start()
         families = self._families()
         if self._workers is not None:
-            self._workers.tell(families)
-            families = self._workers.all()
+            self._leave(families)
+            families = self._workers.all(families)
         kind, body = written(families, asked.field("accept"))
         return Answer(200, headers(kind, body), body)
 
@@ -124,7 +124,14 @@ class Scrape:
         return list(families(self._exporter.collect()))
 
     def _tell(self) -> None:
-        self._workers.tell(self._families())
+        self._leave(self._families())
+
+    def _leave(self, families: list[Family]) -> None:
+        """Tell the host's other workers; a disk that is full is no reason to tell nobody."""
+        try:
+            self._workers.tell(families)
+        except OSError as fault:
+            self._exporter.faults.note("prometheus.directory", fault)
 
 
 def allowed(asked: Asked, answer: Answer | None) -> Answer | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from msgspec import DecodeError, Struct, ValidationError, msgpack
@@ -51,13 +52,14 @@ class Workers:
         """Leave this process's numbers, in place of those before."""
         self._write(f"{me()}{SUFFIX}", Told(families))
 
-    def all(self) -> list[Family]:
-        """The numbers of all workers, dead ones too."""
+    def all(self, mine: list[Family]) -> list[Family]:
+        """The numbers of all workers, dead ones too; `mine` are this process's, told or not."""
         self._fold()
         read = self._read(DEAD) or Told([])
-        workers = [("", read.families)]
+        known = {*read.folded, f"{me()}{SUFFIX}"}
+        workers = [("", read.families), (me(), mine)]
         for name in self._names():
-            told = self._read(name) if name not in read.folded else None
+            told = self._read(name) if name not in known else None
             if told is not None:
                 workers.append((name.removesuffix(SUFFIX), told.families))
         return merged(workers)
@@ -73,8 +75,13 @@ class Workers:
             told = [each for each in map(self._read, new) if each is not None]
             lasting = [known.families, *([f for f in each.families if f.adds_up] for each in told)]
             self._write(DEAD, Told(merged([("", each) for each in lasting]), dead))
-            for name in dead:
+            for name in (*dead, *self._unfinished()):
                 (self._place / name).unlink(missing_ok=True)
+
+    def _unfinished(self) -> list[str]:
+        """What workers were writing when they were killed; nobody else holds the lock now."""
+        begun = [each.name for each in self._place.glob(f".*{SUFFIX}.*")]
+        return [each for each in begun if not lives(each[1:].partition(SUFFIX)[0])]
 
     def _names(self) -> list[str]:
         try:
@@ -95,8 +102,8 @@ class Workers:
             return None
 
     def _write(self, name: str, told: Told) -> None:
-        """Replace a file as a whole."""
-        scratch = self._place / f".{name}.{os.getpid()}"
+        """Replace a file as a whole; a scrape and the exporter's thread may do so at once."""
+        scratch = self._place / f".{name}.{os.getpid()}.{get_ident()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:
             file.write(msgpack.encode(told))

@@ -225,10 +225,9 @@ def test_what_counts_adds_up_and_the_rest_bears_the_workers_name() -> None:
     ]
 
 
-def totals(workers: Workers, name: str = "a") -> float:
-    return sum(
-        sample.value for each in workers.all() if each.name == name for sample in each.samples
-    )
+def totals(workers: Workers, *mine: Family) -> float:
+    told = workers.all(list(mine))
+    return sum(sample.value for each in told if each.name == "a" for sample in each.samples)
 
 
 def in_child(run: Callable[[], None]) -> int:
@@ -246,9 +245,11 @@ def test_the_counts_of_dead_workers_stay_and_their_files_go(tmp_path: Path) -> N
     workers.tell([counter("a", 1.0)])
     for _ in range(3):
         in_child(lambda: workers.tell([counter("a", 10.0)]))
-    assert totals(workers) == 31.0
-    assert totals(workers) == 31.0
-    assert sorted(each.name for each in tmp_path.iterdir() if each.suffix == ".apsperf") == [
+    (tmp_path / ".1-1.apsperf.1.1").touch()  # one that was killed while it wrote
+    assert totals(workers, counter("a", 1.0)) == 31.0
+    assert totals(workers, counter("a", 2.0)) == 32.0  # not what was told before
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        ".lock",
         f"{me()}.apsperf",
         DEAD,
     ]
@@ -264,6 +265,26 @@ def test_files_that_are_put_away_twice_count_once(tmp_path: Path) -> None:
     assert totals(workers) == 10.0
 
 
+def test_threads_of_a_worker_may_tell_at_once(tmp_path: Path) -> None:
+    workers = Workers(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        told = [pool.submit(workers.tell, [counter("a", 1.0)]) for _ in range(2000)]
+    assert not [each for each in told if each.exception()]
+    assert [each.name for each in tmp_path.iterdir()] == [f"{me()}.apsperf"]
+
+
+def test_a_disk_that_takes_nothing_leaves_a_scrape_its_own_numbers(
+    tmp_path: Path, shell: str, clients: Any
+) -> None:
+    place = tmp_path / "numbers"
+    client = clients(shell, prometheus=ON | {"directory": str(place)})
+    client.ask("/items/5")
+    place.rename(tmp_path / "gone")
+    place.touch()
+    assert list(values(scraped(client), COUNT).values()) == [1.0]
+    assert client.suite.exporter.faults.counts["prometheus.directory"]
+
+
 @pytest.mark.parametrize("junk", [b"", b"junk", b"\x93" * 50, b"\x00" * 1000])
 def test_files_that_are_no_files_of_ours_are_skipped(tmp_path: Path, junk: bytes) -> None:
     workers = Workers(str(tmp_path))
@@ -271,7 +292,7 @@ def test_files_that_are_no_files_of_ours_are_skipped(tmp_path: Path, junk: bytes
     (tmp_path / "1-1.apsperf").write_bytes(junk)
     (tmp_path / DEAD).write_bytes(junk)
     (tmp_path / "2-2.apsperf").mkdir()
-    assert totals(workers) == 1.0
+    assert totals(workers, counter("a", 1.0)) == 1.0
     assert workers.skipped
 
 
