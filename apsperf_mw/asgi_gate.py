@@ -39,15 +39,7 @@ class ASGIExchange(Exchange, eq=False):
 
     def host_and_agent(self) -> tuple[bytes, bytes]:
         """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""
-        host = agent = b""
-        hosts = 0
-        for name, value in self.raw["headers"]:
-            if name == b"host":
-                hosts += 1
-                host = value
-            elif name == b"user-agent":
-                agent = agent or value
-        return host if hosts == 1 else b"", agent
+        return host_and_agent(self.raw["headers"])
 
     def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
         """What the request says in these fields; several lines of one as a whole."""
@@ -92,6 +84,19 @@ class ASGIExchange(Exchange, eq=False):
         """The host and port that the server listens on, as it gave them."""
         server = self.raw.get("server")
         return (str(server[0]), server[1]) if server else ("", None)
+
+
+def host_and_agent(lines: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""
+    host = agent = b""
+    hosts = 0
+    for name, value in lines:
+        if name == b"host":
+            hosts += 1
+            host = value
+        elif name == b"user-agent":
+            agent = agent or value
+    return host if hosts == 1 else b"", agent
 
 
 class ASGIGate(Gate):

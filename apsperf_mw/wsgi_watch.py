@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.policy import UNPLANNED, Plan, current
 from apsperf_mw.cache.screen import TRACING, environ_name
+from apsperf_mw.observe.spans import bounded
 from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.pull import Pull
 from apsperf_mw.wsgi import WSGIShell
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apsperf_mw.exchange import Facts
+    from apsperf_mw.observe.spans import Asked
     from apsperf_mw.suite import Suite
     from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIApp
 
@@ -163,6 +165,20 @@ class Seen(Plan, eq=False):
     def traced(self) -> bool:
         """Whether the caller has sent trace context."""
         return not TRACES.isdisjoint(self.environ)
+
+    def asks(self) -> tuple[Asked, bool]:
+        """What its span says of it, and whether the caller has sent trace context."""
+        get = self.environ.get
+        port = str(get("SERVER_PORT", ""))
+        path = get("SCRIPT_NAME", "") + get("PATH_INFO", "")
+        told = bounded(
+            path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace"),
+            get("QUERY_STRING", "").encode("latin-1"),
+            (get("HTTP_HOST", "").encode("latin-1"), get("HTTP_USER_AGENT", "").encode("latin-1")),
+            (get("SERVER_NAME", ""), int(port) if port.isdecimal() else None),
+            get("REMOTE_ADDR", ""),
+        )
+        return told, self.traced()
 
     def exchange(self) -> WSGIExchange:
         """As the rest of the suite knows a request."""
