@@ -45,6 +45,7 @@ class WatchWSGIShell(WSGIShell):
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
         self.names = Names(self.ours)
+        self.codes = Codes()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -110,6 +111,17 @@ class Names(dict[str, bool]):
         return [field for field in headers if not self[field[0]]]
 
 
+class Codes(dict[str, int]):
+    """The codes of the status lines that were seen, 0 for one that has none."""
+
+    def __missing__(self, status: str) -> int:
+        if len(self) > MOST_NAMES:
+            self.clear()
+        code = status[:3]
+        self[status] = known = int(code) if code.isdecimal() else 0
+        return known
+
+
 class Seen(Plan, eq=False):
     """One request of a suite without a cache: its plan, and the `start_response` of its app."""
 
@@ -127,12 +139,12 @@ class Seen(Plan, eq=False):
     error: str = ""
     whole: Any = None
     instead: bytes | None = None
+    given: Any = None
 
     def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
         """Pass the head on."""
         self.head_at = monotonic()
-        code = status[:3]
-        self.status = int(code) if code.isdecimal() else 0
+        self.status = self.shell.codes[status]
         if self.whole is not None:
             self.whole.status, self.whole.head_at = self.status, self.head_at
         names = self.shell.names
@@ -141,14 +153,17 @@ class Seen(Plan, eq=False):
                 headers = names.bare(headers)
                 break
         start = self.start
-        write = start(status, headers) if exc_info is None else start(status, headers, exc_info)
+        if exc_info is None:
+            self.given = start(status, headers)
+        else:
+            self.given = start(status, headers, exc_info)
+        return self.write
 
-        def record_and_write(chunk: bytes) -> object:
-            self.chunks += 1
-            self.sent_bytes += len(chunk)
-            return write(chunk)
-
-        return record_and_write
+    def write(self, chunk: bytes) -> object:
+        """Pass on what the app writes by itself (PEP 3333)."""
+        self.chunks += 1
+        self.sent_bytes += len(chunk)
+        return self.given(chunk)
 
     @property
     def scheme(self) -> str:
@@ -164,7 +179,7 @@ class Seen(Plan, eq=False):
 
     def traced(self) -> bool:
         """Whether the caller has sent trace context."""
-        return not TRACES.isdisjoint(self.environ)
+        return not self.environ.keys().isdisjoint(TRACES)
 
     def asks(self) -> tuple[Asked, bool]:
         """What its span says of it, and whether the caller has sent trace context."""

@@ -108,14 +108,15 @@ class Watcher:
                 trace, own = self._end_span(x, raw)
             if self._times and self._exporter.started:
                 started, ended = x.started, x.ended_at
+                duration_s = ended - started
                 pending = self._pending
                 pending.append(
                     Finished(
                         raw,
-                        ended - started,
+                        duration_s,
                         x.head_at - started,
                         ended,
-                        ended - started,
+                        duration_s,
                         x.sent_bytes,
                         0 if x.method in BODILESS else client_bytes(x.exchange()),
                         x.chunks,
