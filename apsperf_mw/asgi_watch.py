@@ -6,9 +6,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.asgi import ASGIShell
-from apsperf_mw.asgi_gate import ASGIExchange, host_and_agent
+from apsperf_mw.asgi_gate import TRACES, ASGIExchange, spoken
 from apsperf_mw.cache.policy import Plan, current
-from apsperf_mw.cache.screen import TRACING
 from apsperf_mw.observe.spans import bounded
 from apsperf_mw.observe.timed import Timed
 from apsperf_mw.observe.watcher import Watcher
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from apsperf_mw.suite import Suite
 
 MOST_NAMES = 512
-TRACES = frozenset(name.encode("ascii") for name in TRACING)
-# The fields of a request that its span is made of.
-SPOKEN = TRACES | {b"host", b"user-agent"}
 
 
 class PassASGIShell(ASGIShell):
@@ -165,16 +161,16 @@ class Seen(Plan, eq=False):
     def asks(self) -> tuple[Asked, bool]:
         """What its span says of it, and whether the caller has sent trace context."""
         scope = self.scope
-        lines = [line for line in scope["headers"] if line[0] in SPOKEN]
+        host_and_agent, traced = spoken(scope["headers"])
         client, server = scope.get("client"), scope.get("server")
         told = bounded(
             scope["path"],
             scope.get("query_string", b""),
-            host_and_agent(lines),
+            host_and_agent,
             (str(server[0]), server[1]) if server else ("", None),
             str(client[0]) if client else "",
         )
-        return told, len(lines) > 2 and not TRACES.isdisjoint([name for name, _ in lines])
+        return told, traced
 
     def exchange(self) -> ASGIExchange:
         """As the rest of the suite knows a request."""

@@ -59,7 +59,7 @@ class WatchWSGIShell(WSGIShell):
         if costs is not None and costs.cpu_s is not None:
             costs.entered_cpu = thread_time()
         try:
-            body = self.app(environ, x)
+            body = self.app(environ, x.begin)
         except BaseException as error:
             x.error = type(error).__qualname__
             x.ended_at = monotonic()
@@ -123,7 +123,7 @@ class Codes(dict[str, int]):
 
 
 class Seen(Plan, eq=False):
-    """One request of a suite without a cache: its plan, and the `start_response` of its app."""
+    """One request of a suite without a cache: its plan, and what its app has sent."""
 
     method: str = ""
     started: float = 0.0
@@ -141,8 +141,8 @@ class Seen(Plan, eq=False):
     instead: bytes | None = None
     given: Any = None
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
-        """Pass the head on."""
+    def begin(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
+        """The app's `start_response`: pass the head on."""
         self.head_at = monotonic()
         self.status = self.shell.codes[status]
         if self.whole is not None:
