@@ -94,13 +94,13 @@ class Outputs:
     def send_spans(self, *, flushed: bool) -> bool:
         """Export the spans that wait; stops at the first batch that fails, which is dropped.
 
-        What is no full batch goes out once a second, or when everything is flushed.
+        What is no full batch goes out once a second, or where it crowds the ring, or in a flush.
         """
         ring, outlet = self.spans, self._span_outlet
         if ring is None or outlet is None:
             return outlet is None or outlet.whole
         now = monotonic()
-        due = flushed or now >= self._spans_due
+        due = flushed or now >= self._spans_due or ring.is_crowded
         if due:
             self._spans_due = now + min(SPANS_S, self.interval_s)
         for _ in range(len(ring) // self._batch + due):

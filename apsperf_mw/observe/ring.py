@@ -30,6 +30,11 @@ class Ring:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more than half of it is full."""
+        return len(self._waiting) > self._half
+
     def keep(self, span: Record) -> None:
         """Keep a span, or drop it."""
         waiting = len(self._waiting)

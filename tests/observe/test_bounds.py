@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from apsperf_mw.wsgi_watch import MOST_NAMES, Codes
 from tests.observe.support import ROOT, SERVED
 
 N = int(os.environ.get("N", "1000"))
@@ -105,3 +106,11 @@ def test_what_requests_leave_behind_does_not_add_up() -> None:
     found = printed(SAME, count)
     assert found["requests"] == count + max(count // 5, 50_000)
     assert found["grown"] <= 2 << 20
+
+
+def test_the_status_lines_that_are_known_are_bounded() -> None:
+    codes = Codes()
+    for n in range(3 * MOST_NAMES):
+        assert codes[f"{200 + n % 100} number {n}"] == 200 + n % 100
+        assert len(codes) <= MOST_NAMES + 1
+    assert codes["odd"] == codes[""] == 0

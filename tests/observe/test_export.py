@@ -361,3 +361,34 @@ assert codes == [0, 0], codes
         for point in metric.histogram.data_points
     }
     assert sorted(counts.values()) == [3, 3, 3]
+
+
+def test_few_spans_wait_for_more_unless_they_crowd_the_ring(
+    wrap: Wrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
+    client = wrap(plain, exporter={"kind": "memory", "max_spans": 6, "interval_s": 3600.0})
+    exporter = client.suite.exporter
+    client.ask()
+    assert client.suite.flush(PATIENCE_S)
+    assert exporter._pulse.hold(PATIENCE_S)  # the test ticks in its thread's place
+    exporter._outputs._spans_due = float("inf")
+    ring = exporter.spans
+    assert ring is not None
+    left = []
+    for _ in range(4):
+        client.ask()
+        exporter.tick()
+        left.append(len(ring))
+    assert left == [1, 2, 3, 0]
+    exporter._outputs._batch = 100
+    for _ in range(4):
+        client.ask()
+        exporter.tick()
+        left.append(len(ring))
+    assert left[4:] == [1, 2, 3, 0]
+    client.ask()
+    exporter._pulse.go_on()
+    assert client.suite.flush(PATIENCE_S)
+    assert exporter.memory is not None
+    assert len(ring) == 0

@@ -156,8 +156,9 @@ def test_a_trace_of_our_own_that_is_not_sampled_is_told_so_too(wrap: Wrap) -> No
     assert inside.contexts[0].trace_id != inside.contexts[1].trace_id
 
 
-def test_the_span_of_a_caller_who_is_not_trusted_is_linked_to(wrap: Wrap) -> None:
-    client = wrap(plain)
+@pytest.mark.parametrize("caches", [True, False])
+def test_the_span_of_a_caller_who_is_not_trusted_is_linked_to(wrap: Wrap, *, caches: bool) -> None:
+    client = wrap(plain, cache={"enabled": caches})
     client.ask("/", {"traceparent": traceparent(), "tracestate": "a=1"})
     (span,) = exported(client)
     assert span.parent is None
@@ -168,6 +169,27 @@ def test_the_span_of_a_caller_who_is_not_trusted_is_linked_to(wrap: Wrap) -> Non
     assert f"{link.context.trace_id:032x}" == TRACE
     assert f"{link.context.span_id:016x}" == PARENT
     assert link.context.is_remote
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"Host": "shop.example:8080", "User-Agent": "Mozilla/5.0"},
+        {"Host": "h" * 5000, "User-Agent": "a" * 5000, "baggage": "user=7"},
+    ],
+)
+def test_a_span_says_the_same_where_no_cache_is_asked(wrap: Wrap, fields: dict[str, str]) -> None:
+    told = []
+    for caches in (True, False):
+        client = wrap(plain, cache={"enabled": caches})
+        client.ask("/caf%C3%A9/5?a=1&b=2", fields)
+        (span,) = exported(client)
+        attributes = dict(span.attributes or {})
+        del attributes["apsperf.cache.result"]
+        told.append(attributes)
+    assert told[0] == told[1]
+    assert told[0]["url.path"] == "/caf\u00e9/5"
 
 
 @pytest.mark.parametrize(
