@@ -66,13 +66,13 @@ class Kept:
         if asked is None or text is None or sight is None or type(parameters) not in GIVEN:
             return None, None
         facts = self._following.facts(link, real, statement)
-        if not facts.fixed:
+        looks = (real.row_factory, getattr(real, "text_factory", None))
+        if not (facts.fixed and is_hashable(looks)):
             return None, None
         if not (self._following.may_share(link, real, facts) and sees_now(link, real)):
             self._results.counts.bypasses += 1
             return None, None
         shared = self._sharing(sight)
-        looks = (real.row_factory, getattr(real, "text_factory", None))
         asked.key = (shared.number, *asked.key, *looks)
         return shared, asked
 
@@ -119,6 +119,15 @@ def sees_now(link: Link, real: Any) -> bool:
         return False
     level = real.isolation_level
     return (link.sight.usual() if level is None else level.name) in READ_COMMITTED
+
+
+def is_hashable(looks: object) -> bool:
+    """Whether a key can be made of them: a factory is any callable."""
+    try:
+        hash(looks)
+    except TypeError:
+        return False
+    return True
 
 
 def form_of(rows: list[Any]) -> tuple[tuple[str, ...] | None, list[tuple[Any, ...]]] | None:

@@ -220,6 +220,22 @@ def test_objects_are_not_kept(server: Place) -> None:
     assert server.suite.database().stats().stores == 0
 
 
+class Unhashable:
+    """A factory that no key can be made of."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, cursor: Any, row: Any) -> Any:  # noqa: ARG002 - sqlite3 gives it
+        return row
+
+
+def test_any_factory_may_be_set(lite: Place) -> None:
+    connection = lite.wrapped()
+    connection.row_factory = Unhashable()
+    assert hits_of(lite, connection) == 0
+    assert read(lite, connection) == OLD
+
+
 @pytest.mark.parametrize(
     ("statement", "given"),
     [
