@@ -225,7 +225,7 @@ class Unhashable:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __call__(self, cursor: Any, row: Any) -> Any:  # noqa: ARG002 - sqlite3 gives it
+    def __call__(self, cursor: Any, row: Any) -> Any:
         return row
 
 
