@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from apsperf_mw.cache.keys import scope_key
-from apsperf_mw.cache.screen import CONDITIONAL, HOST, scan_scope, scope_table
+from apsperf_mw.cache.screen import CONDITIONAL, HOST, TRACING, scan_scope, scope_table
 from apsperf_mw.exchange import Exchange
 from apsperf_mw.shell import Gate
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
+
+
+TRACES = frozenset(name.encode("ascii") for name in TRACING)
+# The fields of a request that its span is made of.
+SPOKEN = TRACES | {b"host", b"user-agent"}
 
 
 class ASGIExchange(Exchange, eq=False):
@@ -39,15 +44,7 @@ class ASGIExchange(Exchange, eq=False):
 
     def host_and_agent(self) -> tuple[bytes, bytes]:
         """Host, and User-Agent; empty where there is none, and for a Host that is there twice."""
-        host = agent = b""
-        hosts = 0
-        for name, value in self.raw["headers"]:
-            if name == b"host":
-                hosts += 1
-                host = value
-            elif name == b"user-agent":
-                agent = agent or value
-        return host if hosts == 1 else b"", agent
+        return spoken(self.raw["headers"])[0]
 
     def said(self, names: tuple[bytes, ...]) -> tuple[object, ...]:
         """What the request says in these fields; several lines of one as a whole."""
@@ -92,6 +89,27 @@ class ASGIExchange(Exchange, eq=False):
         """The host and port that the server listens on, as it gave them."""
         server = self.raw.get("server")
         return (str(server[0]), server[1]) if server else ("", None)
+
+
+def spoken(lines: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], bool]:
+    """Host and User-Agent, and whether there is trace context.
+
+    Empty where there is none, and for a Host that is there twice.
+    """
+    host = agent = b""
+    hosts = 0
+    traced = False
+    for name, value in lines:
+        if name not in SPOKEN:
+            continue
+        if name == b"host":
+            hosts += 1
+            host = value
+        elif name == b"user-agent":
+            agent = agent or value
+        else:
+            traced = True
+    return (host if hosts == 1 else b"", agent), traced
 
 
 class ASGIGate(Gate):

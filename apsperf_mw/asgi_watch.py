@@ -6,9 +6,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.asgi import ASGIShell
-from apsperf_mw.asgi_gate import ASGIExchange
+from apsperf_mw.asgi_gate import TRACES, ASGIExchange, spoken
 from apsperf_mw.cache.policy import Plan, current
-from apsperf_mw.cache.screen import TRACING
+from apsperf_mw.observe.spans import bounded
 from apsperf_mw.observe.timed import Timed
 from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.push import FILE_MESSAGES
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from apsperf_mw.asgi import ASGIApp, Describe, Message, Receive, Scope, Send
     from apsperf_mw.exchange import Facts
+    from apsperf_mw.observe.spans import Asked
     from apsperf_mw.suite import Suite
 
 MOST_NAMES = 512
-TRACES = frozenset(name.encode("ascii") for name in TRACING)
 
 
 class PassASGIShell(ASGIShell):
@@ -158,6 +158,20 @@ class Seen(Plan, eq=False):
             if name in TRACES:
                 return True
         return False
+
+    def asks(self) -> tuple[Asked, bool]:
+        """What its span says of it, and whether the caller has sent trace context."""
+        scope = self.scope
+        host_and_agent, traced = spoken(scope["headers"])
+        client, server = scope.get("client"), scope.get("server")
+        told = bounded(
+            scope["path"],
+            scope.get("query_string", b""),
+            host_and_agent,
+            (str(server[0]), server[1]) if server else ("", None),
+            str(client[0]) if client else "",
+        )
+        return told, traced
 
     def exchange(self) -> ASGIExchange:
         """As the rest of the suite knows a request."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.cache.policy import UNPLANNED, Plan, current
 from apsperf_mw.cache.screen import TRACING, environ_name
+from apsperf_mw.observe.spans import bounded
 from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.pull import Pull
 from apsperf_mw.wsgi import WSGIShell
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apsperf_mw.exchange import Facts
+    from apsperf_mw.observe.spans import Asked
     from apsperf_mw.suite import Suite
     from apsperf_mw.wsgi import Environ, StartResponse, Write, WSGIApp
 
@@ -43,6 +45,7 @@ class WatchWSGIShell(WSGIShell):
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
         self.names = Names(self.ours)
+        self.codes = Codes()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -56,7 +59,7 @@ class WatchWSGIShell(WSGIShell):
         if costs is not None and costs.cpu_s is not None:
             costs.entered_cpu = thread_time()
         try:
-            body = self.app(environ, x)
+            body = self.app(environ, x.begin)
         except BaseException as error:
             x.error = type(error).__qualname__
             x.ended_at = monotonic()
@@ -123,8 +126,19 @@ class Names(dict[str, bool]):
         return [field for field in headers if not self[field[0]]]
 
 
+class Codes(dict[str, int]):
+    """The codes of the status lines that were seen, 0 for one that has none."""
+
+    def __missing__(self, status: str) -> int:
+        if len(self) > MOST_NAMES:
+            self.clear()
+        code = status[:3]
+        self[status] = known = int(code) if code.isdecimal() else 0
+        return known
+
+
 class Seen(Plan, eq=False):
-    """One request of a suite without a cache: its plan, and the `start_response` of its app."""
+    """One request of a suite without a cache: its plan, and what its app has sent."""
 
     method: str = ""
     started: float = 0.0
@@ -140,12 +154,12 @@ class Seen(Plan, eq=False):
     error: str = ""
     whole: Any = None
     instead: bytes | None = None
+    given: Any = None
 
-    def __call__(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
-        """Pass the head on."""
+    def begin(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Write:
+        """The app's `start_response`: pass the head on."""
         self.head_at = monotonic()
-        code = status[:3]
-        self.status = int(code) if code.isdecimal() else 0
+        self.status = self.shell.codes[status]
         if self.whole is not None:
             self.whole.status, self.whole.head_at = self.status, self.head_at
         names = self.shell.names
@@ -154,14 +168,17 @@ class Seen(Plan, eq=False):
                 headers = names.bare(headers)
                 break
         start = self.start
-        write = start(status, headers) if exc_info is None else start(status, headers, exc_info)
+        if exc_info is None:
+            self.given = start(status, headers)
+        else:
+            self.given = start(status, headers, exc_info)
+        return self.write
 
-        def record_and_write(chunk: bytes) -> object:
-            self.chunks += 1
-            self.sent_bytes += len(chunk)
-            return write(chunk)
-
-        return record_and_write
+    def write(self, chunk: bytes) -> object:
+        """Pass on what the app writes by itself (PEP 3333)."""
+        self.chunks += 1
+        self.sent_bytes += len(chunk)
+        return self.given(chunk)
 
     @property
     def scheme(self) -> str:
@@ -177,7 +194,21 @@ class Seen(Plan, eq=False):
 
     def traced(self) -> bool:
         """Whether the caller has sent trace context."""
-        return not TRACES.isdisjoint(self.environ)
+        return not self.environ.keys().isdisjoint(TRACES)
+
+    def asks(self) -> tuple[Asked, bool]:
+        """What its span says of it, and whether the caller has sent trace context."""
+        get = self.environ.get
+        port = str(get("SERVER_PORT", ""))
+        path = get("SCRIPT_NAME", "") + get("PATH_INFO", "")
+        told = bounded(
+            path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace"),
+            get("QUERY_STRING", "").encode("latin-1"),
+            (get("HTTP_HOST", "").encode("latin-1"), get("HTTP_USER_AGENT", "").encode("latin-1")),
+            (get("SERVER_NAME", ""), int(port) if port.isdecimal() else None),
+            get("REMOTE_ADDR", ""),
+        )
+        return told, self.traced()
 
     def let_go(self) -> None:
         """Let go of what leads back to it: the environ, and the server beside that."""

@@ -10,6 +10,7 @@ from apsperf_django.describing import describe
 from apsperf_django.environs import as_served
 from apsperf_mw.asgi_watch import Seen as ScopeSeen
 from apsperf_mw.cache.policy import UNPLANNED, current
+from apsperf_mw.observe.spans import asked
 from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.wsgi_watch import Seen as EnvironSeen
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from apsperf_mw.observe.recorder import Recorder
+    from apsperf_mw.observe.spans import Asked
     from apsperf_mw.wsgi_gate import WSGIExchange
 
 
@@ -31,6 +33,10 @@ class MetaSeen(EnvironSeen, eq=False):
         whole = super().exchange()
         whole.raw = as_served(self.environ)
         return whole
+
+    def asks(self) -> tuple[Asked, bool]:
+        """What its span says of it, and whether the caller has sent trace context."""
+        return asked(self.exchange()), self.traced()
 
 
 class Watching:

@@ -81,6 +81,7 @@ class Ambience:
     def __init__(self, bound: int) -> None:
         self._nobody = Unsampled(bound)
         self._alone = set_span_in_context(self._nobody, Context())
+        (self._key,) = self._alone  # by which the API finds a span
         self.attach: Callable[[Context], Token[Context]] = context.attach
         self.leave: Callable[[Token[Context]], None] = context.detach
         self.around: Callable[[], Context] = context.get_current
@@ -98,4 +99,4 @@ class Ambience:
             return self.attach(set_span_in_context(self._nobody, around) if around else alone)
         if own.around is not None:
             around = Context({**around, **own.around})
-        return self.attach(set_span_in_context(Ambient(own), around))
+        return self.attach(Context({**around, self._key: Ambient(own)}))

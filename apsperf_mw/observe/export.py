@@ -258,7 +258,7 @@ class MetricsExporter:
 
     def _send(self, *, flushed: bool) -> bool:
         outputs, now = self._outputs, monotonic()
-        went_out = outputs.send_spans()
+        went_out = outputs.send_spans(flushed=flushed)
         if flushed or now >= self._next_export:
             self._next_export = now + outputs.interval_s
             send = partial(outputs.send_metrics, self.ledger, self.requests, self._observed)

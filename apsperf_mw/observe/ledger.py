@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from apsperf_mw.observe.record import Finished, Measured
 
-# Past this many the thread is woken; past the second bound, for it may hang in an export, each
-# request counts some itself, so that memory stays bounded.
-CROWDED = 2048
+# Past this many the thread is woken, while they are still in the processor's cache; past the
+# second bound, for it may hang in an export, each request counts some itself, so that memory
+# stays bounded.
+CROWDED = 512
 FULL = 8192
 SLICE = 64
 

@@ -71,11 +71,11 @@ class Memory:
 
     def watch(self, batch: list[Finished]) -> None:
         """Look at the growth of sampled requests; a suspicion goes to the log."""
-        for each in batch:
-            costs = each.costs
-            if costs is None or costs.growth_bytes is None:
+        measured = [(each.raw[2], each.costs) for each in batch if each.costs is not None]
+        for route, costs in measured:
+            if costs.growth_bytes is None:
                 continue
-            found = self.leaks.add(each.raw[2], costs.growth_bytes, statm.rss_bytes())
+            found = self.leaks.add(route, costs.growth_bytes, statm.rss_bytes())
             if found is not None:
                 self._channels.leak(*found)
 

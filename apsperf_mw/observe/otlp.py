@@ -37,13 +37,16 @@ LOCAL = b"\x85\x01\x00\x01\x00\x00"
 REMOTE = b"\x85\x01\x00\x03\x00\x00"
 # Fields 7 and 8, fixed64.
 TIMES = Packing("<BQBQ")
-LENGTHS = tuple(bytes((length,)) for length in range(128))
 
 
 def varint(number: int) -> bytes:
     """The number in groups of seven bits, the lowest first; a negative one as 64 bits."""
-    if 0 <= number < 128:
+    if 0 <= number < MOST_LENGTHS:
         return LENGTHS[number]
+    return _varint(number)
+
+
+def _varint(number: int) -> bytes:
     number &= (1 << 64) - 1
     out = bytearray()
     while number > 127:
@@ -51,6 +54,11 @@ def varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+# Those of most texts and spans.
+MOST_LENGTHS = 1024
+LENGTHS = tuple(map(_varint, range(MOST_LENGTHS)))
 
 
 def field(tag: bytes, content: bytes) -> bytes:
@@ -113,7 +121,11 @@ class Encoder:
         key = (raw, asked.host, asked.server, asked.port)
         path, agent, client, query = asked.path, asked.agent, asked.client, asked.query
         parts = [
-            identity(span),
+            b"\x0a\x10",
+            span.trace_id.to_bytes(16, "big"),
+            b"\x12\x08",
+            span.span_id.to_bytes(8, "big"),
+            relations(span) if span.parent_id or span.link or span.state else b"",
             self._still.get(key) or self._keep_still(key, record),
             times(record, offset_ns),
             self._paths.get(path) or self._keep_path(path),
@@ -192,7 +204,12 @@ def ids(trace_id: int, span_id: int) -> bytes:
 
 def identity(span: OwnSpan) -> bytes:
     """The span's ids, the caller's state, its parent, and whom it links to."""
-    out = ids(span.trace_id, span.span_id)
+    return ids(span.trace_id, span.span_id) + relations(span)
+
+
+def relations(span: OwnSpan) -> bytes:
+    """The caller's state, the span's parent, and whom it links to."""
+    out = b""
     if span.state:
         out += field(b"\x1a", span.state.encode("latin-1", "replace"))
     if span.parent_id:

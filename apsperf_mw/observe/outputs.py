@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Spans in one export at most, as in OpenTelemetry's batch processor.
 BATCH = 512
+# Seconds that fewer wait for more: to send some costs as much as to encode hundreds.
+SPANS_S = 1.0
 VIEWS = "exporter.histograms: the views of the program's MeterProvider choose, not this setting"
 
 
@@ -56,6 +58,7 @@ class Outputs:
         self._opened = False
         self._most_spans = settings.max_spans
         self._batch = BATCH
+        self._spans_due = 0.0
         self._named: tuple[Any, Any] | None = None
         self._started_ns = time_ns()
 
@@ -88,12 +91,19 @@ class Outputs:
         if self._span_outlet is None or not self._span_outlet.usable:
             self.spans = None
 
-    def send_spans(self) -> bool:
-        """Export the spans that wait; stops at the first batch that fails, which is dropped."""
+    def send_spans(self, *, flushed: bool) -> bool:
+        """Export the spans that wait; stops at the first batch that fails, which is dropped.
+
+        What is no full batch goes out once a second, or when everything is flushed.
+        """
         ring, outlet = self.spans, self._span_outlet
         if ring is None or outlet is None:
             return outlet is None or outlet.whole
-        for _ in range(len(ring) // self._batch + 1):
+        now = monotonic()
+        due = flushed or now >= self._spans_due
+        if due:
+            self._spans_due = now + min(SPANS_S, self.interval_s)
+        for _ in range(len(ring) // self._batch + due):
             batch = ring.take(self._batch)
             send = partial(self._send_batch, outlet, batch)
             if batch and not self.attempt("the export of spans", send):

@@ -48,11 +48,14 @@ class Powers:
         while self.counts and max(self.counts) - min(self.counts) >= MOST_BUCKETS:
             self._widen()
 
-    def show(self, exemplar: Exemplar) -> None:
-        """Keep a value's trace, one for a range of values."""
-        at = ceil(log2(exemplar.value)) if exemplar.value > 0 else 0
-        if at in self.exemplars or len(self.exemplars) < MOST_EXEMPLARS:
-            self.exemplars[at] = exemplar
+    def place(self, value: float) -> int:
+        """The range of values that have one trace."""
+        return ceil(log2(value)) if value > 0 else 0
+
+    def show(self, place: int, exemplar: Exemplar) -> None:
+        """Keep a value's trace for its range."""
+        if place in self.exemplars or len(self.exemplars) < MOST_EXEMPLARS:
+            self.exemplars[place] = exemplar
 
     def dense(self) -> tuple[int, list[int]]:
         """The first bucket's index, and the counts from there on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -65,3 +66,11 @@ class Finished(Struct, eq=False, gc=False):
     key: int = 0
     trace_id: int = 0
     span_id: int = 0
+
+
+def alike(batch: list[Finished]) -> dict[Facts, list[Finished]]:
+    """The requests by their facts, in the order in which they ended."""
+    groups: defaultdict[Facts, list[Finished]] = defaultdict(list)
+    for each in batch:
+        groups[each.raw].append(each)
+    return groups

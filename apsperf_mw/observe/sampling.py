@@ -31,7 +31,8 @@ CARRIED = (b"baggage", b"b3", b"x-b3-traceid")
 class Sampling:
     """Decides by the low bits of trace ids, as OpenTelemetry's ratio sampler does.
 
-    `bound` is the number below which they lie, `rules` are shares of paths.
+    `bound` is the number below which they lie, `rules` are shares of paths; `trusting` is whether
+    any caller's trace context is believed.
     """
 
     def __init__(self, settings: TracingSettings, faults: Faults) -> None:
@@ -45,6 +46,7 @@ class Sampling:
         self.by_path = bool(self.rules) or self._excluded is not None
         self._all = settings.trust_remote_parent
         self._networks = tuple(map(_network, settings.trusted_proxies))
+        self.trusting = self._all or bool(self._networks)
         self._peers: dict[str, bool] = {}
 
     def bound_of(self, path: str) -> int:
@@ -80,8 +82,7 @@ class Sampling:
         """
         if self.excludes(x.path):
             return None
-        lines = x.fields(b"traceparent")
-        remote = parse_traceparent(lines[0]) if len(lines) == 1 else None
+        remote = sent(x)
         trusted = self.trusts(x)
         if trusted and any(map(x.fields, CARRIED)):
             from apsperf_mw.observe.carried import carried
@@ -107,7 +108,7 @@ class Sampling:
         if low >= self.bound_of(x.path):
             return None
         span = root(low)
-        span.link = remote and (remote.trace_id, remote.span_id)
+        span.link = link(remote)
         return span
 
     def _is_near(self, peer: str) -> bool:
@@ -118,6 +119,17 @@ class Sampling:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def sent(x: Exchange) -> Remote | None:
+    """The span that the caller names as its own."""
+    lines = x.fields(b"traceparent")
+    return parse_traceparent(lines[0]) if len(lines) == 1 else None
+
+
+def link(remote: Remote | None) -> tuple[int, int] | None:
+    """The link to a caller that is not trusted."""
+    return remote and (remote.trace_id, remote.span_id)
 
 
 def _rule(text: str) -> tuple[str, bool, int]:

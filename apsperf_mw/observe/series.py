@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from apsperf_mw.observe.measures import DURATION_BOUNDS_S, MEASURES
 from apsperf_mw.observe.powers import Powers
-from apsperf_mw.observe.record import Finished, Measured
+from apsperf_mw.observe.record import Finished, Measured, alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,6 +55,11 @@ class Exemplar(Struct, gc=False, eq=False):
     at: float
 
 
+def exemplar(request: Finished) -> Exemplar:
+    """A request's duration with its trace."""
+    return Exemplar(request.duration_s, request.trace_id, request.span_id, request.ended_at)
+
+
 class Histogram:
     """Counts by bucket; a value on a bound belongs to the bucket below it.
 
@@ -87,9 +93,13 @@ class Histogram:
             below = reached
         self.buckets[-1] += len(values) - below
 
-    def show(self, exemplar: Exemplar) -> None:
+    def place(self, value: float) -> int:
+        """The bucket of a value."""
+        return bisect_left(self.bounds, value)
+
+    def show(self, place: int, exemplar: Exemplar) -> None:
         """Keep a value's trace for its bucket."""
-        self.exemplars[bisect_left(self.bounds, exemplar.value)] = exemplar
+        self.exemplars[place] = exemplar
 
 
 class Series(Struct, Generic[T], eq=False):
@@ -166,11 +176,11 @@ class Requests:
         key, attributes = facts[:-1], partial(request_attributes, facts)
         durations = self.durations.at(key, attributes).value
         durations.add([each.duration_s for each in group])
-        for each in group if self._shows else ():
-            if each.trace_id:
-                durations.show(
-                    Exemplar(each.duration_s, each.trace_id, each.span_id, each.ended_at)
-                )
+        if self._shows:
+            traced = [each for each in group if each.trace_id]
+            latest = {durations.place(each.duration_s): each for each in traced}
+            for place, each in latest.items():
+                durations.show(place, exemplar(each))
         if facts.status:
             sent = [float(each.sent_bytes) for each in group]
             self.sent.at(key, attributes).value.add(sent)
@@ -205,16 +215,10 @@ class Requests:
 
 def grouped(batch: list[Finished]) -> Iterable[tuple[Facts, Group]]:
     """The batch by bounded facts."""
-    groups: dict[Facts, tuple[Facts, Group]] = {}
-    known: dict[Raw, Group] = {}
-    for each in batch:
-        raw = each.raw
-        group = known.get(raw)
-        if group is None:
-            facts = bounded(raw)
-            group = known[raw] = groups.setdefault(facts, (facts, []))[1]
-        group.append(each)
-    return groups.values()
+    groups: defaultdict[Facts, Group] = defaultdict(list)
+    for raw, group in alike(batch).items():
+        groups[bounded(raw)] += group
+    return groups.items()
 
 
 def bounded(raw: Raw) -> Facts:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from apsperf_mw.observe.ids import span_id, trace_id
+from apsperf_mw.observe.ids import random_bits
 from apsperf_mw.observe.series import METHODS, VERSIONS, bounded_method, error_type
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class OwnSpan(Struct, eq=False, gc=False):
 
 def root(low: int) -> OwnSpan:
     """A sampled trace; its id ends in the bits that decided, so that others decide alike."""
-    return OwnSpan(trace_id(low), span_id(), 0, "", True)
+    return OwnSpan(random_bits(64) << 64 | low or 1, random_bits(64) or 1, 0, "", True)
 
 
 class Asked(Struct, gc=False, eq=False):
@@ -113,15 +113,26 @@ class ChildRecord(Struct, eq=False, gc=False):
 
 def asked(x: Exchange) -> Asked:
     """What is known of the request."""
-    host, agent = x.host_and_agent()
-    server, port = x.server
+    return bounded(x.path, x.query, x.host_and_agent(), x.server, x.client)
+
+
+def bounded(
+    path: str,
+    query: bytes,
+    host_and_agent: tuple[bytes, bytes],
+    server: tuple[str, int | None],
+    client: str,
+) -> Asked:
+    """What is known of a request, cut short."""
+    host, agent = host_and_agent
+    name, port = server
     return Asked(
-        x.path[:MOST_PATH],
-        x.query[:MOST_QUERY],
+        path[:MOST_PATH],
+        query[:MOST_QUERY],
         host[:MOST_TEXT],
-        server[:MOST_TEXT],
+        name[:MOST_TEXT],
         port or 0,
-        x.client[:MOST_TEXT],
+        client[:MOST_TEXT],
         agent[:MOST_TEXT],
     )
 

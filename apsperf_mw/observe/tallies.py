@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from math import ceil, exp, log
+from math import ceil, exp, inf, log
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from apsperf_mw.observe.record import alike
 from apsperf_mw.observe.repeats import Repeats
 
 if TYPE_CHECKING:
+    from apsperf_mw.exchange import Facts
     from apsperf_mw.observe.record import Costs, Finished
 
 # Routes that have a row of their own; the others share one, which has no name.
@@ -33,10 +36,15 @@ class Sketch:
         self._counts: Counter[int] = Counter()
 
     def add(self, values: list[float]) -> None:
-        """Count durations in seconds."""
-        self._counts.update(
-            [ceil(log(min(max(value, LEAST_S), MOST_S)) / STEP) for value in values]
-        )
+        """Count durations in seconds; sorted, those of one bucket are counted at once."""
+        values = sorted(values)
+        below = 0
+        while below < len(values):
+            bucket = ceil(log(min(max(values[below], LEAST_S), MOST_S)) / STEP)
+            most = exp(bucket * STEP) if values[below] < MOST_S else inf
+            reached = max(bisect_right(values, most, below), below + 1)
+            self._counts[bucket] += reached - below
+            below = reached
 
     def quantile(self, share: float) -> float:
         """The duration that this share of them does not exceed; 0 without any."""
@@ -82,11 +90,8 @@ class Tallies:
 
     def add(self, batch: list[Finished]) -> None:
         """Add a batch of finished requests."""
-        groups: dict[str, list[Finished]] = {}
-        for each in batch:
-            groups.setdefault(each.raw[2], []).append(each)
-        for route, group in groups.items():
-            add_group(self.row(route), group)
+        for raw, group in alike(batch).items():
+            add_group(self.row(raw[2]), raw, group)
         if batch:
             self.first_at = self.first_at or batch[0].ended_at - batch[0].duration_s
             self.last_at = max(self.last_at, batch[-1].ended_at)
@@ -105,18 +110,18 @@ class Tallies:
         self.first_at = self.last_at = 0.0
 
 
-def add_group(row: Tally, group: list[Finished]) -> None:
-    """Add requests of one route."""
+def add_group(row: Tally, raw: Facts, group: list[Finished]) -> None:
+    """Add requests of one route that came to the same."""
+    _, _, _, status, _, error, result = raw
     durations = [each.duration_s for each in group]
     row.count += len(group)
     row.total_s += sum(durations)
     row.app_s += sum([each.app_s for each in group])
     row.durations.add(durations)
+    row.results[result] += len(group)
+    if status >= 500 or error:
+        row.errors += len(group)
     for each in group:
-        _, _, _, status, _, error, result = each.raw
-        row.results[result] += 1
-        if status >= 500 or error:
-            row.errors += 1
         if each.costs is not None:
             add_costs(row, each.costs, each.app_s)
         if each.key:

@@ -42,7 +42,9 @@ def beat(exporter: MetricsExporter) -> Beat:
 def queued_s(x: Exchange) -> float:
     """The time since a proxy in front has taken the request: `X-Request-Start`, in any unit."""
     lines = x.fields(STARTED)
-    digits = lines[0].strip().removeprefix(b"t=") if len(lines) == 1 else b""
+    if len(lines) != 1:
+        return 0.0
+    digits = lines[0].strip().removeprefix(b"t=")
     try:
         at = float(digits[:32])
     except ValueError:

@@ -10,7 +10,8 @@ from apsperf_mw.observe.ids import random_bits
 from apsperf_mw.observe.ledger import CROWDED
 from apsperf_mw.observe.record import Costs, Finished
 from apsperf_mw.observe.recorder import BEHIND_S, BODILESS, CPU_EVERY, behind, drawn
-from apsperf_mw.observe.spans import OwnSpan, asked, client_bytes, root
+from apsperf_mw.observe.sampling import link, sent
+from apsperf_mw.observe.spans import OwnSpan, SpanRecord, asked, client_bytes, root
 from apsperf_mw.observe.statm import statm
 from apsperf_mw.observe.waits import queued_s
 
@@ -48,6 +49,10 @@ class Seen(Protocol):
         """Whether the caller has sent trace context."""
         ...
 
+    def asks(self) -> tuple[Asked, bool]:
+        """What its span says of it, and whether the caller has sent trace context."""
+        ...
+
     def exchange(self) -> Exchange:
         """As the rest of the suite knows a request."""
         ...
@@ -64,6 +69,7 @@ class Watcher:
         self._pending = exporter.ledger.pending
         self._times, self._traces = recorder.times, recorder.traces
         self._bound, self._ruled, self._tail = recorder.bound, recorder.ruled, recorder.tail
+        self._trusting = recorder.sampling.trusting
         self._until_measured = self._passing = self._until_cpu = 0
         self._growth_every = self._until_growth = recorder.growth_every or NEVER
 
@@ -79,12 +85,11 @@ class Watcher:
                 self._measure(x)
             if not self._traces:
                 return None
-            if exporter.spans is None or self._ruled or x.traced():
+            if exporter.spans is None or self._ruled or (self._trusting and x.traced()):
                 return self._open_slowly(x)
             low = random_bits(64)
             if low < self._bound:
-                x.span = root(low)
-                x.asked = asked(x.exchange())
+                self._sample(x, low)
             recorder = self._recorder
             return (recorder.ambience or recorder.surroundings()).enter(x.span)
         except Exception as fault:
@@ -100,17 +105,18 @@ class Watcher:
                 x.costs.growth_bytes = statm.rss_bytes() - x.costs.grown_from
             trace = own = 0
             if x.span is not None or self._tail:
-                trace, own = self._recorder.end_span(self._ended(x), raw, x.asked)
+                trace, own = self._end_span(x, raw)
             if self._times and self._exporter.started:
                 started, ended = x.started, x.ended_at
+                duration_s = ended - started
                 pending = self._pending
                 pending.append(
                     Finished(
                         raw,
-                        ended - started,
+                        duration_s,
                         x.head_at - started,
                         ended,
-                        ended - started,
+                        duration_s,
                         x.sent_bytes,
                         0 if x.method in BODILESS else client_bytes(x.exchange()),
                         x.chunks,
@@ -182,7 +188,21 @@ class Watcher:
             x.asked = asked(whole)
         return self._recorder.surround(span)
 
-    def _ended(self, x: Seen) -> Exchange:
-        whole = x.exchange()
-        whole.done = True
-        return whole
+    def _sample(self, x: Seen, low: int) -> None:
+        """Begin a trace; whom nobody trusts is linked to."""
+        x.asked, traced = x.asks()
+        x.span = span = root(low)
+        if traced:
+            span.link = link(sent(x.exchange()))
+
+    def _end_span(self, x: Seen, raw: Facts) -> tuple[int, int]:
+        """As `Recorder.end_span`, which has all but the common case."""
+        span, told, recorder = x.span, x.asked, self._recorder
+        if told is None or not span.sampled or recorder.captures is not None:
+            whole = x.exchange()
+            whole.done = True
+            return recorder.end_span(whole, raw, told)
+        ring = self._exporter.spans
+        if ring is not None:
+            ring.keep(SpanRecord(span, told, raw, x.sent_bytes, x.started, x.ended_at))
+        return span.trace_id, span.span_id
