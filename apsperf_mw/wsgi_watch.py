@@ -212,7 +212,7 @@ class Seen(Plan, eq=False):
 
     def let_go(self) -> None:
         """Let go of what leads back to it: the environ, and the server beside that."""
-        self.environ = self.start = self.whole = self.late = None
+        self.environ = self.start = self.given = self.whole = self.late = None
 
     def exchange(self) -> WSGIExchange:
         """As the rest of the suite knows a request."""

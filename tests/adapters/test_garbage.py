@@ -208,7 +208,7 @@ STACKS = {
 
 
 def garbage(ask: Ask, path: str, *, new: bool) -> float:
-    """Objects that are left in cycles, per request; the least of three: other threads leave some."""
+    """Objects left in cycles, per request; the least of three: other threads leave some."""
     return min(left(ask, path, new=new) for _ in range(3))
 
 
