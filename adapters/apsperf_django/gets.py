@@ -114,9 +114,10 @@ def found(model: Any, using: str, asked: Asked, following: Following, connection
     """An object of the row that is kept, if it is good here and now."""
     transactions = following.transactions
     transaction = transactions.of(connection)
-    if not transactions.sees_now(connection) or transaction.altered:
+    idle = transactions.is_idle(connection)
+    if transaction.altered or not (idle or transactions.sees_now(connection)):
         return None
-    entry = following.find(asked, connection, transaction, waits=False)
+    entry = following.find(asked, connection, transaction, idle=idle, waits=False)
     if entry is None:
         return None
     writes = transaction.writes

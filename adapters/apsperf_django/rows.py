@@ -135,9 +135,10 @@ class Reading:
         if not facts.fixed or not shares:
             counts.bypasses += not shares
             return self._send()
-        if not following.transactions.sees_now(connection):
+        idle = following.transactions.is_idle(connection)
+        if not idle and not following.transactions.sees_now(connection):
             counts.bypasses += 1
-        elif (found := following.find(asked, connection, transaction)) is not None:
+        elif (found := following.find(asked, connection, transaction, idle=idle)) is not None:
             return self._give(found, facts)
         else:
             counts.misses += 1

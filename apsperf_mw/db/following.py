@@ -152,8 +152,8 @@ class Following(Sharing[Transactions]):
         facts, asked = step.facts, step.asked
         if asked is not None:
             try:
-                if took_s is not None and cursor.description is not None:
-                    self._keep(step, asked, cursor, took_s)
+                if took_s is not None and (columns := cursor.description) is not None:
+                    self._keep(step, asked, cursor, columns, took_s)
                 elif step.keys is not None:
                     self._found(step, None)
             finally:
@@ -190,9 +190,10 @@ class Following(Sharing[Transactions]):
             self.results.counts.bypasses += 1
             return None
         step.asked = asked
-        if not self.transactions.sees_now(step.connection):
+        idle = self.transactions.is_idle(step.connection)
+        if not idle and not self.transactions.sees_now(step.connection):
             self.results.counts.bypasses += 1
-        elif (found := self.find(asked, step.connection, step.transaction)) is not None:
+        elif (found := self.find(asked, step.connection, step.transaction, idle=idle)) is not None:
             self._give(found, context)
             return HIT
         else:
@@ -221,15 +222,14 @@ class Following(Sharing[Transactions]):
         if self._is_async:
             await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
 
-    def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
+    def _keep(self, step: Step, asked: Asked, cursor: Any, columns: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
-        known, rows = self._fetched(step, cursor)
+        known, rows = self._fetched(step, cursor, columns)
         facts = step.facts if step.keys is None else self._found(step, len(rows))
         if not self.transactions.driver.held(step.connection):
             self.results.keep(asked, facts, step.transaction.began, took_s, known, rows)
 
-    def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
-        columns = [tuple(column) for column in cursor.description]
+    def _fetched(self, step: Step, cursor: Any, columns: Any) -> tuple[Any, Any]:
         count, rows = cursor.rowcount, cursor.fetchall()
         step.context.cursor_fetch_strategy = buffered(columns, rows)
         return (columns, count), rows
@@ -238,8 +238,8 @@ class Following(Sharing[Transactions]):
         """Have a page depend on the rows of a statement, if there is one for each of its keys."""
         count = None
         try:
-            if took_s is not None and cursor.description is not None:
-                count = len(self._fetched(step, cursor)[1])
+            if took_s is not None and (columns := cursor.description) is not None:
+                count = len(self._fetched(step, cursor, columns)[1])
         finally:
             self._found(step, count)
 

@@ -46,7 +46,7 @@ class Kept:
         if shared is None or asked is None:
             return sent(connection, statement, parameters)[0]
         link, real = connection._link, connection._real
-        found = shared.find(asked, real, link)
+        found = shared.find(asked, real, link, idle=is_idle(link, real))
         if found is not None:
             shared.take(found)
             return own(found)
@@ -108,6 +108,11 @@ def sent(connection: Any, statement: Any, parameters: Any) -> tuple[list[Any], A
     finally:
         cursor.close()
     return rows, cursor
+
+
+def is_idle(link: Link, real: Any) -> bool:
+    """Whether the connection's transaction has not begun in the database yet."""
+    return not link.reading and link.kind.begun(real) is False
 
 
 def sees_now(link: Link, real: Any) -> bool:

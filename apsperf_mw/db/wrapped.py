@@ -224,12 +224,9 @@ class Following:
         strange = link.wild or link.altered
         return not strange and (not writes or writes.isdisjoint(facts.reads))
 
-    def renew(self, connection: Any, transaction: Link) -> bool:
-        """Date a transaction anew that has not begun in the database yet; whether that is so."""
-        if transaction.reading or transaction.kind.begun(connection) is not False:
-            return False
+    def renew(self, connection: Any, transaction: Link) -> None:
+        """Date a transaction anew that has not begun in the database yet."""
         self.begin(transaction, connection)
-        return True
 
     def is_calm(self, tags: tuple[str, ...]) -> bool:
         """Whether nobody is about to commit something of these."""
