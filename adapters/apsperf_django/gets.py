@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, models
 from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
 from django.db.models import query as querying
+from django.db.models.base import ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
-from django.db.models.signals import post_init
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
 from django.db.models.sql import Query
 
 from apsperf_django.following import following_of
@@ -50,6 +53,8 @@ SAFE_FIELDS = PLAIN_FIELDS | {
     *(models.DecimalField, models.DateField, models.DateTimeField, models.TimeField),
     *(models.DurationField, models.URLField, models.GenericIPAddressField),
 }
+# What stands for a column in a class, where nothing else is done by setting it.
+SIMPLE = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute})
 _get = QuerySet.get
 
 
@@ -77,7 +82,30 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
             following.results.land(asked)
     if not entry.rows:
         raise model.DoesNotExist(*entry.columns)
-    return model.from_db(using, entry.columns, entry.rows[0])
+    return made_of(model, using, entry.columns, entry.rows[0])
+
+
+def made_of(model: Any, using: str, names: Any, row: Any) -> Any:
+    """An object of its values, as `from_db` makes it, which sets each and asks for defaults."""
+    if pre_init.has_listeners(model) or not is_simple(model):
+        return model.from_db(using, names, row)
+    made = model.__new__(model)
+    state = made._state = ModelState()
+    state.adding, state.db = False, using
+    vars(made).update(zip(names, row, strict=True))
+    return made
+
+
+@lru_cache(maxsize=1024)
+def is_simple(model: Any) -> bool:
+    """Whether to set the columns of an object of this model is to put them into its dictionary."""
+    own = model.__setattr__ is not object.__setattr__ or model.__new__ is not object.__new__
+    return not own and all(
+        type(vars(each)[name]) in SIMPLE
+        for name in names_of(model)
+        for each in model.__mro__
+        if name in vars(each)
+    )
 
 
 def is_plain(rows: Any, values: dict[str, Any]) -> bool:

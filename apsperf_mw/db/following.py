@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.db.asking import asking, asking_briefly
-from apsperf_mw.db.buffers import Unsent, buffered, fetch, may_hold
+from apsperf_mw.db.buffers import Buffered, Unsent, fetch, may_hold
 from apsperf_mw.db.doors import apart
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.engines import is_in_memory, notifier_of, number_of
@@ -218,7 +218,7 @@ class Following(Sharing[Transactions]):
         self.take(found)
         columns, count = found.columns
         context.cursor = Unsent(context.cursor, columns, count)
-        context.cursor_fetch_strategy = buffered(columns, found.own())
+        context.cursor_fetch_strategy = Buffered(columns, found.own())
         if self._is_async:
             await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
 
@@ -231,7 +231,7 @@ class Following(Sharing[Transactions]):
 
     def _fetched(self, step: Step, cursor: Any, columns: Any) -> tuple[Any, Any]:
         count, rows = cursor.rowcount, cursor.fetchall()
-        step.context.cursor_fetch_strategy = buffered(columns, rows)
+        step.context.cursor_fetch_strategy = Buffered(columns, rows)
         return (columns, count), rows
 
     def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
