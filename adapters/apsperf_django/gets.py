@@ -90,7 +90,8 @@ def made_of(model: Any, using: str, names: Any, row: Any) -> Any:
     if pre_init.has_listeners(model) or not is_simple(model):
         return model.from_db(using, names, row)
     made = model.__new__(model)
-    state = made._state = ModelState()
+    state: Any = ModelState()
+    made._state = state
     state.adding, state.db = False, using
     vars(made).update(zip(names, row, strict=True))
     return made

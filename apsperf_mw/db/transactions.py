@@ -137,7 +137,7 @@ class Transactions:
         writes = transaction.writes
         return not transaction.altered and (not writes or writes.isdisjoint(facts.reads))
 
-    def renew(self, _: Any, transaction: Transaction) -> None:
+    def renew(self, connection: Any, transaction: Transaction) -> None:  # noqa: ARG002
         """Date a transaction anew that has not begun in the database yet."""
         transaction.began = self.tags.clock
 
