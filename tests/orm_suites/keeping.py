@@ -14,10 +14,10 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from apsperf_mw import Suite
 
@@ -93,6 +93,21 @@ def follow_engines() -> Suite:
 following = None if MODE == "bare" else follow_engines()
 if MODE == "eager":
     keep_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Have those extensions alone made that the PostgreSQL server has."""
+    if port := os.environ.get("ORM_PORT"):
+        import psycopg
+        from sqlalchemy.dialects.postgresql import provision
+
+        server = f"host=127.0.0.1 port={port} user=apsperf dbname=postgres"
+        with psycopg.connect(server) as connection:
+            names = {
+                name for (name,) in connection.execute("SELECT name FROM pg_available_extensions")
+            }
+        provision._extensions[:] = [each for each in provision._extensions if each[0] in names]
 
 
 def pytest_collection_finish() -> None:
