@@ -23,8 +23,9 @@ from tests.transparency.results import Exemptions, wrongs
 
 PLACE = ROOT / "build" / "orm_suites"
 HERE = Path(__file__).parent
-# Without the suite, as users have it, and with the rows of every statement kept at once.
-MODES = ("bare", "on", "eager")
+# Without the suite, as users have it, with the rows of every statement kept at once, and with what
+# else there is to set.
+MODES = ("bare", "on", "eager", "all")
 DJANGO = (
     *("aggregation", "aggregation_regress", "annotations", "basic", "expressions", "lookup"),
     *("many_to_many", "prefetch_related", "queries", "select_related", "transactions"),

@@ -2,7 +2,8 @@
 
 Loaded by its bare name, for their tests are a package `test` of their own. `ORM_MODE` in the
 environment says how: `bare` only tallies, so that the runs differ in nothing else; with `on` all
-rows are kept that are worth it, with `eager` the rows of each statement from its first time on.
+rows are kept that are worth it, with `eager` the rows of each statement from its first time on;
+with `all` they depend on single rows besides, and each load is watched for what nobody looks at.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SETTINGS: dict[str, Any] = {
     "exporter": {"kind": "none"},
 }
 MODE = os.environ.get("ORM_MODE", "bare")
+EAGER = MODE in {"eager", "all"}
+if MODE == "all":
+    SETTINGS["database"] |= {"rows": True, "unused_loads": 1.0}
 outcomes: dict[str, str] = {}
 engines: Counter[str] = Counter()
 began: list[float] = []
@@ -91,7 +95,7 @@ def follow_engines() -> Suite:
 
 
 following = None if MODE == "bare" else follow_engines()
-if MODE == "eager":
+if EAGER:
     keep_all()
 
 
