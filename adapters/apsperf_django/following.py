@@ -82,7 +82,7 @@ class Keys(NamedTuple):
             self.found(count)
 
 
-class Following(Sharing):
+class Following(Sharing[Transactions]):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:

@@ -57,7 +57,7 @@ class Step(Struct, eq=False):
 HIT = Step(OPAQUE, None, Transaction(0))
 
 
-class Following(Sharing):
+class Following(Sharing[Transactions]):
     """Of one engine's transactions."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:

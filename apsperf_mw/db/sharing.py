@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.db import rows
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
-    from apsperf_mw.db.transactions import Transaction, Transactions
 
     Join = Callable[[Callable[[], None]], None]
 
@@ -24,10 +23,25 @@ LOOK = "the look at what other processes have written"
 numbers = count()
 
 
-class Sharing:
+class Commits(Protocol):
+    """What is asked of transactions."""
+
+    def renew(self, connection: Any, transaction: Any) -> bool:
+        """Date one anew that has not begun in the database yet; whether that is so."""
+        ...
+
+    def is_calm(self, tags: tuple[str, ...]) -> bool:
+        """Whether nobody is about to commit something of these."""
+        ...
+
+
+CommitsT = TypeVar("CommitsT", bound=Commits)
+
+
+class Sharing(Generic[CommitsT]):
     """Of one database's statements; blocks where it waits."""
 
-    def __init__(self, tables: Tables, transactions: Transactions) -> None:
+    def __init__(self, tables: Tables, transactions: CommitsT) -> None:
         self.tables = tables
         self.results = tables.results
         self.transactions = transactions
@@ -38,7 +52,7 @@ class Sharing:
         self.ear: Notifier | None = None
 
     def find(
-        self, asked: Asked, connection: Any, transaction: Transaction, *, waits: bool = True
+        self, asked: Asked, connection: Any, transaction: Any, *, waits: bool = True
     ) -> Entry | None:
         """What is kept and good, here and in the other processes.
 

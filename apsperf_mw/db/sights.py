@@ -39,7 +39,8 @@ class Sight:
         self.reach = reach
         self._texts = Texts(system, tables.tags, rows=tables.rows)
         self._note = tables.note
-        self._notifier = notifier
+        self.notifier = notifier
+        self._usual: str | None = None
         self._asking = asking if system == "sqlite" else asking_briefly
         # Whether its statements can be read.
         self.reads = system == "sqlite" or can_parse()
@@ -49,8 +50,8 @@ class Sight:
     def heed(self) -> None:
         """Forget what is known where tables were altered; hear of it."""
         self._texts.heed()
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.notifier is not None:
+            self.notifier.here()
 
     def learn(self, text: str, tick: int) -> Facts:
         """The facts of a text; everything is possible where they cannot be told."""
@@ -68,13 +69,25 @@ class Sight:
             self._note(PLACE, fault)
             return OPAQUE
 
+    def usual(self) -> str:
+        """The isolation level of a transaction that sets none; empty where it cannot be told."""
+        if self._usual is None:
+            try:
+                with closing(self.reach()) as connection:
+                    ((found,),) = self._asking(connection)("SHOW default_transaction_isolation")
+            except Exception as fault:
+                self._note(PLACE, fault)
+                return ""
+            self._usual = str(found).upper()
+        return self._usual
+
     def tell(self, tags: Iterable[str]) -> None:
         """Tell the other processes of what is committed, where PostgreSQL is to do it."""
-        if self._notifier is None:
+        if self.notifier is None:
             return
         try:
             with closing(self.reach()) as connection:
-                self._notifier.tell(connection, tags)
+                self.notifier.tell(connection, tags)
                 connection.commit()
         except Exception as fault:
             self._note(TOLD, fault)
@@ -122,7 +135,7 @@ class Sights:
         from psycopg.conninfo import make_conninfo
 
         info = real.info
-        key = ("postgresql", info.host, info.port, info.dbname, info.user)
+        key = ("postgresql", info.host, info.port, info.dbname, info.user, info.options)
         if (found := self._known.get(key)) is not None:
             return found
         more = {"password": info.password} if info.password else {}
