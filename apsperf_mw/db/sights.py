@@ -66,8 +66,8 @@ class Sight:
         """The isolation level of a transaction that sets none; empty where it cannot be told."""
         if self._usual is None:
             try:
-                with closing(self.reach()) as connection:
-                    ((found,),) = self._asking(connection)("SHOW default_transaction_isolation")
+                with asking_apart(self.reach, briefly=self._briefly) as ask:
+                    ((found,),) = ask("SHOW default_transaction_isolation")
             except Exception as fault:
                 self._note(PLACE, fault)
                 return ""
