@@ -10,9 +10,9 @@ from msgspec import Struct
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.asking import asking, asking_apart
 from apsperf_mw.db.buffers import Buffered, Unsent, fetch, may_hold
-from apsperf_mw.db.doors import apart
+from apsperf_mw.db.doors import opened
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.engines import is_in_memory, notifier_of, number_of
 from apsperf_mw.db.facts import OPAQUE, Facts
@@ -76,6 +76,7 @@ class Following(Sharing[Transactions]):
         self._engine = ref(engine)
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
+        self._briefly = dialect.name == "postgresql"
         self._in_memory = is_in_memory(engine)
         self._void = self._avoid if dialect.is_async else tables.void
         self.ear = notifier_of(engine, tables)
@@ -141,7 +142,8 @@ class Following(Sharing[Transactions]):
         """The facts of a text that is not known yet; all is possible where they cannot be told."""
         try:
             if self.transactions.driver.apart:
-                return self.texts.learn(statement, self._ask_apart, self.tables.tags.clock)
+                with asking_apart(self._reach, briefly=self._briefly) as ask:
+                    return self.texts.learn(statement, ask, self.tables.tags.clock)
             return self.texts.learn(statement, asking(connection), transaction.began)
         except Exception as fault:
             self.tables.note(PLACE, fault)
@@ -267,12 +269,11 @@ class Following(Sharing[Transactions]):
 
         return closed
 
-    def _ask_apart(self, question: str) -> list[tuple[Any, ...]]:
-        """Ask on a connection that nobody else has: a question that fails spoils nothing."""
+    def _reach(self) -> Any:
+        """A connection that nobody else has."""
         engine = self._engine()
         assert engine is not None
-        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
-        return apart(engine, lambda connection: ask(connection)(question))
+        return opened(engine)
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))

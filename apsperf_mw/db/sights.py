@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from os import fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.asking import asking_apart
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.texts import Texts, can_parse
 
@@ -41,7 +41,7 @@ class Sight:
         self._note = tables.note
         self.notifier = notifier
         self._usual: str | None = None
-        self._asking = asking if system == "sqlite" else asking_briefly
+        self._briefly = system != "sqlite"
         # Whether its statements can be read.
         self.reads = system == "sqlite" or can_parse()
         self.known = self._texts.known
@@ -56,14 +56,7 @@ class Sight:
     def learn(self, text: str, tick: int) -> Facts:
         """The facts of a text; everything is possible where they cannot be told."""
         try:
-            with ExitStack() as stack:
-                opened: list[Any] = []
-
-                def ask(question: str) -> list[tuple[Any, ...]]:
-                    if not opened:
-                        opened.append(stack.enter_context(closing(self.reach())))
-                    return self._asking(opened[0])(question)
-
+            with asking_apart(self.reach, briefly=self._briefly) as ask:
                 return self._texts.learn(text, ask, tick)
         except Exception as fault:
             self._note(PLACE, fault)
@@ -73,8 +66,8 @@ class Sight:
         """The isolation level of a transaction that sets none; empty where it cannot be told."""
         if self._usual is None:
             try:
-                with closing(self.reach()) as connection:
-                    ((found,),) = self._asking(connection)("SHOW default_transaction_isolation")
+                with asking_apart(self.reach, briefly=self._briefly) as ask:
+                    ((found,),) = ask("SHOW default_transaction_isolation")
             except Exception as fault:
                 self._note(PLACE, fault)
                 return ""
