@@ -43,7 +43,7 @@ django: $(VENV)/.dev ## Django's own cache tests on SuiteCache; needs the networ
 transparency: $(VENV)/.dev ## the frameworks' own tests, wrapped as bare (ARGS="--only flask")
 	@$(PY) -m tests.transparency $(ARGS)
 
-orm: $(VENV)/.dev ## Django's and SQLAlchemy's own ORM tests, rows kept as bare (ARGS="--only django")
+orm: $(VENV)/.dev ## Django's and SQLAlchemy's own ORM tests, rows kept as bare (ARGS="--only django --on sqlite")
 	@$(PY) -m tests.orm_suites $(ARGS)
 
 bench: $(VENV)/.dev $(VENV)-peers/.peers ## what the suite costs, against the bare app and its peers

@@ -116,7 +116,7 @@ class ASGIShell(ASGIGate):
             x.plan.private = True
         if self._describe is not None and x.plan is not None:
             self._describe(scope, x.plan)
-            x.plan.late = partial(self._describe, scope, x.plan)
+            x.plan.late = partial(self._describe, scope)
         if x.stale is not None:
             entry = revive(self.cache, x, headers)
             if entry is not None:
@@ -124,6 +124,8 @@ class ASGIShell(ASGIGate):
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
         out: list[Header] = self.told(x, headers) if self.enabled else self.bare(headers)
+        if x.answer is None and x.plan is not None:
+            x.plan.late = None  # nobody looks again, and it leads back to the plan
         if self.hooks.look_on:
             self.hooks.show(x, out)
         return {**message, "headers": out}

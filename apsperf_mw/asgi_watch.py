@@ -88,7 +88,8 @@ class WatchASGIShell(ASGIShell):
         finally:
             current.reset(planned)
             recorder.close(x, token)
-            x.scope = None
+            # Servers keep what they send by beside the scope: each would wait for the other.
+            x.scope, x.out, x.late = None, over, None
 
     def look_on(self, x: Seen) -> None:
         """The app's head is here: its route is known."""
@@ -215,6 +216,11 @@ class Seen(Plan, eq=False):
         if not self.ended_at:
             self.ended_at = monotonic()
             self.shell.recorder.record(self)
+
+
+async def over(message: Message) -> None:
+    """What stands for a server's `send` once the app has returned."""
+    raise RuntimeError(f"{message['type']!r} was sent after the app had returned")
 
 
 def ends(kind: str, message: Message) -> bool:

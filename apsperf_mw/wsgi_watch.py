@@ -79,6 +79,7 @@ class WatchWSGIShell(WSGIShell):
             x.sent_bytes += len(chunk)
         x.ended_at = monotonic()
         recorder.record(x)
+        x.let_go()
         return body
 
     def _pulled(self, x: Seen, body: Iterable[bytes], environ: Environ) -> Iterable[bytes]:
@@ -87,8 +88,22 @@ class WatchWSGIShell(WSGIShell):
         self.recorder.hand_over(x, whole)
         wrapper = environ.get("wsgi.file_wrapper")
         if isinstance(wrapper, type) and isinstance(body, wrapper):
+            x.let_go()
             return self._file(whole, body)
-        return Pull(self, whole, x, body)  # type: ignore[arg-type]
+        return Pulled(self, whole, x, body)  # type: ignore[arg-type]
+
+
+class Pulled(Pull):
+    """A body that is pulled."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        """Close it; what is known of the request goes."""
+        try:
+            super().close()
+        finally:
+            self._head.let_go()  # type: ignore[attr-defined]
 
 
 class Names(dict[str, bool]):
@@ -168,7 +183,7 @@ class Seen(Plan, eq=False):
     @property
     def scheme(self) -> str:
         """The URL scheme, lower case."""
-        return self.environ["wsgi.url_scheme"]  # type: ignore[no-any-return]
+        return (self.environ or {}).get("wsgi.url_scheme", "http")  # type: ignore[no-any-return]
 
     def facts(self) -> Facts:
         """What tells its series from others'."""
@@ -194,6 +209,10 @@ class Seen(Plan, eq=False):
             get("REMOTE_ADDR", ""),
         )
         return told, self.traced()
+
+    def let_go(self) -> None:
+        """Let go of what leads back to it: the environ, and the server beside that."""
+        self.environ = self.start = self.given = self.whole = self.late = None
 
     def exchange(self) -> WSGIExchange:
         """As the rest of the suite knows a request."""

@@ -18,7 +18,7 @@ from benchmarks.tables import tables
 RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 SECTIONS = ("in-process", "servers", "import")
 # Rounds and requests a slice of each section, in full and quick.
-FULL = {"in-process": (80, 400), "servers": (6, 4000), "import": (15, 1)}
+FULL = {"in-process": (80, 400), "servers": (7, 4000), "import": (15, 1)}
 QUICK = {"in-process": (6, 200), "servers": (1, 400), "import": (3, 1)}
 
 

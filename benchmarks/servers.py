@@ -39,13 +39,15 @@ STOP_TIMEOUT_S = 5.0
 
 _GUNICORN = "gunicorn --no-control-socket --log-level warning -w 1 -b 127.0.0.1:{port}"
 _GRANIAN = "granian --no-log --workers 1 --port {port}"
-# The shell and the command, but for the app.
+_UVICORN = "uvicorn --no-access-log --log-level warning --port {port}"
+# The module and the first part of the app's name in it, and the command, but for the app.
 KINDS: dict[str, tuple[str, str]] = {
-    "uvicorn": ("asgi", "uvicorn --no-access-log --log-level warning --port {port}"),
-    "granian asgi": ("asgi", f"{_GRANIAN} --interface asgi"),
-    "granian wsgi": ("wsgi", f"{_GRANIAN} --interface wsgi"),
-    "gunicorn sync": ("wsgi", f"{_GUNICORN} -k sync"),
-    "gunicorn gthread": ("wsgi", f"{_GUNICORN} -k gthread --threads 4"),
+    "uvicorn": ("served:asgi", _UVICORN),
+    "uvicorn, FastAPI": ("served_fastapi:fastapi", _UVICORN),
+    "granian asgi": ("served:asgi", f"{_GRANIAN} --interface asgi"),
+    "granian wsgi": ("served:wsgi", f"{_GRANIAN} --interface wsgi"),
+    "gunicorn sync": ("served:wsgi", f"{_GUNICORN} -k sync"),
+    "gunicorn gthread": ("served:wsgi", f"{_GUNICORN} -k gthread --threads 4"),
 }
 
 
@@ -57,23 +59,23 @@ class ServerResult(Struct):
     requests: int
     requests_per_s: float
     cpu_us: float
-    requests_ratio: float = 1.0
-    cpu_ratio: float = 1.0
+    requests_ratio: float
+    cpu_ratio: float
 
 
 class Server:
     """A server process and its workers."""
 
     def __init__(self, kind: str, wrapping: str) -> None:
-        shell, command = KINDS[kind]
+        app, command = KINDS[kind]
         self.kind = kind
         self.wrapping = wrapping
         self.port = free_port()
         self.rates: list[float] = []
+        self.cpu_us: list[float] = []
         self.served = 0
-        self.cpu_s = 0.0
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
-        args = [*command.format(port=self.port).split(), f"benchmarks.served:{shell}_{wrapping}"]
+        args = [*command.format(port=self.port).split(), f"benchmarks.{app}_{wrapping}"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", *args],
             cwd=ROOT,
@@ -120,18 +122,25 @@ class Server:
         done = subprocess.run(
             [sys.executable, *args], cwd=ROOT, check=True, capture_output=True, text=True
         )
-        self.cpu_s += self._cpu_s() - before
+        self.cpu_us.append((self._cpu_s() - before) / requests * 1e6)
         self.rates.append(requests / float(done.stdout))
         self.served += requests
 
     def forget(self) -> None:
         """Leave the warm-up out of the result."""
-        self.rates, self.served, self.cpu_s = [], 0, 0.0
+        self.rates, self.cpu_us, self.served = [], [], 0
 
-    def result(self) -> ServerResult:
-        """What it did; the ratios are still to be set."""
-        cpu_us = self.cpu_s / self.served * 1e6
-        return ServerResult(self.kind, self.wrapping, self.served, median(self.rates), cpu_us)
+    def result(self, bare: Server) -> ServerResult:
+        """What it did, and the median of its ratios to the bare app in each round."""
+        return ServerResult(
+            self.kind,
+            self.wrapping,
+            self.served,
+            median(self.rates),
+            median(self.cpu_us),
+            median(a / b for a, b in zip(self.rates, bare.rates, strict=True)),
+            median(a / b for a, b in zip(self.cpu_us, bare.cpu_us, strict=True)),
+        )
 
     def _family(self) -> list[psutil.Process]:
         try:
@@ -181,13 +190,4 @@ def _measured(kind: str, rounds: int, slice_requests: int) -> list[ServerResult]
         for _ in range(rounds):
             for server in random.sample(servers, len(servers)):
                 server.play(slice_requests)
-        return compared([server.result() for server in servers])
-
-
-def compared(results: list[ServerResult]) -> list[ServerResult]:
-    """The results with their ratios to the first one, the bare app's."""
-    bare = results[0]
-    for result in results:
-        result.requests_ratio = result.requests_per_s / bare.requests_per_s
-        result.cpu_ratio = result.cpu_us / bare.cpu_us
-    return results
+        return [server.result(servers[0]) for server in servers]

@@ -50,4 +50,4 @@ def tell(request: HttpRequest) -> None:
     plan = current.get()
     if plan is not None:
         describe(request, plan)
-        plan.late = partial(describe, request, plan)
+        plan.late = partial(describe, request)

@@ -129,7 +129,7 @@ class Relay:
         """The app runs inside: with its plan, and in the observers' context."""
         x, hooks = self.x, self.gate.hooks
         self.request.apsperf = x.plan = Plan()
-        x.plan.late = partial(describe, self.request, x.plan)
+        x.plan.late = partial(describe, self.request)
         # What it was asked with: an app may change what it is given.
         x.raw = {**x.raw, "headers": list(x.raw.get("headers", ()))}
         self._ask()
@@ -198,7 +198,10 @@ class Relay:
 
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
         """Say in the response's fields what becomes of it."""
-        told = self.gate.told(self.x, fields)
+        x = self.x
+        told = self.gate.told(x, fields)
+        if x.answer is None and x.plan is not None:
+            x.plan.late = None  # nobody looks again, and it leads back to the plan
         for name, value in as_text(tuple(field for field in told if field not in fields)):
             said = response.get(name)
             response[name] = f"{said}, {value}" if said else value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from apsperf_django.apps import suite_made
 from apsperf_django.fetched import counted
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.asking import asking, asking_apart
 from apsperf_mw.db.drivers import Driver, snapshot, sqlite_held
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.rows import found_by, written_by
@@ -82,7 +83,7 @@ class Keys(NamedTuple):
             self.found(count)
 
 
-class Following(Sharing):
+class Following(Sharing[Transactions]):
     """Of all connections to one of Django's databases."""
 
     def __init__(self, vendor: str, tables: Tables) -> None:
@@ -182,8 +183,9 @@ class Following(Sharing):
     def _learn(self, text: str, connection: Any, tick: int) -> Facts:
         try:
             if self.transactions.driver.apart:
-                tick = self.tables.tags.clock
-                return self._texts.learn(text, partial(ask_apart, connection), tick)
+                reach, briefly = partial(opened, connection), connection.vendor == "postgresql"
+                with asking_apart(reach, briefly=briefly) as ask:
+                    return self._texts.learn(text, ask, self.tables.tags.clock)
             plain = PLACES.sub(place, text)
             found = self._texts.learn(plain, asking(connection.connection), tick)
             self._texts.known[text] = found
@@ -217,17 +219,13 @@ def conninfo_of(connection: Any) -> str:
 
 def apart(connection: Any, work: Callable[[Any], T]) -> T:
     """What the work gives for a driver's connection to the same database that nobody else has."""
-    other = connection.get_new_connection(connection.get_connection_params())
-    try:
+    with closing(opened(connection)) as other:
         return work(other)
-    finally:
-        other.close()
 
 
-def ask_apart(connection: Any, question: str) -> list[tuple[Any, ...]]:
-    """Ask there: a question that fails spoils nothing."""
-    ask = asking_briefly if connection.vendor == "postgresql" else asking
-    return apart(connection, lambda other: ask(other)(question))
+def opened(connection: Any) -> Any:
+    """A driver's connection to the same database; whoever asked for it closes it."""
+    return connection.get_new_connection(connection.get_connection_params())
 
 
 def follow(connection: Any) -> None:

@@ -10,10 +10,13 @@ from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
-from django.db.models import Model, QuerySet
+from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
 from django.db.models import query as querying
+from django.db.models.base import ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
-from django.db.models.signals import post_init
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
 from django.db.models.sql import Query
 
 from apsperf_django.following import following_of
@@ -22,7 +25,7 @@ from apsperf_mw.db.results import OPTION, SAFE
 
 if TYPE_CHECKING:
     from apsperf_django.following import Following
-    from apsperf_mw.db.results import Asked
+    from apsperf_mw.db.results import Asked, Entry
 
 # How related objects are loaded later, since Django 6.1.
 USUAL_FETCH = getattr(querying, "DEFAULT_FETCH_MODE", None)
@@ -44,6 +47,14 @@ PLAIN_FIELDS = frozenset(
         *(models.UUIDField, models.BooleanField),
     )
 )
+# And those whose values nobody can change.
+SAFE_FIELDS = PLAIN_FIELDS | {
+    *(models.PositiveBigIntegerField, models.PositiveSmallIntegerField, models.FloatField),
+    *(models.DecimalField, models.DateField, models.DateTimeField, models.TimeField),
+    *(models.DurationField, models.URLField, models.GenericIPAddressField),
+}
+# What stands for a column in a class, where nothing else is done by setting it.
+SIMPLE = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute})
 _get = QuerySet.get
 
 
@@ -53,16 +64,49 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     option = vars(rows.query).get(OPTION)
     if args or option is False or not values or not is_plain(rows, values):
         return _get(rows, *args, **values)
+    model = rows.model
     using = rows.db  # a router may say another one each time
     connection = connections[using]
     following = following_of(connection)
     if following is None or (option is None and not following.results.all_s):
         return _get(rows, **values)
-    asked = following.results.asked(following.number, rows.model, values, option)
+    asked = following.results.asked(following.number, model, values, option)
     if asked is None:
         return _get(rows, **values)
-    known = found(rows.model, using, asked, following, connection)
-    return kept(rows.using(using), asked, values, following) if known is None else known
+    alone = is_safe(model)
+    entry = found(asked, following, connection, waits=alone)
+    if entry is None:
+        try:
+            return kept(alike(rows, using), asked, values, following, Got(alone))
+        finally:
+            following.results.land(asked)
+    if not entry.rows:
+        raise model.DoesNotExist(*entry.columns)
+    return made_of(model, using, entry.columns, entry.rows[0])
+
+
+def made_of(model: Any, using: str, names: Any, row: Any) -> Any:
+    """An object of its values, as `from_db` makes it, which sets each and asks for defaults."""
+    if pre_init.has_listeners(model) or not is_simple(model):
+        return model.from_db(using, names, row)
+    made = model.__new__(model)
+    state: Any = ModelState()
+    made._state = state
+    state.adding, state.db = False, using
+    vars(made).update(zip(names, row, strict=True))
+    return made
+
+
+@lru_cache(maxsize=1024)
+def is_simple(model: Any) -> bool:
+    """Whether to set the columns of an object of this model is to put them into its dictionary."""
+    own = model.__setattr__ is not object.__setattr__ or model.__new__ is not object.__new__
+    return not own and all(
+        type(vars(each)[name]) in SIMPLE
+        for name in names_of(model)
+        for each in model.__mro__
+        if name in vars(each)
+    )
 
 
 def is_plain(rows: Any, values: dict[str, Any]) -> bool:
@@ -110,33 +154,72 @@ def fields_of(model: Any) -> frozenset[str]:
     return frozenset({*names, "pk"} if model._meta.pk in plain else names)
 
 
-def found(model: Any, using: str, asked: Asked, following: Following, connection: Any) -> Any:
-    """An object of the row that is kept, if it is good here and now."""
+def alike(rows: Any, using: str) -> Any:
+    """The same rows of that database, to be asked for something: their query is not shared."""
+    query = Query.__new__(Query)
+    vars(query).update(vars(rows.query))
+    made = rows.__class__(model=rows.model, query=query, using=using, hints=rows._hints)
+    made._sticky_filter, made._for_write = rows._sticky_filter, rows._for_write
+    return made
+
+
+def found(asked: Asked, following: Following, connection: Any, *, waits: bool) -> Entry | None:
+    """The row that is kept, if it is good here and now; that there is none may be kept, too."""
     transactions = following.transactions
     transaction = transactions.of(connection)
-    if not transactions.sees_now(connection) or transaction.altered:
+    idle = transactions.is_idle(connection)
+    if transaction.altered or not (idle or transactions.sees_now(connection)):
         return None
-    entry = following.find(asked, connection, transaction, waits=False)
+    entry = following.find(asked, connection, transaction, idle=idle, waits=waits)
     if entry is None:
         return None
     writes = transaction.writes
     if writes and not writes.isdisjoint(entry.reads):
         return None
     following.given(entry, connection)
-    names, row = entry.columns, entry.rows[0]
-    return model.from_db(using, names, row)
+    return entry
 
 
-def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following) -> Any:
+def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following, got: Got) -> Any:
     """The object from the database; its row is kept where all its values are plain."""
-    got = vars(rows.query)[GOT] = Got()  # the query is a copy that nobody else has
-    made: Any = _get(rows, **values)
-    facts = got.facts
-    if facts is not None and not made._state.fields_cache:
-        names = [field.attname for field in made._meta.concrete_fields]
-        row = tuple([vars(made).get(name, NOTHING_DEFERRED) for name in names])
-        driver, connection = following.transactions.driver, connections[rows.db]
-        if all(type(value) in SAFE for value in row) and not driver.held(connection):
-            asked.worth = False  # it was worth it as a statement
-            following.results.keep(asked, facts, got.began, 0.0, names, [row])
+    vars(rows.query)[GOT] = got  # the query is a copy that nobody else has
+    try:
+        made: Any = _get(rows, **values)
+    except rows.model.DoesNotExist as fault:
+        if got.alone:
+            keep(asked, got, following, rows.db, fault.args, [])
+        raise
+    if got.facts is None or made._state.fields_cache:
+        return made
+    known = vars(made)
+    names = names_of(rows.model)
+    row = tuple([known.get(name, NOTHING_DEFERRED) for name in names])
+    if all(type(value) in SAFE for value in row):
+        asked.worth = False  # whoever asks by these values asks again
+        keep(asked, got, following, rows.db, names, [row])
     return made
+
+
+def keep(asked: Asked, got: Got, following: Following, using: str, columns: Any, rows: Any) -> None:
+    """Keep what was found, where the statement's rows might be kept."""
+    if got.facts is not None and not following.transactions.driver.held(connections[using]):
+        following.results.keep(asked, got.facts, got.began, got.took_s, columns, rows)
+
+
+@lru_cache(maxsize=1024)
+def is_safe(model: Any) -> bool:
+    """Whether an object is kept by itself: else its statement's rows are kept, too."""
+    return all(type(end_of(field)) in SAFE_FIELDS for field in model._meta.concrete_fields)
+
+
+def end_of(field: Any) -> Any:
+    """The field whose values a field has: that of another model where it leads there."""
+    while field.remote_field is not None and type(field) in {ForeignKey, OneToOneField}:
+        field = field.target_field
+    return field
+
+
+@lru_cache(maxsize=1024)
+def names_of(model: Any) -> tuple[str, ...]:
+    """The attributes of a model's columns."""
+    return tuple(field.attname for field in model._meta.concrete_fields)

@@ -29,10 +29,18 @@ _execute_sql = SQLCompiler.execute_sql
 
 
 class Got:
-    """What was found out about a query while it was sent: what it depends on, and since when."""
+    """What is found out about a query whose object somebody else keeps, while it is sent.
+
+    What it depends on, and since when; no facts where nothing of it may be kept. `alone` is whether
+    its rows are not kept beside the object.
+    """
 
     facts: Facts | None = None
     began = 0
+    took_s = 0.0
+
+    def __init__(self, alone: bool) -> None:
+        self.alone = alone
 
 
 def teach() -> None:
@@ -121,6 +129,9 @@ class Reading:
         # Django compiles it again where it sends it.
         vars(compiler)["as_sql"] = lambda *_, **__: (text, values)
         try:
+            got = vars(compiler.query).get(GOT)
+            if got is not None and got.alone:
+                return self._tell(got, text, values)
             option = vars(compiler.query).get(OPTION)
             statement = f"{self._type} {text}"
             asked = self._results.asked(self._following.number, statement, tuple(values), option)
@@ -135,13 +146,33 @@ class Reading:
         if not facts.fixed or not shares:
             counts.bypasses += not shares
             return self._send()
-        if not following.transactions.sees_now(connection):
+        idle = following.transactions.is_idle(connection)
+        if not idle and not following.transactions.sees_now(connection):
             counts.bypasses += 1
-        elif (found := following.find(asked, connection, transaction)) is not None:
+        elif (found := following.find(asked, connection, transaction, idle=idle)) is not None:
             return self._give(found, facts)
         else:
             counts.misses += 1
         return self._keep(asked, facts, values, transaction.began)
+
+    def _tell(self, got: Got, text: str, values: Any) -> Any:
+        """Rows of the database, for whoever keeps what is made of them."""
+        following, connection, counts = self._following, self._connection, self._results.counts
+        facts, transaction = following.facts(text, connection)
+        transactions = following.transactions
+        shares = transactions.may_share(facts, transaction)
+        if not facts.fixed or not shares:
+            counts.bypasses += not shares
+            return self._send()
+        if transactions.is_idle(connection) or transactions.sees_now(connection):
+            counts.misses += 1
+        else:
+            counts.bypasses += 1
+        started, began = perf_counter(), transaction.began
+        given, rows = self._fetched()
+        got.took_s = perf_counter() - started
+        got.facts, got.began = found_by(facts, values, len(rows)), began
+        return given
 
     def _give(self, found: Entry, facts: Facts) -> Any:
         """Rows that are there."""
@@ -156,13 +187,8 @@ class Reading:
         """Rows of the database, which are kept."""
         started = perf_counter()
         try:
-            given = self._send()
+            given, rows = self._fetched()
             took_s = perf_counter() - started
-            if self._type == MULTI:
-                given = [[row for chunk in given for row in chunk]]
-                rows = given[0]
-            else:
-                rows = [] if given is None else [given]
             facts = found_by(facts, values, len(rows))
             self._note(facts, began)
             if not self._following.transactions.driver.held(self._connection):
@@ -170,6 +196,14 @@ class Reading:
             return given
         finally:
             self._results.land(asked)
+
+    def _fetched(self) -> tuple[Any, list[Any]]:
+        """What the compiler gives, and the rows that are in it."""
+        given = self._send()
+        if self._type != MULTI:
+            return given, [] if given is None else [given]
+        rows = [row for chunk in given for row in chunk]
+        return [rows], rows
 
     def _send(self) -> Any:
         return _execute_sql(self._compiler, self._type, False, self._chunk_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from apsperf_fastapi.mounts import mounts_of
+from apsperf_fastapi.mounts import is_mounted, mounts_of
 from apsperf_mw.guards import MOST_LAYERS, comes_from, layers
 from apsperf_mw.reading import ADDRESS, HARMLESS, asks_for, field_of, reads_of, speaks_of
 
@@ -132,7 +132,9 @@ def middleware_of(app: Any) -> str:
 
 def _of_mounts(scope: Scope) -> str:
     """Middleware of the mounts that a request went through."""
-    found = [mount for mount, _ in mounts_of(scope) if mount is not None] if "path" in scope else []
+    if "path" not in scope or not is_mounted(scope):
+        return ""
+    found = [mount for mount, _ in mounts_of(scope) if mount is not None]
     return next(filter(None, (middleware_of(each.app) for each in found)), "")
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Where a scope has what the app's router was given: a middleware may have copied it on the way.
+# Where a scope has the number of the one that came in, and then the one that the app's router was
+# given where that is another: a middleware has copied it on the way. None where it is the same,
+# which must not lead to itself.
 INNER = "apsperf.inner"
 
 
@@ -25,8 +27,8 @@ class Hearing:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection."""
         heard = scope.get(INNER)
-        if heard is not None:
-            heard.append(scope)
+        if heard is not None and len(heard) == 1:
+            heard.append(None if heard[0] == id(scope) else scope)
         return self.app(scope, receive, send)
 
 
@@ -41,7 +43,7 @@ def hear(app: Any) -> None:
 def innermost(scope: Scope) -> Scope:
     """The scope in which routing has left what it found."""
     heard = scope.get(INNER)
-    return heard[0] if heard else scope
+    return scope if heard is None or len(heard) < 2 or heard[1] is None else heard[1]
 
 
 def mounted_at(scope: Scope) -> tuple[str, str]:
@@ -49,6 +51,12 @@ def mounted_at(scope: Scope) -> tuple[str, str]:
     root: str = scope.get("root_path", "")
     base: str = scope.get("app_root_path", root)  # where the server has put the app
     return root.removeprefix(base), scope["path"].removeprefix(base)
+
+
+def is_mounted(scope: Scope) -> bool:
+    """Whether a mount has taken a part of the path."""
+    root = scope.get("root_path", "")
+    return bool(root) and root != scope.get("app_root_path", root)
 
 
 def mounts_of(scope: Scope) -> Iterator[tuple[Mount | None, str]]:

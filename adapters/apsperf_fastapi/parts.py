@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI looks at annotations
 
-from apsperf_fastapi.standing import SUITE, Quiet, describe, marks_of
+from apsperf_fastapi.standing import SUITE, Quiet, describing, marks_of
 from apsperf_mw.errors import SettingError
 from apsperf_mw.guards import MOST_LAYERS
 from apsperf_mw.suite import Suite
@@ -34,7 +34,7 @@ class SuiteMiddleware:
             raise SettingError(f"suite: {suite!r} given; accepted: a Suite")
         self.suite = Suite(**settings) if suite is None else suite
         within: Any = Quiet(app, marks_of(self.suite))
-        self.app = self.suite.asgi(within, describe)
+        self.app = self.suite.asgi(within, describing(self.suite))
         self.suite.lists = partial(below, app)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Mount
 
 from apsperf_fastapi.guards import guard
-from apsperf_fastapi.mounts import INNER, hear, innermost, mounted_at, mounts_of
+from apsperf_fastapi.mounts import INNER, hear, innermost, is_mounted, mounted_at, mounts_of
 from apsperf_mw.cache.policy import Plan, rule_of
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from apsperf_mw.asgi import ASGIApp, Receive, Scope, Send
+    from apsperf_mw.asgi import ASGIApp, Describe, Receive, Scope, Send
     from apsperf_mw.suite import Suite
 
 # Where a scope has the suite.
@@ -74,12 +74,22 @@ class Quiet:
         """Serve one connection; the frameworks report only where their mark is not there yet."""
         for name, mark in self._marks.items():
             scope.setdefault(name, mark)
-        scope.setdefault(INNER, [])
+        scope.setdefault(INNER, [id(scope)])
         app = scope.get("app")
         if app is not None and app is not self._heard:  # under `add_middleware` it is known now
             self._heard = app
             hear(app)
         return self.app(scope, receive, send)
+
+
+def describing(suite: Suite) -> Describe:
+    """What fills a plan in: without a cache nobody asks who may pass."""
+    return describe if suite.settings.cache.enabled else name
+
+
+def name(scope: Scope, plan: Plan) -> None:
+    """Tell the plan its route."""
+    plan.route = plan.route or template(innermost(scope))
 
 
 def describe(scope: Scope, plan: Plan) -> None:
@@ -109,6 +119,8 @@ def template(scope: Scope) -> str:
         # An included router's routes have their prefix only in FastAPI's own context.
         context = scope.get("fastapi", {}).get("effective_route_context")
         path = getattr(context, "path", "") or getattr(route, "path", "")
+    if path and not is_mounted(scope):
+        return str(path)
     mounted = mount_point(scope) if path else None
     return "" if mounted is None else mounted + path
 

@@ -118,7 +118,7 @@ def describe(response: Response) -> Response:
     if session is not None:
         look_at(session, plan)
         if response.is_streamed:  # else Flask itself looks at it next, to save it
-            plan.late = partial(look_at, session, plan)
+            plan.late = partial(look_at, session)
     return response
 
 

@@ -156,8 +156,9 @@ class Intake:
         plan, flight = x.plan, x.flight
         assert flight is not None
         if plan is not None:
-            if plan.late is not None:
-                plan.late()
+            late, plan.late = plan.late, None  # it leads back to the plan
+            if late is not None:
+                late(plan)
             # It may turn private while the body is made, as when a stream uses the session.
             if plan.kept_out if plan.guarded else plan.private:
                 self.drop(x, Outcome.UNCACHEABLE)

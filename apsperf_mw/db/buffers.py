@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.engine.interfaces import ExecuteStyle
+
+ONCE = ExecuteStyle.EXECUTE
 
 
 class Unsent:
@@ -22,9 +26,14 @@ class Unsent:
         return getattr(self._cursor, name)
 
 
-def buffered(columns: Any, rows: Any) -> FullyBufferedCursorFetchStrategy:
+class Buffered(FullyBufferedCursorFetchStrategy):
     """Rows as those of a cursor that has none left."""
-    return FullyBufferedCursorFetchStrategy(None, columns, rows)
+
+    __slots__ = ()
+
+    def __init__(self, columns: Any, rows: Any) -> None:
+        self.alternate_cursor_description = columns
+        self._rowbuffer = deque(rows)
 
 
 def fetch(context: Any, cursor: Any) -> None:
@@ -32,7 +41,7 @@ def fetch(context: Any, cursor: Any) -> None:
     if cursor is None or cursor.description is None:
         return
     columns, rows = [tuple(column) for column in cursor.description], cursor.fetchall()
-    context.cursor_fetch_strategy = buffered(columns, rows)
+    context.cursor_fetch_strategy = Buffered(columns, rows)
     context.fetchall_for_returning = lambda _: rows  # of many rows that are inserted at once
 
 
@@ -44,8 +53,10 @@ def may_hold(context: Any) -> bool:
     options = context.execution_options
     return not (
         context._is_server_side
-        or context.executemany
-        or context.is_crud
+        or context.execute_style is not ONCE
+        or context.isinsert  # these three are `is_crud`, which is a call
+        or context.isupdate
+        or context.isdelete
         or options.get("stream_results")
         or options.get("yield_per")
         or not hasattr(context, "unicode_statement")  # it has no statement, but a default alone

@@ -49,8 +49,8 @@ SELECT p.oid::bigint, p.proname::text, p.provolatile::text, l.lanname::text,
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 WHERE {OURS}"""  # noqa: S608 - it is a constant
 BUILT_IN = """
-SELECT DISTINCT proname::text, provolatile::text FROM pg_proc
-WHERE pronamespace = 'pg_catalog'::regnamespace"""
+SELECT DISTINCT proname::text FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND provolatile <> 'i'"""
 
 # Of tables whose defaults and constraints call no functions but the system's.
 PRIMARY = """
@@ -99,6 +99,15 @@ ANYTHING = 0
 Graph = dict[int, set[int]]
 
 
+def alone(syntax: Syntax) -> Facts | None:
+    """The facts of a statement for which no catalogue need be asked; None of any other."""
+    if syntax.opaque:
+        return Facts(OPAQUE.reads, OPAQUE.writes, does=syntax.does)
+    if syntax.reads or syntax.writes or syntax.calls:
+        return None
+    return Facts(fixed=syntax.fixed, does=syntax.does)
+
+
 class Catalogue:
     """The relations of one database, as they were when it was asked."""
 
@@ -112,7 +121,7 @@ class Catalogue:
         # What reading one reads, and what writing one may write.
         self._read: Graph = defaultdict(set)
         self._written: Graph = defaultdict(set)
-        self._unsettled = {name for name, kind in ask(BUILT_IN) if kind != "i"} - SETTLED
+        self._unsettled = {name for (name,) in ask(BUILT_IN)} - SETTLED
         functions, relations = ask(FUNCTIONS), ask(RELATIONS)
         for number, name, volatility, _, __ in functions:
             self._called[name.lower()].add(-number)
@@ -125,8 +134,8 @@ class Catalogue:
 
     def facts(self, syntax: Syntax) -> Facts:
         """A statement's facts."""
-        if syntax.opaque:
-            return Facts(OPAQUE.reads, OPAQUE.writes, does=syntax.does)
+        if (found := alone(syntax)) is not None:
+            return found
         calls = {number for name in syntax.calls for number in self._called.get(name, ())}
         wild = set() if syntax.calls.isdisjoint(RUNS_TEXT) else {ANYTHING}
         strange = self.unknown(syntax)

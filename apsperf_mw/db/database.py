@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apsperf_mw.db.batches import Batch
     from apsperf_mw.db.doors import Door
     from apsperf_mw.db.explaining import Explainer
+    from apsperf_mw.db.kept import Kept
     from apsperf_mw.db.lazy_rows import LazyRows
     from apsperf_mw.db.stats import Stats
     from apsperf_mw.db.tables import Tables
@@ -144,7 +145,7 @@ class Database:
         """A DB-API connection (PEP 249) whose statements are noted, with all else of the other.
 
         Once a transaction of it commits, what was made of the tables that it wrote is void; all
-        is where that cannot be told. Rows of it are not kept. Wrap it before it is used, and use
+        is where that cannot be told. `read` keeps rows of it. Wrap it before it is used, and use
         it by what this gives. `system` is the database's name in the semantic conventions, such as
         `postgresql`; unset, it is told by the connection's module. `SettingError` for what is
         none, or is awaited.
@@ -161,6 +162,27 @@ class Database:
 
         following = following_of(self._tables)
         return Followed(connection, recorder, following, following.link(connection, known))
+
+    def read(
+        self, connection: Any, statement: Any, parameters: Any = None, *, cache: Any = True
+    ) -> list[Any]:
+        """A statement's rows, by a connection that `wrap` gave; they are kept if they can be.
+
+        Never older than the last commit of a table that they were read of. `cache` is a class,
+        seconds, True for `database.query_ttl`, or False. Rows are as the connection's row factory
+        makes them; tuples, `sqlite3.Row` and dictionaries are kept, and what a transaction reads
+        of what it wrote itself is not. Connections to one database are taken to be set up alike.
+        `SettingError` for a connection that is not wrapped, or another `cache`.
+        """
+        from apsperf_mw.db.followed import Connection as Followed
+        from apsperf_mw.db.kept import sent
+
+        if isinstance(connection, Followed):
+            kept: Kept = connection._following.kept
+            return kept.read(connection, statement, parameters, cache)
+        if isinstance(connection, Connection):
+            return sent(connection, statement, parameters)[0]
+        raise SettingError(f"connection: {connection!r} given; accepted: one that wrap() gave")
 
     def batch(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
 
@@ -107,8 +108,10 @@ class EngineDoor:
 
 def apart(engine: Engine, work: Callable[[Any], T]) -> T:
     """What the work gives for a connection of the engine's that nobody else has."""
-    connection: Any = engine.pool._invoke_creator(None)  # type: ignore[arg-type]
-    try:
+    with closing(opened(engine)) as connection:
         return work(connection)
-    finally:
-        connection.close()
+
+
+def opened(engine: Engine) -> Any:
+    """A connection of the engine's that nobody else has; whoever asked for it closes it."""
+    return engine.pool._invoke_creator(None)  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ from msgspec import Struct
 from sqlalchemy.util import await_only
 
 from apsperf_mw.cache.policy import current
-from apsperf_mw.db.asking import asking, asking_briefly
-from apsperf_mw.db.buffers import Unsent, buffered, fetch, may_hold
-from apsperf_mw.db.doors import apart
+from apsperf_mw.db.asking import asking, asking_apart
+from apsperf_mw.db.buffers import Buffered, Unsent, fetch, may_hold
+from apsperf_mw.db.doors import opened
 from apsperf_mw.db.drivers import driver_of
 from apsperf_mw.db.engines import is_in_memory, notifier_of, number_of
 from apsperf_mw.db.facts import OPAQUE, Facts
@@ -57,7 +57,7 @@ class Step(Struct, eq=False):
 HIT = Step(OPAQUE, None, Transaction(0))
 
 
-class Following(Sharing):
+class Following(Sharing[Transactions]):
     """Of one engine's transactions."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
@@ -76,6 +76,7 @@ class Following(Sharing):
         self._engine = ref(engine)
         self._all = tables.results.all_s > 0
         self._is_async = dialect.is_async
+        self._briefly = dialect.name == "postgresql"
         self._in_memory = is_in_memory(engine)
         self._void = self._avoid if dialect.is_async else tables.void
         self.ear = notifier_of(engine, tables)
@@ -141,7 +142,8 @@ class Following(Sharing):
         """The facts of a text that is not known yet; all is possible where they cannot be told."""
         try:
             if self.transactions.driver.apart:
-                return self.texts.learn(statement, self._ask_apart, self.tables.tags.clock)
+                with asking_apart(self._reach, briefly=self._briefly) as ask:
+                    return self.texts.learn(statement, ask, self.tables.tags.clock)
             return self.texts.learn(statement, asking(connection), transaction.began)
         except Exception as fault:
             self.tables.note(PLACE, fault)
@@ -152,8 +154,8 @@ class Following(Sharing):
         facts, asked = step.facts, step.asked
         if asked is not None:
             try:
-                if took_s is not None and cursor.description is not None:
-                    self._keep(step, asked, cursor, took_s)
+                if took_s is not None and (columns := cursor.description) is not None:
+                    self._keep(step, asked, cursor, columns, took_s)
                 elif step.keys is not None:
                     self._found(step, None)
             finally:
@@ -190,9 +192,10 @@ class Following(Sharing):
             self.results.counts.bypasses += 1
             return None
         step.asked = asked
-        if not self.transactions.sees_now(step.connection):
+        idle = self.transactions.is_idle(step.connection)
+        if not idle and not self.transactions.sees_now(step.connection):
             self.results.counts.bypasses += 1
-        elif (found := self.find(asked, step.connection, step.transaction)) is not None:
+        elif (found := self.find(asked, step.connection, step.transaction, idle=idle)) is not None:
             self._give(found, context)
             return HIT
         else:
@@ -217,29 +220,28 @@ class Following(Sharing):
         self.take(found)
         columns, count = found.columns
         context.cursor = Unsent(context.cursor, columns, count)
-        context.cursor_fetch_strategy = buffered(columns, found.own())
+        context.cursor_fetch_strategy = Buffered(columns, found.own())
         if self._is_async:
             await_only(_nothing())  # SQLAlchemy wants to see that something was awaited
 
-    def _keep(self, step: Step, asked: Asked, cursor: Any, took_s: float) -> None:
+    def _keep(self, step: Step, asked: Asked, cursor: Any, columns: Any, took_s: float) -> None:
         """Keep the rows; who has sent the statement gets them all the same."""
-        known, rows = self._fetched(step, cursor)
+        known, rows = self._fetched(step, cursor, columns)
         facts = step.facts if step.keys is None else self._found(step, len(rows))
         if not self.transactions.driver.held(step.connection):
             self.results.keep(asked, facts, step.transaction.began, took_s, known, rows)
 
-    def _fetched(self, step: Step, cursor: Any) -> tuple[Any, Any]:
-        columns = [tuple(column) for column in cursor.description]
+    def _fetched(self, step: Step, cursor: Any, columns: Any) -> tuple[Any, Any]:
         count, rows = cursor.rowcount, cursor.fetchall()
-        step.context.cursor_fetch_strategy = buffered(columns, rows)
+        step.context.cursor_fetch_strategy = Buffered(columns, rows)
         return (columns, count), rows
 
     def _count(self, step: Step, cursor: Any, took_s: float | None) -> None:
         """Have a page depend on the rows of a statement, if there is one for each of its keys."""
         count = None
         try:
-            if took_s is not None and cursor.description is not None:
-                count = len(self._fetched(step, cursor)[1])
+            if took_s is not None and (columns := cursor.description) is not None:
+                count = len(self._fetched(step, cursor, columns)[1])
         finally:
             self._found(step, count)
 
@@ -267,12 +269,11 @@ class Following(Sharing):
 
         return closed
 
-    def _ask_apart(self, question: str) -> list[tuple[Any, ...]]:
-        """Ask on a connection that nobody else has: a question that fails spoils nothing."""
+    def _reach(self) -> Any:
+        """A connection that nobody else has."""
         engine = self._engine()
         assert engine is not None
-        ask = asking_briefly if engine.dialect.name == "postgresql" else asking
-        return apart(engine, lambda connection: ask(connection)(question))
+        return opened(engine)
 
     def _avoid(self, tags: Iterable[str]) -> None:
         await_only(self.tables.avoid(tags))

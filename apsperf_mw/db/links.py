@@ -23,7 +23,8 @@ class Link(Struct, eq=False, weakref=True):
 
     `began` is the tick before its transaction, None where none is open. `reading` are cursors of
     SQLite that have rows left: until they have none, all that is read is of the time when the
-    first began. What a `wild` one does is not understood.
+    first began. What a `wild` one does is not understood; what an `altered` one reads is not what
+    others read.
     """
 
     key: int
@@ -33,6 +34,23 @@ class Link(Struct, eq=False, weakref=True):
     writes: set[str] | None = None
     reading: set[int] = field(default_factory=set)
     wild: bool = False
+    altered: bool = False
+
+
+# Left on a connection of psycopg's, which outlives what it is wrapped by.
+STRANGE = "_apsperf_altered"
+
+
+def estrange(link: Link, real: Any) -> None:
+    """Its session may not be as others are any more, as long as the connection lives."""
+    link.altered = True
+    if hasattr(real, "__dict__"):
+        vars(real)[STRANGE] = True
+
+
+def is_strange(real: Any) -> bool:
+    """Whether that was so when it was wrapped before."""
+    return bool(getattr(real, STRANGE, False))
 
 
 class Ear:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from copy import deepcopy
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
 from math import isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from apsperf_mw.cache.flights import Flight, Flights, Outcome
 from apsperf_mw.db.plain import MOMENTS
+from apsperf_mw.db.turns import Turn, Turns
 from apsperf_mw.errors import SettingError
 from apsperf_mw.runtime.threads import Lock
 
@@ -34,10 +33,9 @@ if TYPE_CHECKING:
 
 # The execution option, and what stands for the class of the settings.
 OPTION = "apsperf_cache"
+CLASSES = ("short", "medium", "long")
 # What a value and a row take in memory, measured on CPython 3.11.
 VALUE_BYTES, TEXT_BYTES, ROW_BYTES, ENTRY_BYTES = 32, 49, 56, 600
-# All who want the same rows wait for the same one.
-LANE = (0, ())
 # A statement that nobody asks to be cached is, where it takes longer and comes again.
 WORTH_S = 0.00005
 MOST_SEEN = 8192
@@ -80,13 +78,13 @@ class Counts(Struct):
 class Asked(Struct, eq=False):
     """A statement whose rows are to be kept for so long; `worth` is whether it must be worth it.
 
-    While it is sent for others too, `flight` is set.
+    While it is sent for others too, `turn` is set.
     """
 
     key: Any
     ttl_s: float
     worth: bool
-    flight: Flight | None = None
+    turn: Turn | None = None
 
 
 class Results:
@@ -109,12 +107,14 @@ class Results:
         self.look = look
         self.alook = alook
         self.all_s = class_s(database.query_ttl, settings) if database.cache_all else 0.0
-        self._settings = settings
+        self._usual_s = class_s(database.query_ttl, settings)
+        self._classes_s: dict[Any, float] = {name: class_s(name, settings) for name in CLASSES}
         self._driver = driver
+        self._find = driver.find
         self._tags = tags
         self._most_bytes = database.query_cache_limit * 1024
         self._seen: dict[Hashable, None] = {}
-        self._flights = Flights()
+        self._turns = Turns()
         self.patience_s = settings.cache.patience_s
         self._lock = Lock()
         # Rows that were read before the other processes were heard of are not kept.
@@ -131,23 +131,27 @@ class Results:
         values = key_of(parameters)
         if values is None:
             return None
-        ttl_s = self.all_s if option is None else self._seconds(option)
+        if option is None:
+            ttl_s = self.all_s
+        elif type(option) is str and option in self._classes_s:
+            ttl_s = self._classes_s[option]
+        else:
+            ttl_s = self._seconds(option)
         return Asked((engine, statement, values), ttl_s, option is None)
 
     def find(self, asked: Asked) -> Entry | None:
         """What is kept and good, as far as is known here."""
-        slot = self._driver.find(asked.key)
-        found = None if slot is None else slot.value
-        now = monotonic()
-        if slot is not None and type(found) is Entry and found.until > now and self._is_good(found):
-            slot.hits += 1
-            slot.used = now
-            return found
-        return None
-
-    def _is_good(self, entry: Entry) -> bool:
-        tags = self._tags
-        return entry.began == tags.clock or tags.good(entry.reads, entry.began)
+        slot = self._find(asked.key)
+        if slot is None or type(found := slot.value) is not Entry:
+            return None
+        now, tags = monotonic(), self._tags
+        if found.until <= now:
+            return None
+        if found.began != tags.clock and not tags.good(found.reads, found.began):
+            return None
+        slot.hits += 1
+        slot.used = now
+        return found
 
     def keep(
         self, asked: Asked, facts: Facts, began: int, took_s: float, columns: Any, rows: Rows
@@ -181,24 +185,23 @@ class Results:
 
     def lead(self, asked: Asked) -> Callable[[Callable[[], None]], None] | None:
         """Nothing where the caller is to send the statement; else what tells when another has."""
-        nobody: Any = None
-        flight, leads = self._flights.board(asked.key, LANE, 0, nobody, alone=False)
-        if leads:
-            asked.flight = flight
-            return None
-        return partial(self._flights.join, flight)
+        turn, own = self._turns.take(asked.key)
+        if not own:
+            return turn.join
+        asked.turn = turn
+        return None
 
     def land(self, asked: Asked) -> None:
         """The statement was sent, or not."""
-        flight, asked.flight = asked.flight, None
-        if flight is not None:
-            self._flights.land(flight, Outcome.STORED)
+        turn, asked.turn = asked.turn, None
+        if turn is not None:
+            self._turns.leave(asked.key, turn)
 
     def _seconds(self, option: Any) -> float:
         if option is True:
-            return class_s(self._settings.database.query_ttl, self._settings)
-        if isinstance(option, str) and option in ("short", "medium", "long"):
-            return class_s(option, self._settings)
+            return self._usual_s
+        if isinstance(option, str) and option in self._classes_s:
+            return self._classes_s[option]
         if isinstance(option, int | float) and option > 0 and isfinite(option):
             return float(option)
         accepted = "short, medium, long, seconds above 0, True or False"

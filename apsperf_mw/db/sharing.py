@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.db import rows
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from apsperf_mw.db.notifying import Notifier
     from apsperf_mw.db.results import Asked, Entry
     from apsperf_mw.db.tables import Tables
-    from apsperf_mw.db.transactions import Transaction, Transactions
 
     Join = Callable[[Callable[[], None]], None]
 
@@ -24,30 +23,54 @@ LOOK = "the look at what other processes have written"
 numbers = count()
 
 
-class Sharing:
+class Commits(Protocol):
+    """What is asked of transactions."""
+
+    def renew(self, connection: Any, transaction: Any) -> None:
+        """Date one anew that has not begun in the database yet."""
+        ...
+
+    def is_calm(self, tags: tuple[str, ...]) -> bool:
+        """Whether nobody is about to commit something of these."""
+        ...
+
+
+CommitsT = TypeVar("CommitsT", bound=Commits)
+
+
+class Sharing(Generic[CommitsT]):
     """Of one database's statements; blocks where it waits."""
 
-    def __init__(self, tables: Tables, transactions: Transactions) -> None:
+    def __init__(self, tables: Tables, transactions: CommitsT) -> None:
         self.tables = tables
         self.results = tables.results
         self.transactions = transactions
         # How what was read is noted for a page.
         self.noted = rows.read if tables.rows else Plan.read
+        self._alone = tables.results.look is None and tables.results.alook is None
         # Part of the keys: what one database answers is not another's.
         self.number = next(numbers)
         self.ear: Notifier | None = None
 
     def find(
-        self, asked: Asked, connection: Any, transaction: Transaction, *, waits: bool = True
+        self,
+        asked: Asked,
+        connection: Any,
+        transaction: Any,
+        *,
+        idle: bool,
+        waits: bool = True,
     ) -> Entry | None:
         """What is kept and good, here and in the other processes.
 
-        Where it `waits`, perhaps because another has just sent the statement; if there is nothing
-        then, the caller may have become the one whom others wait for.
+        `idle` is a transaction that has not begun in the database: it is dated anew. Where it
+        `waits`, there may be something because another has just sent the statement; if there is
+        nothing then, the caller may have become the one whom others wait for.
         """
         if not self._look():
             return None
-        idle = self.transactions.renew(connection, transaction)
+        if idle:
+            self.transactions.renew(connection, transaction)
         found = self.results.find(asked)
         # In a transaction nobody waits: whoever is waited for may wait for this very transaction.
         if found is None and idle and waits:
@@ -71,6 +94,8 @@ class Sharing:
         """Hear what other processes have written; False where that cannot be told."""
         if self.ear is not None and not self.ear.hears():
             return False
+        if self._alone:
+            return True
         try:
             self._hear()
         except Exception as fault:

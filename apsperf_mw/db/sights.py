@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from os import fsdecode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.db.asking import asking, asking_briefly
+from apsperf_mw.db.asking import asking_apart
 from apsperf_mw.db.facts import OPAQUE
 from apsperf_mw.db.texts import Texts, can_parse
 
@@ -39,8 +39,9 @@ class Sight:
         self.reach = reach
         self._texts = Texts(system, tables.tags, rows=tables.rows)
         self._note = tables.note
-        self._notifier = notifier
-        self._asking = asking if system == "sqlite" else asking_briefly
+        self.notifier = notifier
+        self._usual: str | None = None
+        self._briefly = system != "sqlite"
         # Whether its statements can be read.
         self.reads = system == "sqlite" or can_parse()
         self.known = self._texts.known
@@ -49,32 +50,37 @@ class Sight:
     def heed(self) -> None:
         """Forget what is known where tables were altered; hear of it."""
         self._texts.heed()
-        if self._notifier is not None:
-            self._notifier.here()
+        if self.notifier is not None:
+            self.notifier.here()
 
     def learn(self, text: str, tick: int) -> Facts:
         """The facts of a text; everything is possible where they cannot be told."""
         try:
-            with ExitStack() as stack:
-                opened: list[Any] = []
-
-                def ask(question: str) -> list[tuple[Any, ...]]:
-                    if not opened:
-                        opened.append(stack.enter_context(closing(self.reach())))
-                    return self._asking(opened[0])(question)
-
+            with asking_apart(self.reach, briefly=self._briefly) as ask:
                 return self._texts.learn(text, ask, tick)
         except Exception as fault:
             self._note(PLACE, fault)
             return OPAQUE
 
+    def usual(self) -> str:
+        """The isolation level of a transaction that sets none; empty where it cannot be told."""
+        if self._usual is None:
+            try:
+                with asking_apart(self.reach, briefly=self._briefly) as ask:
+                    ((found,),) = ask("SHOW default_transaction_isolation")
+            except Exception as fault:
+                self._note(PLACE, fault)
+                return ""
+            self._usual = str(found).upper()
+        return self._usual
+
     def tell(self, tags: Iterable[str]) -> None:
         """Tell the other processes of what is committed, where PostgreSQL is to do it."""
-        if self._notifier is None:
+        if self.notifier is None:
             return
         try:
             with closing(self.reach()) as connection:
-                self._notifier.tell(connection, tags)
+                self.notifier.tell(connection, tags)
                 connection.commit()
         except Exception as fault:
             self._note(TOLD, fault)
@@ -122,7 +128,7 @@ class Sights:
         from psycopg.conninfo import make_conninfo
 
         info = real.info
-        key = ("postgresql", info.host, info.port, info.dbname, info.user)
+        key = ("postgresql", info.host, info.port, info.dbname, info.user, info.options)
         if (found := self._known.get(key)) is not None:
             return found
         more = {"password": info.password} if info.password else {}

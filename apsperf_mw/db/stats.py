@@ -10,7 +10,8 @@ from apsperf_mw.observe.lines import aligned, safe
 
 if TYPE_CHECKING:
     from apsperf_mw.db.results import Counts
-    from apsperf_mw.observe.statements import Shape, Statements
+    from apsperf_mw.observe.shapes import Shape
+    from apsperf_mw.observe.statements import Statements
 
 COLUMNS = ("calls", "total", "p50", "p95", "p99", "longest", "errors", "statement")
 

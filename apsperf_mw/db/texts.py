@@ -54,6 +54,7 @@ class Texts:
         self.known: dict[str, Facts] = {}
         self._plain: dict[str, Facts] = {}
         self._make = MAKERS.get(system, _unknown)
+        self._alone = ALONE.get(system, _none_alone)
         self._tags = tags
         self._schema: Schema | None = None
         self._began = self._clock = 0
@@ -102,6 +103,8 @@ class Texts:
     def _look(self, plain: str, statement: str, ask: Ask, tick: int) -> Facts:
         schema = self._schema
         if schema is None:
+            if (found := self._alone(plain, statement)) is not None:
+                return found
             schema = self._asked(ask, tick)
         facts, known = schema.facts(plain, statement)
         if not known and monotonic() >= self._made_at + AGAIN_S:
@@ -182,6 +185,20 @@ def _unknown(_: Ask) -> Schema:
     return Unknown()
 
 
+def _none_alone(plain: str, statement: str) -> Facts | None:  # noqa: ARG001 - of all
+    return None
+
+
+def _postgresql_alone(plain: str, statement: str) -> Facts | None:
+    """What its words say, where they say all: making tables asks for none that are there."""
+    if not can_parse():
+        return None
+    from apsperf_mw.db.catalogue import alone
+    from apsperf_mw.db.parsing import syntax_of
+
+    return alone(syntax_of(plain, statement))
+
+
 def _postgresql(ask: Ask) -> Schema:
     return PostgreSQL(ask) if can_parse() else Unknown()
 
@@ -200,4 +217,5 @@ def can_parse() -> bool:
     return False
 
 
+ALONE: dict[str, Callable[[str, str], Facts | None]] = {"postgresql": _postgresql_alone}
 MAKERS: dict[str, Callable[[Ask], Schema]] = {"sqlite": SQLite, "postgresql": _postgresql}

@@ -137,16 +137,17 @@ class Transactions:
         writes = transaction.writes
         return not transaction.altered and (not writes or writes.isdisjoint(facts.reads))
 
-    def renew(self, connection: Any, transaction: Transaction) -> bool:
-        """Date a transaction anew that has not begun in the database yet; whether that is so."""
-        if self.driver.begun(connection) is not False:
-            return False
+    def renew(self, connection: Any, transaction: Transaction) -> None:  # noqa: ARG002
+        """Date a transaction anew that has not begun in the database yet."""
         transaction.began = self.tags.clock
-        return True
+
+    def is_idle(self, connection: Any) -> bool:
+        """Whether the connection's transaction has not begun in the database yet."""
+        return self.driver.begun(connection) is False
 
     def sees_now(self, connection: Any) -> bool:
-        """Whether the connection's next statement sees what is committed by then."""
-        return self.driver.sees_now(connection, self.usual())
+        """Whether the next statement of a transaction sees what is committed by then."""
+        return self.driver.sees_now(connection, self.usual)
 
     def is_late(self, facts: Facts, connection: Any) -> bool:
         """Whether a write that was sent may be committed only once its rows are fetched."""

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from apsperf_mw.cache.policy import current
+from apsperf_mw.db.busy import Busy
 from apsperf_mw.db.facts import (
     ALTERS_SCHEMA,
+    ALTERS_SESSION,
+    ALTERS_TRANSACTION,
     ANY,
     COMMITS,
     OPAQUE,
@@ -21,8 +24,9 @@ from apsperf_mw.db.facts import (
     Facts,
 )
 from apsperf_mw.db.guesses import guessed, is_own
+from apsperf_mw.db.kept import Kept
 from apsperf_mw.db.kinds import kind_of
-from apsperf_mw.db.links import Link, hear
+from apsperf_mw.db.links import Link, estrange, hear, is_strange
 from apsperf_mw.db.plain import MOST_CHARACTERS
 from apsperf_mw.db.sights import Sights
 from apsperf_mw.db.transactions import MOST_OPEN
@@ -48,7 +52,9 @@ class Following:
         # Transactions that are open keep what is known of them, whoever lets go of a wrapper.
         self._open: dict[int, Link] = {}
         self._sights = Sights(tables)
+        self._busy = Busy()
         self._lock = Lock()
+        self.kept = Kept(tables, self)
 
     def link(self, real: Any, system: str) -> Link:
         """What is known of a connection, from now on."""
@@ -67,6 +73,7 @@ class Following:
         if before is not None:  # of a connection that is gone: its number is another's now
             self._ended(before)
         self._links[link.key] = link
+        link.altered = is_strange(real)
         if link.kind.begun(real):  # with what was done before, of which nothing is known
             self._begin(link, fresh=False)
             link.writes = set(OPAQUE.writes) if link.kind.written(real) else None
@@ -75,9 +82,11 @@ class Following:
     def before(self, link: Link, real: Any, statement: Any) -> tuple[Facts, int]:
         """A statement is about to be sent: its facts, and the tick of what it reads."""
         began = self.begin(link, real)
-        facts = self._facts(link, real, statement)
+        facts = self.facts(link, real, statement)
         if facts.writes:
             link.writes = {*(link.writes or ()), *facts.writes}
+        if facts.does & (ALTERS_SESSION | ALTERS_TRANSACTION) or ANY in facts.writes:
+            estrange(link, real)
         if facts.does & ALTERS_SCHEMA:
             self._alter(link)
         writes = link.writes
@@ -143,7 +152,8 @@ class Following:
         """Have the transaction ended; where that fails it may be open still."""
         done = False
         try:
-            made = run(*given, **named)
+            with self._busy.committing(tuple(link.writes or ())):
+                made = run(*given, **named)
             done = True
         finally:
             anew = done and link.kind.anew(real)
@@ -171,6 +181,7 @@ class Following:
     ) -> Any:
         """Have something run of which nothing is known."""
         self.begin(link, real)
+        estrange(link, real)
         link.writes = {*(link.writes or ()), *OPAQUE.writes}
         plan = current.get()
         if plan is not None:
@@ -206,7 +217,23 @@ class Following:
         if link.sight is not None:
             link.sight.forget()
 
-    def _facts(self, link: Link, real: Any, statement: Any) -> Facts:
+    def may_share(self, link: Link, real: Any, facts: Facts) -> bool:
+        """Whether what it reads now is what others read."""
+        self.settle(link, real)
+        writes = link.writes
+        strange = link.wild or link.altered
+        return not strange and (not writes or writes.isdisjoint(facts.reads))
+
+    def renew(self, connection: Any, transaction: Link) -> None:
+        """Date a transaction anew that has not begun in the database yet."""
+        self.begin(transaction, connection)
+
+    def is_calm(self, tags: tuple[str, ...]) -> bool:
+        """Whether nobody is about to commit something of these."""
+        return self._busy.is_calm(tags)
+
+    def facts(self, link: Link, real: Any, statement: Any) -> Facts:
+        """A statement's facts, as far as they can be told on this connection."""
         text = link.kind.text(statement, real)
         if text is None:
             return OPAQUE

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A value of the histogram of this name, and its attributes.
 Measured = tuple[str, float, tuple[tuple[str, "str | int | bool"], ...]]
+# Several values of it at once.
+Batch = tuple[str, list[float], tuple[tuple[str, "str | int | bool"], ...]]
 
 # So many statements of one shape in one request are one too many.
 REPEATS = 5

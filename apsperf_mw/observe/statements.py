@@ -5,23 +5,22 @@ Noting one is a few list and dictionary operations; its shape is found once for 
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
-
-from msgspec import Struct, field
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from apsperf_mw.cache.policy import current
 from apsperf_mw.observe.below import note_below
-from apsperf_mw.observe.fingerprints import shape_of, verb_of
+from apsperf_mw.observe.fingerprints import shape_of
 from apsperf_mw.observe.loads import TIDY_S, Loads
 from apsperf_mw.observe.measures import QUERY
 from apsperf_mw.observe.prepared import Prepared
 from apsperf_mw.observe.record import REPEATS, Costs
 from apsperf_mw.observe.samples import Samples
+from apsperf_mw.observe.shapes import OTHERS, Shape, new_shape
 from apsperf_mw.observe.sites import cause_of, site_of
 from apsperf_mw.observe.spans import OwnSpan
-from apsperf_mw.observe.tallies import Sketch
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 MOST_TEXTS = 4096
 MOST_KNOWN_SHAPES = 1024
 MOST_SHAPES = 64
-OTHERS = "(other statements)"
 # What mappers call databases that the semantic conventions call otherwise.
 SYSTEMS = {
     "mssql": "microsoft.sql_server",
@@ -46,32 +44,6 @@ SYSTEMS = {
 }
 # Durations of a shape that wait to be added up.
 MOST_WAITING = 256
-
-
-class Shape(Struct, eq=False):
-    """Statements that differ in their values alone; `site` is where a slow one was sent."""
-
-    text: str
-    system: str
-    verb: str
-    told: tuple[tuple[str, str | int | bool], ...]
-    durations: list[float] = field(default_factory=list)
-    calls: int = 0
-    errors: int = 0
-    total_s: float = 0.0
-    longest_s: float = 0.0
-    sketch: Sketch = field(default_factory=Sketch)
-    site: str = ""
-
-    def fold(self) -> None:
-        """Add up what waits; more may be appended meanwhile."""
-        batch = self.durations[: len(self.durations)]
-        del self.durations[: len(batch)]
-        if batch:
-            self.calls += len(batch)
-            self.total_s += sum(batch)
-            self.longest_s = max(self.longest_s, *batch)
-            self.sketch.add(batch)
 
 
 class Statements:
@@ -88,6 +60,8 @@ class Statements:
         if self.loads.wanted:
             exporter.watch(self.loads.drain)
             exporter.every(TIDY_S, self.loads.drain)
+        self._batches = exporter.ledger.batches
+        exporter.ledger.givers.append(partial(_give, ref(self)))  # its thread keeps no suite alive
         self._lock = Lock()
         self._recorders: dict[tuple[str, str], Recorder] = {}
         self._others: WeakSet[Recorder] = WeakSet()
@@ -138,21 +112,26 @@ class Statements:
         return found
 
     def fold(self, shape: Shape) -> None:
-        """Add up what waits of a shape."""
+        """Add up what waits of a shape, and have it measured."""
         with self._lock:
-            shape.fold()
+            self._fold(shape)
 
-    def fail(self, shape: Shape) -> None:
-        """One of them has failed."""
+    def fail(self, shape: Shape, duration_s: float) -> None:
+        """One of them has failed, which is measured otherwise."""
         with self._lock:
             shape.errors += 1
+            shape.add([duration_s])
 
     def shapes(self) -> list[Shape]:
         """All of them, added up."""
         with self._lock:
             for shape in self._shapes.values():
-                shape.fold()
+                self._fold(shape)
             return [shape for shape in self._shapes.values() if shape.calls]
+
+    def _fold(self, shape: Shape) -> None:
+        if batch := shape.fold():
+            self._batches.append((QUERY, batch, shape.told))
 
     def clear(self) -> None:
         """Forget everything: in a forked child it belongs to the parent."""
@@ -163,13 +142,10 @@ class Statements:
             recorder.forget()
 
 
-def new_shape(text: str, system: str) -> Shape:
-    """One of which nothing is known."""
-    verb = "" if text == OTHERS else verb_of(text)
-    told: list[tuple[str, str | int | bool]] = [("db.system.name", system)]
-    if verb:
-        told.append(("db.operation.name", verb))
-    return Shape(text, system, verb, tuple(told))
+def _give(statements: ref[Statements]) -> None:
+    """Have what waits measured."""
+    if (found := statements()) is not None:
+        found.shapes()
 
 
 class Recorder:
@@ -192,15 +168,12 @@ class Recorder:
 
         `given` is what was sent with it, its values first.
         """
-        shape = self.known.get(text)
-        if shape is None:
-            shape = self._learn(text, given)
-        durations = shape.durations
-        durations.append(duration_s)
-        if len(durations) >= MOST_WAITING:
-            self._all.fold(shape)
+        shape = self.known.get(text) or self._learn(text, given)
         if not error:
-            self._measure((QUERY, duration_s, shape.told))
+            durations = shape.durations
+            durations.append(duration_s)
+            if len(durations) >= MOST_WAITING:
+                self._all.fold(shape)
         plan = current.get()
         if plan is not None:
             self._within(plan, shape, duration_s)
@@ -273,7 +246,7 @@ class Recorder:
         """Have logs and spans know of it."""
         told: dict[str, Any] = dict(shape.told)
         if error:
-            self._all.fail(shape)
+            self._all.fail(shape, duration_s)
             told["error.type"] = error
             self._measure((QUERY, duration_s, tuple(told.items())))
         span = None if plan is None else plan.span

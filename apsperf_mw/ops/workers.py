@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import get_ident
 from typing import TYPE_CHECKING
 
 from msgspec import DecodeError, Struct, ValidationError, msgpack
 
 from apsperf_mw.errors import SettingError
 from apsperf_mw.ops.families import Family, merged
+from apsperf_mw.runtime.threads import current_thread_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +103,7 @@ class Workers:
 
     def _write(self, name: str, told: Told) -> None:
         """Replace a file as a whole; a scrape and the exporter's thread may do so at once."""
-        scratch = self._place / f".{name}.{os.getpid()}.{get_ident()}"
+        scratch = self._place / f".{name}.{os.getpid()}.{current_thread_id()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:
             file.write(msgpack.encode(told))

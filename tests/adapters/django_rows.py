@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -301,6 +302,58 @@ def missing() -> list[str]:
     return told
 
 
+def album(number: int) -> Any:
+    try:
+        return Album.objects.cached().get(pk=number)
+    except Album.DoesNotExist as fault:
+        return f"{type(fault) is Album.DoesNotExist} {fault}"
+
+
+def alone() -> dict[str, Any]:
+    """An object whose values are all plain, and that there is none, kept without a statement."""
+    fresh, first, again = Album.objects.uncached().get(pk=1), album(1), album(1)
+    names = ("adding", "db", "fields_cache")
+    states = [[getattr(each._state, name) for name in names] for each in (fresh, first, again)]
+    plain = [{**vars(each), "_state": None} for each in (fresh, first, again)]
+    again.artist_id, again.title = 2, "changed"
+    nobody: list[Any] = [album(77), hits(lambda: album(77)), album(77)]
+    Album.objects.create(id=77, title="there", artist_id=1)
+    nobody += [album(77).title, hits(lambda: album(77))]
+    Album.objects.filter(pk=77).delete()
+    nobody.append(album(77))
+    with suppress(ZeroDivisionError), transaction.atomic():
+        Album.objects.filter(pk=1).update(title="not committed")
+        nobody.append(album(1).title)
+        raise ZeroDivisionError
+    same = [list(map(repr, each)) for each in (states, plain)]
+    return {"same": same, "nobody": nobody, "own": album(1).title == fresh.title}
+
+
+def together_for_one() -> list[int]:
+    """Of all who want the same row at once one sends the statement."""
+    Album.objects.create(id=78, title="wanted", artist_id=1)
+    start, sent, titles = threading.Barrier(8), [0], []
+
+    def count(execute: Any, *given: Any) -> Any:
+        sent[0] += 1
+        time.sleep(0.2)
+        return execute(*given)
+
+    def read() -> None:
+        connection.ensure_connection()
+        start.wait(10)
+        with connection.execute_wrapper(count):
+            titles.append(album(78).title)
+
+    threads = [threading.Thread(target=apart, args=(read,)) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(20)
+    Album.objects.filter(pk=78).delete()
+    return [sent[0], titles.count("wanted")]
+
+
 def once_there() -> list[int]:
     """A row that was not there is seen once it is."""
     rows = Artist.objects.cached().filter(name="new")
@@ -484,7 +537,19 @@ def cut_off() -> str:
 
 MORE: tuple[Callable[[], Any], ...] = (
     *(own_objects, tenants, priced, together, switched, settled),
-    *(missing, once_there, slow_reader, cascade, storm, refused, left_alone, returned, cut_off),
+    *(
+        missing,
+        alone,
+        together_for_one,
+        once_there,
+        slow_reader,
+        cascade,
+        storm,
+        refused,
+        left_alone,
+        returned,
+        cut_off,
+    ),
     *(without_the_app, without_a_database, as_named),
 )
 

@@ -71,6 +71,22 @@ def test_what_is_not_one_row_is_said_as_ever(told: Any) -> None:
     assert told["more"]["missing"] == ["DoesNotExist", "MultipleObjectsReturned"]
 
 
+def test_an_object_that_is_kept_is_as_django_makes_it(told: Any) -> None:
+    alone = told["more"]["alone"]
+    for one, *others in alone["same"]:
+        assert others == [one] * 2
+    assert alone["own"]
+
+
+def test_that_there_is_no_row_is_kept_until_there_is_one(told: Any) -> None:
+    none = "True Album matching query does not exist."
+    assert told["more"]["alone"]["nobody"] == [none, 1, none, "there", 1, none, "not committed"]
+
+
+def test_one_row_is_fetched_once_for_all_who_want_it_at_once(told: Any) -> None:
+    assert told["more"]["together_for_one"] == [1, 8]
+
+
 def test_no_rows_are_kept_no_longer_than_rows(told: Any) -> None:
     assert told["more"]["once_there"] == [0, 1, 0]
     assert told["more"]["cascade"] == [1, 0]

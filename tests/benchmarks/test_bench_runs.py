@@ -12,7 +12,7 @@ from benchmarks import load
 from benchmarks.__main__ import main
 from benchmarks.cases import PLANS, Case, Plan
 from benchmarks.report import against_bar, table
-from benchmarks.servers import KINDS, Server, compared
+from benchmarks.servers import KINDS, Server
 from benchmarks.shells import ASGI, SHELLS, Shell
 
 Run = Callable[..., tuple[str, dict[str, Any]]]
@@ -114,13 +114,10 @@ def test_requests_share_no_object_that_remembers_its_hash() -> None:
 
 def test_ratios_are_to_the_bare_app() -> None:
     with Server("uvicorn", "bare") as one, Server("uvicorn", "hit") as other:
-        one.rates, one.served, one.cpu_s = [100.0], 10, 1.0
-        other.rates, other.served, other.cpu_s = [50.0], 10, 2.0
-    ratios = [
-        (result.requests_ratio, result.cpu_ratio)
-        for result in compared([one.result(), other.result()])
-    ]
-    assert ratios == [(1.0, 1.0), (0.5, 2.0)]
+        one.rates, one.cpu_us = [100.0, 10.0, 10.0], [1.0, 9.0, 2.0]
+        other.rates, other.cpu_us = [50.0, 5.0, 9.0], [2.0, 9.0, 5.0]
+    results = [each.result(one) for each in (one, other)]
+    assert [(each.requests_ratio, each.cpu_ratio) for each in results] == [(1.0, 1.0), (0.5, 2.0)]
 
 
 @pytest.mark.parametrize(

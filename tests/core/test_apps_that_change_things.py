@@ -142,7 +142,7 @@ def test_a_page_that_says_nothing_of_cors_is_not_given_to_another_origin(wrap: W
 
 def test_a_plan_is_looked_at_once_more_when_the_body_has_ended(wrap: Wrap) -> None:
     plan = Plan()
-    plan.late = lambda: setattr(current.get(), "private", True)
+    plan.late = lambda _: setattr(current.get(), "private", True)
 
     def app(_: Request) -> Response:
         return fresh(body=iter([b"for ", b"ann"]), plan=plan)

@@ -121,8 +121,12 @@ class Board:
             held: Any = None
             for _ in range(READS):
                 before = self.certain
-                if random.random() < 0.5:
+                if (drawn := random.random()) < 0.3:
                     self.check("rows", self.rows(), before)
+                elif drawn < 0.6:
+                    found = self.kept(connection, random)
+                    if held is None:
+                        self.check("read", found, before)
                 elif (kept := self.page) is not None and self.place.is_good(kept[1]):
                     self.served += 1
                     self.check("page", kept[0], before)
@@ -137,6 +141,13 @@ class Board:
     def rows(self) -> int:
         with self.place.engine.connect() as connection:
             return int(connection.execute(ASKED).scalar_one())
+
+    def kept(self, connection: Any, random: Random) -> int:
+        database = self.place.suite.database()
+        ((found,),) = database.read(connection, "SELECT id FROM kv", cache="long")
+        if random.random() < 0.3:
+            connection.rollback()
+        return int(found)
 
     def show(self, connection: Any, random: Random) -> None:
         plan = Plan()

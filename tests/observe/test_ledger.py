@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
-from apsperf_mw.observe.ledger import CROWDED, FULL, Ledger
-from apsperf_mw.observe.record import Finished
+from apsperf_mw.observe.ledger import CROWDED, FULL, MOST_BATCHES, Ledger
+from apsperf_mw.observe.record import Finished, Measured
 
 FACTS = ("GET", "http", "/", 200, "1.1", "", "hit")
 
@@ -61,3 +61,26 @@ def test_a_drain_leaves_it_to_one_that_is_under_way() -> None:
         assert not counted
     ledger.drain()
     assert len(counted) == 1
+
+
+def test_batches_are_fetched_and_counted_value_by_value() -> None:
+    counted: list[Measured] = []
+    ledger = Ledger(lambda: None)
+    ledger.count, ledger.count_measured = lambda _: None, counted.extend
+    ledger.givers.append(lambda: ledger.batches.append(("kept", [0.1, 0.2], (("a", "b"),))))
+    ledger.measure(("one", 0.3, ()))
+    ledger.drain()
+    assert counted == [("one", 0.3, ()), ("kept", 0.1, (("a", "b"),)), ("kept", 0.2, (("a", "b"),))]
+    ledger.givers.clear()
+    ledger.drain()
+    assert len(counted) == 3
+
+
+def test_of_batches_that_nobody_counts_the_oldest_are_dropped() -> None:
+    ledger = Ledger(lambda: None)
+    for number in range(2 * MOST_BATCHES):
+        ledger.batches.append(("kept", [float(number)], ()))
+    assert len(ledger.batches) == MOST_BATCHES
+    assert ledger.batches[-1][1] == [2 * MOST_BATCHES - 1.0]
+    ledger.forget(lambda: None)
+    assert not ledger.batches

@@ -2,7 +2,8 @@
 
 Loaded by its bare name, for their tests are a package `test` of their own. `ORM_MODE` in the
 environment says how: `bare` only tallies, so that the runs differ in nothing else; with `on` all
-rows are kept that are worth it, with `eager` the rows of each statement from its first time on.
+rows are kept that are worth it, with `eager` the rows of each statement from its first time on;
+with `all` they depend on single rows besides, and each load is watched for what nobody looks at.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from apsperf_mw import Suite
 
@@ -27,6 +28,9 @@ SETTINGS: dict[str, Any] = {
     "exporter": {"kind": "none"},
 }
 MODE = os.environ.get("ORM_MODE", "bare")
+EAGER = MODE in {"eager", "all"}
+if MODE == "all":
+    SETTINGS["database"] |= {"rows": True, "unused_loads": 1.0}
 outcomes: dict[str, str] = {}
 engines: Counter[str] = Counter()
 began: list[float] = []
@@ -91,8 +95,23 @@ def follow_engines() -> Suite:
 
 
 following = None if MODE == "bare" else follow_engines()
-if MODE == "eager":
+if EAGER:
     keep_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Have those extensions alone made that the PostgreSQL server has."""
+    if port := os.environ.get("ORM_PORT"):
+        import psycopg
+        from sqlalchemy.dialects.postgresql import provision
+
+        server = f"host=127.0.0.1 port={port} user=apsperf dbname=postgres"
+        with psycopg.connect(server) as connection:
+            names = {
+                name for (name,) in connection.execute("SELECT name FROM pg_available_extensions")
+            }
+        provision._extensions[:] = [each for each in provision._extensions if each[0] in names]
 
 
 def pytest_collection_finish() -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any
 
-from keeping import MODE, SETTINGS, keep_all, times_now, write  # type: ignore[import-not-found]
+from keeping import EAGER, MODE, SETTINGS, keep_all, times_now, write  # type: ignore[import-not-found]
 from test_sqlite import *  # type: ignore[import-not-found] # noqa: F403 - Django's own
 from transparent_settings import Result  # type: ignore[import-not-found]
 from transparent_settings import Runner as Tallying
@@ -46,7 +46,7 @@ class Runner(Tallying):  # type: ignore[misc]
             from apsperf_django import get_suite
 
             self.suite = get_suite()
-        if MODE == "eager":
+        if EAGER:
             keep_all()
 
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
@@ -58,5 +58,7 @@ class Runner(Tallying):  # type: ignore[misc]
         """Write the tally down."""
         outcomes = dict(Result.outcomes)
         outcomes |= {test.id(): "skipped" for test, _ in result.skipped}
+        outcomes |= {test.id(): "expected to fail" for test, _ in result.expectedFailures}
+        outcomes |= {test.id(): "expected to fail: passed" for test in result.unexpectedSuccesses}
         write(outcomes, self.began, self.suite)
         return len(result.failures) + len(result.errors)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.transparency.results import Exemption, function
 
 # In the names of their classes stands the database's release.
 RELEASE = re.compile(r"_(?:sqlite|postgresql)\+\w+?_\d+(?:_\d+)*(?=::)")
@@ -42,3 +45,15 @@ def differing(bare: Tally, on: Tally) -> list[str]:
 def times(bare: Tally, on: Tally) -> float:
     """How many times the processor's time it took."""
     return on.cpu_s / bare.cpu_s
+
+
+def fitting(
+    allowed: Iterable[Exemption], bare: Tally, orm: str, database: str
+) -> tuple[Exemption, ...]:
+    """What may differ, of the tests that a run had; a project is an ORM, or one on a database."""
+    ran = {function(name) for name in named(bare.outcomes)}
+    return tuple(
+        replace(each, project=orm, tests=tuple(name for name in each.tests if name in ran))
+        for each in allowed
+        if each.project in {orm, f"{orm} on {database}"}
+    )
