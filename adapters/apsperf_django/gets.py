@@ -202,6 +202,7 @@ def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following, 
 
 def keep(asked: Asked, got: Got, following: Following, using: str, columns: Any, rows: Any) -> None:
     """Keep what was found, where the statement's rows might be kept."""
+    asked.text = got.text
     if got.facts is not None and not following.transactions.driver.held(connections[using]):
         following.results.keep(asked, got.facts, got.began, got.took_s, columns, rows)
 

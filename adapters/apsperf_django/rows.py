@@ -38,6 +38,7 @@ class Got:
     facts: Facts | None = None
     began = 0
     took_s = 0.0
+    text = ""
 
     def __init__(self, alone: bool) -> None:
         self.alone = alone
@@ -135,7 +136,10 @@ class Reading:
             option = vars(compiler.query).get(OPTION)
             statement = f"{self._type} {text}"
             asked = self._results.asked(self._following.number, statement, tuple(values), option)
-            return self._send() if asked is None else self._through(asked, text, values)
+            if asked is None:
+                return self._send()
+            asked.text = text
+            return self._through(asked, text, values)
         finally:
             vars(compiler).pop("as_sql", None)
 
@@ -170,7 +174,7 @@ class Reading:
             counts.bypasses += 1
         started, began = perf_counter(), transaction.began
         given, rows = self._fetched()
-        got.took_s = perf_counter() - started
+        got.took_s, got.text = perf_counter() - started, text
         got.facts, got.began = found_by(facts, values, len(rows)), began
         return given
 

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw.db.kinds import psycopg_text
+from apsperf_mw.observe.statements import rows_of
 
 if TYPE_CHECKING:
     from apsperf_mw.observe.statements import Recorder
@@ -61,7 +62,7 @@ async def _noted(
     except BaseException as fault:
         recorder.note(text, perf_counter() - started, type(fault).__qualname__, given)
         raise
-    recorder.note(text, perf_counter() - started, "", given)
+    recorder.note(text, perf_counter() - started, "", given, rows_of(cursor))
     return made
 
 

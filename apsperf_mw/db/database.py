@@ -260,7 +260,7 @@ class Database:
     def stats(self) -> Stats:
         """Each statement's calls, times and errors in this process, the costliest first."""
         tables = self._tables
-        return stats(self._statements, None if tables is None else tables.results.counts)
+        return stats(self._statements, None if tables is None else tables.results)
 
 
 # What the modules of drivers speak to.

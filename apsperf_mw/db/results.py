@@ -39,9 +39,18 @@ VALUE_BYTES, TEXT_BYTES, ROW_BYTES, ENTRY_BYTES = 32, 49, 56, 600
 # A statement that nobody asks to be cached is, where it takes longer and comes again.
 WORTH_S = 0.00005
 MOST_SEEN = 8192
+# Texts whose hits are counted.
+MOST_TALLIES = 4096
 # Equal values of these are the same to a database, and nobody can change them.
 PLAIN = frozenset({str, int, bool, bytes, type(None), UUID, date})
 SAFE = PLAIN | {float, Decimal, datetime, time, timedelta}
+
+
+class Tally(Struct, eq=False, gc=False):
+    """How often rows of a statement's were there."""
+
+    text: str
+    hits: int = 0
 
 
 class Entry(Struct, eq=False, gc=False):
@@ -56,6 +65,7 @@ class Entry(Struct, eq=False, gc=False):
     began: int
     until: float
     copied: bool
+    tally: Tally
 
     def own(self) -> Rows:
         """Rows for one reader."""
@@ -78,13 +88,14 @@ class Counts(Struct):
 class Asked(Struct, eq=False):
     """A statement whose rows are to be kept for so long; `worth` is whether it must be worth it.
 
-    While it is sent for others too, `turn` is set.
+    While it is sent for others too, `turn` is set. `text` is what is sent, where that is known.
     """
 
     key: Any
     ttl_s: float
     worth: bool
     turn: Turn | None = None
+    text: str = ""
 
 
 class Results:
@@ -114,6 +125,7 @@ class Results:
         self._tags = tags
         self._most_bytes = database.query_cache_limit * 1024
         self._seen: dict[Hashable, None] = {}
+        self.tallies: dict[str, Tally] = {}
         self._turns = Turns()
         self.patience_s = settings.cache.patience_s
         self._lock = Lock()
@@ -137,7 +149,8 @@ class Results:
             ttl_s = self._classes_s[option]
         else:
             ttl_s = self._seconds(option)
-        return Asked((engine, statement, values), ttl_s, option is None)
+        text = statement if type(statement) is str else ""
+        return Asked((engine, statement, values), ttl_s, option is None, None, text)
 
     def find(self, asked: Asked) -> Entry | None:
         """What is kept and good, as far as is known here."""
@@ -165,7 +178,8 @@ class Results:
             size, copied = weigh(rows, self._most_bytes)
             if size > self._most_bytes:
                 return
-            entry = Entry(rows, columns, facts.reads, began, monotonic() + asked.ttl_s, copied)
+            until, tally = monotonic() + asked.ttl_s, self._tally(asked.text)
+            entry = Entry(rows, columns, facts.reads, began, until, copied, tally)
             if copied:
                 entry.rows = entry.own()
         except Exception:
@@ -196,6 +210,14 @@ class Results:
         turn, asked.turn = asked.turn, None
         if turn is not None:
             self._turns.leave(asked.key, turn)
+
+    def _tally(self, text: str) -> Tally:
+        """Whose hits are those of a text; past so many texts, of all others."""
+        found = self.tallies.get(text)
+        if found is None:
+            name = text if len(self.tallies) < MOST_TALLIES else ""
+            found = self.tallies.setdefault(name, Tally(name))
+        return found
 
     def _seconds(self, option: Any) -> float:
         if option is True:

@@ -86,6 +86,7 @@ class Sharing(Generic[CommitsT]):
     def take(self, found: Entry) -> None:
         """Note that rows which were kept are those of a statement."""
         self.results.counts.hits += 1
+        found.tally.hits += 1
         plan = current.get()
         if plan is not None and found.reads:
             self.noted(plan, found.reads, found.began)

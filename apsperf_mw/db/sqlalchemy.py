@@ -24,6 +24,7 @@ from apsperf_mw.db.preparing import prepare
 from apsperf_mw.db.seams import stand_in
 from apsperf_mw.db.sources import add, remove
 from apsperf_mw.errors import SettingError
+from apsperf_mw.observe.statements import rows_of
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Seam:
                     following.after(step, cursor, None)
                 raise
             took_s = perf_counter() - started
-            self.note(statement, took_s, "", more)
+            self.note(statement, took_s, "", more, rows_of(cursor))
             if step is not None and following is not None:
                 following.after(step, cursor, took_s)
             return given
@@ -241,7 +242,8 @@ class Events:
     def _end(self, text: str, context: Any, error: str = "") -> None:
         since, step, given = getattr(context, self._begun, (None, None, None))
         if since is not None:
-            self._recorder.note(text, perf_counter() - since, error, (given,))
+            rows = -1 if error else rows_of(context.cursor)
+            self._recorder.note(text, perf_counter() - since, error, (given,), rows)
         if step is not None and self._following is not None:
             self._following.after(step, None, None if error else 0.0)
 

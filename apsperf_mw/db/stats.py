@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
+from apsperf_mw.observe.fingerprints import shape_of
 from apsperf_mw.observe.lines import aligned, safe
 
 if TYPE_CHECKING:
-    from apsperf_mw.db.results import Counts
+    from apsperf_mw.db.results import Results
     from apsperf_mw.observe.shapes import Shape
     from apsperf_mw.observe.statements import Statements
 
-COLUMNS = ("calls", "total", "p50", "p95", "p99", "longest", "errors", "statement")
+COLUMNS = ("calls", "total", "p50", "p95", "p99", "longest", "errors", "rows", "hits", "statement")
 
 
 class Row(Struct):
-    """One shape of statements; times in milliseconds. `site` is where a slow one was sent last."""
+    """One shape of statements; times in milliseconds. `site` is where a slow one was sent last.
+
+    `rows` are those that it returned or changed, as far as its driver says so when it is sent
+    (SQLite's says it of changes alone), `hits` its answers from the query cache.
+    """
 
     statement: str
     system: str
@@ -29,6 +35,8 @@ class Row(Struct):
     p99_ms: float
     longest_ms: float
     site: str
+    rows: int = 0
+    hits: int = 0
 
 
 class Stats(Struct):
@@ -72,16 +80,20 @@ def cells(row: Row) -> tuple[str, ...]:
     times = (row.total_ms, row.p50_ms, row.p95_ms, row.p99_ms, row.longest_ms)
     shown = [f"{ms:.2f} ms" for ms in times]
     where = f"  (slow at {safe(row.site)})" if row.site else ""
-    return (str(row.calls), *shown, str(row.errors), safe(row.statement) + where)
+    told = (str(row.errors), str(row.rows), str(row.hits))
+    return (str(row.calls), *shown, *told, safe(row.statement) + where)
 
 
-def stats(statements: Statements, counts: Counts | None = None) -> Stats:
+def stats(statements: Statements, results: Results | None = None) -> Stats:
     """The figures as they are now."""
     rows = sorted(map(_row, statements.shapes()), key=lambda row: -row.total_ms)
     calls, total_ms = sum(row.calls for row in rows), sum(row.total_ms for row in rows)
     made = Stats(calls, total_ms, rows)
     made.prepared, made.prepared_calls = statements.prepared.made, statements.prepared.used
-    if counts is not None:
+    if results is not None:
+        counts, hits = results.counts, hits_of(results)
+        for row in rows:
+            row.hits = hits.pop(row.statement, 0)
         made.hits, made.misses = counts.hits, counts.misses
         made.stores, made.bypasses = counts.stores, counts.bypasses
     return made
@@ -100,4 +112,13 @@ def _row(shape: Shape) -> Row:
         p99,
         shape.longest_s * 1000,
         shape.site,
+        shape.rows,
     )
+
+
+def hits_of(results: Results) -> Counter[str]:
+    """The hits of each shape."""
+    found: Counter[str] = Counter()
+    for tally in list(results.tallies.values()):
+        found[shape_of(tally.text)] += tally.hits
+    return found

@@ -14,8 +14,6 @@ from apsperf_mw.cache.policy import current
 from apsperf_mw.db.busy import Busy
 from apsperf_mw.db.facts import (
     ALTERS_SCHEMA,
-    ALTERS_SESSION,
-    ALTERS_TRANSACTION,
     ANY,
     COMMITS,
     OPAQUE,
@@ -23,7 +21,7 @@ from apsperf_mw.db.facts import (
     SCHEMA,
     Facts,
 )
-from apsperf_mw.db.guesses import guessed, is_own
+from apsperf_mw.db.guesses import guessed, is_own, may_alter
 from apsperf_mw.db.kept import Kept
 from apsperf_mw.db.kinds import kind_of
 from apsperf_mw.db.links import Link, estrange, hear, is_strange
@@ -85,7 +83,7 @@ class Following:
         facts = self.facts(link, real, statement)
         if facts.writes:
             link.writes = {*(link.writes or ()), *facts.writes}
-        if facts.does & (ALTERS_SESSION | ALTERS_TRANSACTION) or ANY in facts.writes:
+        if (facts.does or ANY in facts.writes) and may_alter(facts, str(statement)):
             estrange(link, real)
         if facts.does & ALTERS_SCHEMA:
             self._alter(link)

@@ -25,9 +25,15 @@ class Shape(Struct, eq=False):
     longest_s: float = 0.0
     sketch: Sketch = field(default_factory=Sketch)
     site: str = ""
+    # Rows that wait to be added up, and those that are.
+    found: list[int] = field(default_factory=list)
+    rows: int = 0
 
     def fold(self) -> list[float]:
-        """Add up what waits, which it gives; more may be appended meanwhile."""
+        """Add up what waits; its durations are given. More may be appended meanwhile."""
+        if found := self.found[: len(self.found)]:
+            del self.found[: len(found)]
+            self.rows += sum(found)
         batch = self.durations[: len(self.durations)]
         del self.durations[: len(batch)]
         if batch:

@@ -162,13 +162,21 @@ class Recorder:
         self.slow: Callable[[str, str, tuple[Any, ...]], object] | None = None
 
     def note(
-        self, text: str, duration_s: float, error: str = "", given: tuple[Any, ...] = ()
+        self,
+        text: str,
+        duration_s: float,
+        error: str = "",
+        given: tuple[Any, ...] = (),
+        rows: int = -1,
     ) -> None:
         """A statement has ended now. `text` may have values in it, which are told to nobody.
 
-        `given` is what was sent with it, its values first.
+        `given` is what was sent with it, its values first; `rows` how many it returned or
+        changed, below 0 where that is not known.
         """
         shape = self.known.get(text) or self._learn(text, given)
+        if rows > 0:
+            shape.found.append(rows)
         if not error:
             durations = shape.durations
             durations.append(duration_s)
@@ -183,14 +191,18 @@ class Recorder:
                 self._keep_slow(shape, text, given)
 
     def run(self, text: str, execute: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        """Have a statement executed, and note it."""
+        """Have a statement executed, and note it; its rows are those of the cursor that it gives.
+
+        As psycopg's and sqlite3's give; where nothing is given that has them they are not known.
+        """
         started = perf_counter()
         try:
             made = execute(*given, **named)
         except BaseException as fault:
             self.note(text, perf_counter() - started, type(fault).__qualname__, given[1:])
             raise
-        self.note(text, perf_counter() - started, "", given[1:])
+        took_s = perf_counter() - started
+        self.note(text, took_s, "", given[1:], rows_of(made))
         return made
 
     def workload(self) -> list[tuple[Sample, Shape]]:
@@ -261,3 +273,9 @@ class Recorder:
             told["db.query.text"] = shape.text
             began = monotonic() - duration_s
             note_below(self._all.exporter, span, name, "client", told, began, error)
+
+
+def rows_of(cursor: Any) -> int:
+    """How many rows a DB-API cursor's statement returned or changed; below 0 if that is unknown."""
+    rows = getattr(cursor, "rowcount", -1)
+    return rows if type(rows) is int else -1

@@ -78,7 +78,8 @@ def test_the_costliest_stands_first_and_all_is_printed() -> None:
     lines = str(told).splitlines()
     assert lines[0] == "4 statements in 1100.0 ms"
     assert lines[2].split() == [
-        "calls", "total", "p50", "p95", "p99", "longest", "errors", "statement",
+        "calls", "total", "p50", "p95", "p99", "longest", "errors", "rows", "hits",
+        "statement",
     ]  # fmt: skip
     assert lines[3].endswith("SELECT c FROM d WHERE e = ?")
     assert str(Suite().database().stats()) == "0 statements in 0.0 ms"
