@@ -5,7 +5,7 @@ Noting one is a few list and dictionary operations; its shape is found once for 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -42,6 +42,11 @@ SYSTEMS = {
     "microsoft": "microsoft.sql_server",
     "oracle": "oracle.db",
 }
+# Modules of cursors that have the number of their rows at hand.
+AT_HAND = (
+    *("sqlite3", "psycopg.", "sqlalchemy.dialects.sqlite.aiosqlite"),
+    *("sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.dialects.postgresql.psycopg"),
+)
 # Durations of a shape that wait to be added up.
 MOST_WAITING = 256
 
@@ -277,5 +282,14 @@ class Recorder:
 
 def rows_of(cursor: Any) -> int:
     """How many rows a DB-API cursor's statement returned or changed; below 0 if that is unknown."""
-    rows = getattr(cursor, "rowcount", -1)
+    if not tells_rows(type(cursor)):
+        return -1
+    rows = cursor.rowcount
     return rows if type(rows) is int else -1
+
+
+@lru_cache(maxsize=256)
+def tells_rows(kind: type) -> bool:
+    """Whether a cursor has the number at hand: with some drivers it is dear to ask for."""
+    modules = [each.__module__ for each in kind.__mro__]
+    return any(each.startswith(AT_HAND) for each in modules)
