@@ -24,7 +24,7 @@ from apsperf_mw.observe.spans import OwnSpan
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.observe.channels import Channels
@@ -282,14 +282,15 @@ class Recorder:
 
 def rows_of(cursor: Any) -> int:
     """How many rows a DB-API cursor's statement returned or changed; below 0 if that is unknown."""
-    if not tells_rows(type(cursor)):
+    kind: Hashable = type(cursor)
+    if not tells_rows(kind):
         return -1
     rows = cursor.rowcount
     return rows if type(rows) is int else -1
 
 
 @lru_cache(maxsize=256)
-def tells_rows(kind: type) -> bool:
+def tells_rows(kind: Any) -> bool:
     """Whether a cursor has the number at hand: with some drivers it is dear to ask for."""
     modules = [each.__module__ for each in kind.__mro__]
     return any(each.startswith(AT_HAND) for each in modules)
