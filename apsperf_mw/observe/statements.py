@@ -24,7 +24,7 @@ from apsperf_mw.observe.spans import OwnSpan
 from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable
 
     from apsperf_mw.cache.policy import Plan
     from apsperf_mw.observe.channels import Channels
@@ -282,7 +282,7 @@ class Recorder:
 
 def rows_of(cursor: Any) -> int:
     """How many rows a DB-API cursor's statement returned or changed; below 0 if that is unknown."""
-    kind: Hashable = type(cursor)
+    kind: Any = type(cursor)
     if not tells_rows(kind):
         return -1
     rows = cursor.rowcount
