@@ -6,11 +6,11 @@ tags after the commit. So whatever was read before a commit is older than its pu
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from apsperf_mw.db.busy import Busy
 from apsperf_mw.db.facts import (
     ALTERS_SCHEMA,
     ALTERS_SESSION,
@@ -20,10 +20,9 @@ from apsperf_mw.db.facts import (
     SCHEMA,
     Facts,
 )
-from apsperf_mw.runtime.threads import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from apsperf_mw.cache.tags import Tags
     from apsperf_mw.db.drivers import Driver
@@ -59,9 +58,7 @@ class Transactions:
         self.usual = usual
         self.open: dict[int, Transaction] = {}
         self.altered: dict[int, None] = {}
-        # The tags that somebody is about to commit, with how many are.
-        self.busy: dict[str, int] = {}
-        self._lock = Lock()
+        self.busy = Busy()
 
     def of(self, connection: object) -> Transaction:
         """The connection's."""
@@ -115,7 +112,7 @@ class Transactions:
         if found is None or not found.writes:
             self.open.pop(id(connection), None)
             return run()
-        with self.committing(found.writes):
+        with self.busy.committing(found.writes):
             try:
                 return run()
             finally:
@@ -155,27 +152,9 @@ class Transactions:
 
     def is_calm(self, tags: tuple[str, ...]) -> bool:
         """Whether nobody is about to commit something of these."""
-        return not self.busy or self.busy.keys().isdisjoint(tags)
+        return self.busy.is_calm(tags)
 
     def gone(self, connection: object) -> None:
         """The connection is closed."""
         self.open.pop(id(connection), None)
         self.altered.pop(id(connection), None)
-
-    @contextmanager
-    def committing(self, writes: set[str]) -> Iterator[None]:
-        """Meanwhile nothing that is kept of these tables is taken for the last word."""
-        self._count(writes, 1)
-        try:
-            yield
-        finally:
-            self._count(writes, -1)
-
-    def _count(self, writes: set[str], change: int) -> None:
-        busy = self.busy
-        with self._lock:
-            for tag in writes:
-                if left := busy.get(tag, 0) + change:
-                    busy[tag] = left
-                else:
-                    del busy[tag]

@@ -332,7 +332,7 @@ def test_a_row_that_is_being_committed_is_read(stage: Stage) -> None:
     (following,) = _followings[stage.engine.dialect]
     transactions = following.transactions
     for number, given in ((1, [False, True, False]), (2, [True, False, False])):
-        with transactions.committing({"table:?", "rows:artist", row_tag("artist", number)}):
+        with transactions.busy.committing({"table:?", "rows:artist", row_tag("artist", number)}):
             before = hits(stage)
             found = []
             for ask in (lambda: name(stage, 1), lambda: name(stage, 2), lambda: names(stage)):
