@@ -124,8 +124,6 @@ class ASGIShell(ASGIGate):
         if message.get("trailers"):
             self.cache.drop(x, Outcome.UNCACHEABLE)
         out: list[Header] = self.told(x, headers) if self.enabled else self.bare(headers)
-        if x.answer is None and x.plan is not None:
-            x.plan.late = None  # nobody looks again, and it leads back to the plan
         if self.hooks.look_on:
             self.hooks.show(x, out)
         return {**message, "headers": out}

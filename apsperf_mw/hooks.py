@@ -103,6 +103,8 @@ class Hooks:
         if x.done:
             return
         x.done = True
+        if x.plan is not None:
+            x.plan.late = None  # nobody looks again, and it leads back to the plan
         if error is not None:
             x.error = type(error).__qualname__
         if not self.ends:

@@ -181,8 +181,6 @@ class WSGIShell(WSGIGate):
                 return entry
             out = list(as_text(tuple(self.told(x, fields) if self.enabled else self.bare(fields))))
             self.finish_now(x, self.heed(x, fields))
-        if x.answer is None and x.plan is not None:
-            x.plan.late = None  # nobody looks again, and it leads back to the plan
         self.let_go_now()
         if self.hooks.look_on:
             self.add(x, out)

@@ -198,10 +198,7 @@ class Relay:
 
     def _tell(self, response: HttpResponseBase, fields: tuple[Header, ...]) -> None:
         """Say in the response's fields what becomes of it."""
-        x = self.x
-        told = self.gate.told(x, fields)
-        if x.answer is None and x.plan is not None:
-            x.plan.late = None  # nobody looks again, and it leads back to the plan
+        told = self.gate.told(self.x, fields)
         for name, value in as_text(tuple(field for field in told if field not in fields)):
             said = response.get(name)
             response[name] = f"{said}, {value}" if said else value

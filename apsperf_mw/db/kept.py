@@ -65,15 +65,17 @@ class Kept:
         sight = link.sight
         if asked is None or text is None or sight is None or type(parameters) not in GIVEN:
             return None, None
+        self._following.begin(link, real)  # what was altered since is heard of
         facts = self._following.facts(link, real, statement)
         looks = (real.row_factory, getattr(real, "text_factory", None))
         if not (facts.fixed and is_hashable(looks)):
             return None, None
-        if not (self._following.may_share(link, real, facts) and sees_now(link, real)):
+        if not (self._following.may_share(link, facts) and sees_now(link, real)):
             self._results.counts.bypasses += 1
             return None, None
         shared = self._sharing(sight)
-        asked.key = (shared.number, *asked.key, *looks)
+        # Without parameters a percent sign of psycopg's is one, else it is written as two.
+        asked.key = (shared.number, parameters is None, *asked.key, *looks)
         return shared, asked
 
     def _sharing(self, sight: Sight) -> Shared:

@@ -7,6 +7,7 @@ has open. What is not understood voids everything.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -148,10 +149,13 @@ class Following:
         self, link: Link, real: Any, run: Callable[..., Any], *given: Any, **named: Any
     ) -> Any:
         """Have the transaction ended; where that fails it may be open still."""
+        with self._busy.committing(tuple(link.writes or ())):
+            return self._end(link, real, partial(run, *given, **named))
+
+    def _end(self, link: Link, real: Any, run: Callable[[], Any]) -> Any:
         done = False
         try:
-            with self._busy.committing(tuple(link.writes or ())):
-                made = run(*given, **named)
+            made = run()
             done = True
         finally:
             anew = done and link.kind.anew(real)
@@ -215,9 +219,8 @@ class Following:
         if link.sight is not None:
             link.sight.forget()
 
-    def may_share(self, link: Link, real: Any, facts: Facts) -> bool:
+    def may_share(self, link: Link, facts: Facts) -> bool:
         """Whether what it reads now is what others read."""
-        self.settle(link, real)
         writes = link.writes
         strange = link.wild or link.altered
         return not strange and (not writes or writes.isdisjoint(facts.reads))

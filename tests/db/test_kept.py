@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -26,21 +25,6 @@ from tests.db.wrapped import CHANGE, Place, Plainest, lite_place
 READ = "SELECT id, name FROM artist ORDER BY id"
 OLD = [(1, "old"), (2, "two")]
 NEW = [(1, "new"), (2, "two")]
-
-
-@pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Place]:
-    path = tmp_path / "shop.sqlite"
-    made = lite_place(tmp_path, lambda **more: sqlite3.connect(path, timeout=1.0, **more))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Place]:
-    made = Place(postgres.url(), lambda **more: psycopg.connect(postgres.conninfo, **more))
-    yield made
-    made.close()
 
 
 @pytest.fixture(params=["lite", "server"])
@@ -254,6 +238,13 @@ def test_parameters_tell_rows_apart(place: Place, statement: str, given: Any) ->
         assert read(place, connection, asked, given) == [("old",)]
         assert read(place, connection, asked, other) == [("two",)]
     assert place.hits == 2
+
+
+def test_no_parameters_are_not_the_same_as_none_in_number(server: Place) -> None:
+    connection = server.wrapped()
+    asked = "SELECT '%%' FROM other"
+    for given, shown in ((None, "%%"), ((), "%")) * 2:
+        assert read(server, connection, asked, given) == [(shown,)]
 
 
 class Sneaky(dict[str, Any]):

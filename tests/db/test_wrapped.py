@@ -39,21 +39,6 @@ from tests.db.wrapped import (
 
 
 @pytest.fixture
-def lite(tmp_path: Path) -> Iterator[Place]:
-    path = tmp_path / "shop.sqlite"
-    made = lite_place(tmp_path, lambda **more: sqlite3.connect(path, timeout=1.0, **more))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def server(postgres: Postgres) -> Iterator[Place]:
-    made = Place(postgres.url(), lambda **more: psycopg.connect(postgres.conninfo, **more))
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def plainest(tmp_path: Path) -> Iterator[Place]:
     made = lite_place(tmp_path, lambda **more: Plainest(tmp_path / "shop.sqlite", **more))
     yield made
