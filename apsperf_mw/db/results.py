@@ -119,7 +119,7 @@ class Results:
         self.alook = alook
         self.all_s = class_s(database.query_ttl, settings) if database.cache_all else 0.0
         self._usual_s = class_s(database.query_ttl, settings)
-        self._classes_s: dict[Any, float] = {name: class_s(name, settings) for name in CLASSES}
+        self._classes_s = {name: class_s(name, settings) for name in CLASSES}
         self._driver = driver
         self._find = driver.find
         self._tags = tags
@@ -143,12 +143,7 @@ class Results:
         values = key_of(parameters)
         if values is None:
             return None
-        if option is None:
-            ttl_s = self.all_s
-        elif type(option) is str and option in self._classes_s:
-            ttl_s = self._classes_s[option]
-        else:
-            ttl_s = self._seconds(option)
+        ttl_s = self.all_s if option is None else self._seconds(option)
         text = statement if type(statement) is str else ""
         return Asked((engine, statement, values), ttl_s, option is None, None, text)
 
@@ -222,8 +217,8 @@ class Results:
     def _seconds(self, option: Any) -> float:
         if option is True:
             return self._usual_s
-        if isinstance(option, str) and option in self._classes_s:
-            return self._classes_s[option]
+        if isinstance(option, str) and (known := self._classes_s.get(option)) is not None:
+            return known
         if isinstance(option, int | float) and option > 0 and isfinite(option):
             return float(option)
         accepted = "short, medium, long, seconds above 0, True or False"
