@@ -315,8 +315,12 @@ def test_what_the_app_says_of_asyncpg_wins(postgres: Postgres) -> None:
         assert database.stats().prepared == 0
 
 
-# Older releases of SQLAlchemy leave a cancelled connection to the collector of garbage.
-LEFT = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+# Older releases of SQLAlchemy leave a cancelled connection to the collector of garbage. A
+# warning of psycopg's that were raised meanwhile would be kept by pytest, and with it, in the
+# frames of its traceback, the connection.
+LEFT = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @LEFT
