@@ -209,9 +209,16 @@ def parse_vary(lines: Sequence[bytes]) -> tuple[bytes, ...] | None:
 
 
 def parse_age(lines: Sequence[bytes]) -> int:
-    """Seconds from the first member of the first line that has one; 0 if unreadable or absent."""
-    members = b",".join(lines).lstrip(b", \t")  # RFC 9111 §5.1
-    return delta_seconds(members.partition(b",")[0].rstrip(OWS))
+    """The seconds; 0 where it is absent, MAX_SECONDS where it is no number or more than one.
+
+    A cache may ignore what is invalid, and read the first of several (RFC 9111 §5.1). Who says an
+    Age is a cache that held the response for a while: how long is not known then, and such a
+    response is better taken for stale (§4.2.1) than for new.
+    """
+    if not lines:
+        return 0
+    value = lines[0].strip(OWS)
+    return delta_seconds(value) if len(lines) == 1 and value.isdigit() else MAX_SECONDS
 
 
 def parse_content_length(lines: Sequence[bytes]) -> int | None:

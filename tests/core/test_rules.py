@@ -165,7 +165,8 @@ def test_lasting_errors_are_kept_as_long_as_they_say(status: int) -> None:
     assert refusal(status=status) == "no-lifetime"
 
 
-# RFC 9111 §4.2.3, §5.1: the age
+# RFC 9111 §4.2.1, §4.2.3, §5.1: the age
+UNKNOWN = 2**31
 
 
 @pytest.mark.parametrize(
@@ -173,11 +174,11 @@ def test_lasting_errors_are_kept_as_long_as_they_say(status: int) -> None:
     [
         ([], 0),
         ([(b"age", b"7")], 7),
-        ([(b"age", b"7, 9")], 7),
-        ([(b"age", b"7"), (b"age", b"9")], 7),
-        ([(b"age", b"abc")], 0),
-        ([(b"age", b"-1")], 0),
-        ([(b"age", b"7200.0")], 0),
+        ([(b"age", b"7, 9")], UNKNOWN),
+        ([(b"age", b"7"), (b"age", b"9")], UNKNOWN),
+        ([(b"age", b"abc")], UNKNOWN),
+        ([(b"age", b"-1")], UNKNOWN),
+        ([(b"age", b"7.0")], UNKNOWN),
         ([(b"date", date(-20))], 20),
         ([(b"date", date(20))], 0),
         ([(b"date", date(-20)), (b"age", b"30")], 30),
@@ -193,6 +194,12 @@ def test_what_arrives_as_old_as_it_may_get_is_not_stored() -> None:
     assert refusal(FRESH, (b"age", b"59")) == ""
     assert refusal(FRESH, (b"age", b"60")) == "no-lifetime"
     assert refusal(FRESH, (b"age", b"2147483648")) == "no-lifetime"
+
+
+@pytest.mark.parametrize("age", [b"abc", b"-1", b"0.0", b"0;a=1", b"0, 0", b""])
+def test_what_does_not_say_its_age_in_one_number_is_not_fresh(age: bytes) -> None:
+    assert refusal(FRESH, (b"age", age)) == "no-lifetime"
+    assert refusal(FRESH, (b"age", b"0"), (b"age", b"0")) == "no-lifetime"
     assert refusal(FRESH, (b"date", date(-60))) == "no-lifetime"
 
 

@@ -65,27 +65,28 @@ def test_vary_reads_back_in_any_case(names: list[bytes]) -> None:
     ("lines", "seconds"),
     [
         ([], 0),
-        ([b""], 0),
         ([b"120"], 120),
         ([b"0120"], 120),
-        ([b"7200, 0"], 7200),
-        ([b"0, 7200"], 0),
-        ([b"7200", b"0"], 7200),
-        ([b"0", b"7200"], 0),
-        ([b", 7200"], 7200),
-        ([b"", b"7200"], 7200),
-        ([b"abc"], 0),
-        ([b"-1"], 0),
-        ([b"7200.0"], 0),
-        ([b"7200;foo=bar"], 0),
-        ([b"abc, 7200"], 0),
+        ([b" 120\t"], 120),
+        ([b""], MAX_SECONDS),
+        ([b"7200, 0"], MAX_SECONDS),
+        ([b"0, 7200"], MAX_SECONDS),
+        ([b"7200", b"0"], MAX_SECONDS),
+        ([b"0", b"0"], MAX_SECONDS),
+        ([b", 0"], MAX_SECONDS),
+        ([b"", b"0"], MAX_SECONDS),
+        ([b"abc"], MAX_SECONDS),
+        ([b"-1"], MAX_SECONDS),
+        ([b"0.0"], MAX_SECONDS),
+        ([b"0;foo=bar"], MAX_SECONDS),
+        ([b"\xb2"], MAX_SECONDS),
         ([b"2147483647"], 2**31 - 1),
         ([b"2147483648"], MAX_SECONDS),
         ([b"2147483649"], MAX_SECONDS),
         ([b"9" * 6000], MAX_SECONDS),
     ],
 )
-def test_age_is_its_first_member(lines: list[bytes], seconds: int) -> None:
+def test_age_is_one_number_or_as_old_as_can_be(lines: list[bytes], seconds: int) -> None:
     assert parse_age(lines) == seconds
 
 
@@ -191,7 +192,7 @@ def test_a_clean_header_is_one_line(name: bytes, value: bytes) -> None:
 def test_large_hostile_fields_complete(pattern: bytes) -> None:
     value = pattern * (65536 // len(pattern))
     assert parse_vary([value]) is None
-    assert parse_age([value]) in (0, 1)
+    assert parse_age([value]) in (0, MAX_SECONDS)
     assert parse_content_length([value]) == -1
     assert len(connection_names([value])) <= 1
     assert not clean_header(value, value + b"\n")

@@ -170,9 +170,12 @@ def parse_vary(lines: list[str]) -> set[str] | None:
 
 
 def parse_age(lines: list[str]) -> int:
-    """The first member (RFC 9111 §5.1); 0 where it is absent or no number."""
-    members = names_in(",".join(lines))
-    return delta_seconds(members[0]) if members else 0
+    """0 where it is absent; as old as can be where it is not one number (RFC 9111 §4.2.1, §5.1)."""
+    if len(lines) > 1:
+        return MOST_SECONDS
+    texts = [line.strip(OWS) for line in lines]
+    is_number = all(text and all(char in DIGITS for char in text) for text in texts)
+    return sum(map(delta_seconds, texts)) if is_number else MOST_SECONDS
 
 
 def parse_content_length(lines: list[str]) -> int | None:
