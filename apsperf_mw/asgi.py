@@ -43,8 +43,6 @@ class ASGIShell(ASGIGate):
         self.app = app
         self._suite = suite
         self._describe = describe
-        watched = suite.hooks.look_on or suite.hooks.ends or self.says_key
-        self._unseen = type(self) is ASGIShell and not watched
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -52,17 +50,12 @@ class ASGIShell(ASGIGate):
             await self._pass_on(scope, receive, send)
             return
         x = ASGIExchange(scope, scope["method"], monotonic())  # type: ignore[arg-type]
-        entry = self.look(x)
-        if entry is not None and self._unseen and not x.flags & RANGE and x.method == "GET":
-            until, head = entry.scope_wire  # the shortest way, where nobody looks on
-            if x.started < until:
-                status, body = entry.status, entry.body
-                if x.flags and not_modified(x, entry):
-                    status, head, body = 304, slim(entry, head), b""
-                out = list(head)
-                await send({"type": "http.response.start", "status": status, "headers": out})
-                await send({"type": "http.response.body", "body": body})
-                return
+        await self.go_on(x, self.look(x), scope, receive, send)
+
+    async def go_on(
+        self, x: ASGIExchange, entry: Entry | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve a request for which the entry, or none, was found at once."""
         if entry is None and x.result == "miss" and x.flight is None:
             entry = await self.wait(x)
         if entry is None:

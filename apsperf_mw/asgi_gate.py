@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
 
+    Seen = tuple[int, bytes, bytes | None]
+
 
 TRACES = frozenset(name.encode("ascii") for name in TRACING)
 # The fields of a request that its span is made of.
@@ -119,10 +121,10 @@ class ASGIGate(Gate):
         super().__init__(suite, face)
         self._names = scope_table(suite.settings.cache)
 
-    def admit(self, x: Exchange) -> bool:
+    def admit(self, x: Exchange, seen: Seen | None = None) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         scope = x.raw
-        flags, host = scan_scope(x, self._names)
+        flags, host, x.tag = seen or scan_scope(scope["headers"], self._names)
         admitted = flags & ~CONDITIONAL == HOST and x.method == "GET" and self.enabled
         if admitted:
             x.flags = flags & CONDITIONAL
@@ -135,5 +137,5 @@ class ASGIGate(Gate):
 
     def key_of(self, x: Exchange, query: bytes) -> Key:
         """The request's key with another query."""
-        _, host = scan_scope(x, self._names)
+        _, host, _ = scan_scope(x.raw["headers"], self._names)
         return scope_key({**x.raw, "query_string": query}, host)

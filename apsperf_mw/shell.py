@@ -19,7 +19,7 @@ from apsperf_mw.http.status import forward_status
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
 
-    from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.entry import Entry, Fork
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.flow import Later
     from apsperf_mw.cache.keys import Key
@@ -61,7 +61,7 @@ class Gate:
         self._far = is_shared(face)
         self._ignored = frozenset(name.encode("latin-1") for name in settings.ignore_cookies)
 
-    def admit(self, x: Any) -> bool:
+    def admit(self, x: Any, seen: Any = None) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         raise NotImplementedError
 
@@ -98,25 +98,46 @@ class Gate:
             return False
         return True
 
-    def look(self, x: Any) -> Entry | None:
-        """An entry that is here, or None; where `x` then is a miss without a flight, `wait`."""
+    def look(self, x: Any, seen: Any = None) -> Entry | None:
+        """An entry that is here, or None; where `x` then is a miss without a flight, `wait`.
+
+        `seen` is what `admit` would find by itself, where it was found before.
+        """
         try:
             channel = self.channel
             if channel is not None and x.started >= channel.due:
                 channel.look(x.started)  # for what other processes have purged
-            admitted = self.admit(x)
+            admitted = self.admit(x, seen)
             if self.hooks.starts:
                 self.hooks.start(x)
             if admitted:
-                entry = self.cache.glance(x)
-                if entry is not None:
-                    return entry
+                return self.seek(x)
+        except Exception as fault:
+            self._fault(x, fault)
+        return None
+
+    def seek(self, x: Any) -> Entry | None:
+        """As `look`, of a request that the cache may answer."""
+        try:
+            entry = self.cache.glance(x)
+            if entry is None:
                 x.result = "miss"
                 self.cache.depart(x)
+            return entry
         except Exception as fault:
-            self.hooks.faults.note("the cache's look-up", fault)
-            x.result = "bypass"
+            self._fault(x, fault)
         return None
+
+    def variant(self, x: Any, fork: Fork) -> Entry | None:
+        """The fresh variant at hand; None says nothing, and what goes wrong does so again later."""
+        try:
+            return self.cache.variant(x, fork)
+        except Exception:
+            return None
+
+    def _fault(self, x: Exchange, fault: Exception) -> None:
+        self.hooks.faults.note("the cache's look-up", fault)
+        x.result = "bypass"
 
     async def wait(self, x: Exchange) -> Entry | None:
         """As `Cache.arrive`; a fault is noted, and the app answers."""

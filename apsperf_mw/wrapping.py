@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     from apsperf_mw.wsgi import WSGIApp, WSGIShell
 
 
+def watched(suite: Suite) -> bool:
+    """Whether somebody sees each request, or its key takes another form."""
+    hooks, settings = suite.hooks, suite.settings.cache
+    shaped = settings.status_key or settings.hosts or suite.responses.query_form
+    seen = hooks.starts or hooks.look_on or hooks.ends
+    return bool(seen or shaped or not settings.enabled)
+
+
 def asgi_shell(suite: Suite, app: ASGIApp, describe: Describe | None) -> ASGIShell:
     """The shell of an ASGI app."""
     if suite.door is not None:
@@ -17,9 +25,13 @@ def asgi_shell(suite: Suite, app: ASGIApp, describe: Describe | None) -> ASGIShe
 
         return AdminASGIShell(suite, app, describe)
     if not suite.only_watches:
-        from apsperf_mw.asgi import ASGIShell
+        if watched(suite):
+            from apsperf_mw.asgi import ASGIShell
 
-        return ASGIShell(suite, app, describe)
+            return ASGIShell(suite, app, describe)
+        from apsperf_mw.asgi_plain import PlainASGIShell
+
+        return PlainASGIShell(suite, app, describe)
     from apsperf_mw.asgi_watch import PassASGIShell, WatchASGIShell
 
     kind = PassASGIShell if suite.recorder is None else WatchASGIShell
@@ -42,9 +54,13 @@ def wsgi_shell(suite: Suite, app: WSGIApp) -> WSGIShell:
 
         return AdminWSGIShell(suite, app)
     if not suite.only_watches:
-        from apsperf_mw.wsgi import WSGIShell
+        if watched(suite):
+            from apsperf_mw.wsgi import WSGIShell
 
-        return WSGIShell(suite, app)
+            return WSGIShell(suite, app)
+        from apsperf_mw.wsgi_plain import PlainWSGIShell
+
+        return PlainWSGIShell(suite, app)
     from apsperf_mw.wsgi_watch import PassWSGIShell, WatchWSGIShell
 
     kind = PassWSGIShell if suite.recorder is None else WatchWSGIShell

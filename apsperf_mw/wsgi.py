@@ -44,22 +44,16 @@ class WSGIShell(WSGIGate):
         super().__init__(suite, suite.face(thread_face))
         self.app = app
         self._suite = suite
-        hooks = suite.hooks
-        watched = hooks.look_on or hooks.ends or self.says_key
-        self._unseen = type(self) is WSGIShell and not watched
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         x = WSGIExchange(environ, environ.get("REQUEST_METHOD", ""), monotonic())
-        entry = self.look(x)
-        if entry is not None and self._unseen and not x.flags & RANGE and x.method == "GET":
-            until, head = entry.environ_wire  # the shortest way, where nobody looks on
-            if x.started < until:
-                status, body = entry.status, entry.body
-                if x.flags and not_modified(x, entry):
-                    status, head, body = 304, slim(entry, head), b""
-                start_response(STATUS_LINES.get(status) or status_line(status), list(head))
-                return [body]
+        return self.go_on(x, self.look(x), environ, start_response)
+
+    def go_on(
+        self, x: WSGIExchange, entry: Entry | None, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Serve a request for which the entry, or none, was found at once."""
         if entry is None and x.result == "miss" and x.flight is None:
             entry = step(self.wait(x))
         if entry is None:

@@ -95,7 +95,7 @@ class WSGIGate(Gate):
         self._noted = frozenset(self._names)
         self._beyond = frozenset(name for name, flag in self._names.items() if flag != CONDITIONAL)
 
-    def admit(self, x: Exchange) -> bool:
+    def admit(self, x: Exchange, seen: None = None) -> bool:  # noqa: ARG002
         """Give the request its flags and its key; False sends it round the cache."""
         environ = x.raw
         asked = IF_NONE_MATCH in environ

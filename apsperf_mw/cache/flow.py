@@ -33,6 +33,7 @@ from apsperf_mw.runtime.threads import current_thread_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from apsperf_mw.cache.entry import Record
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
@@ -54,29 +55,46 @@ class Cache(Intake):
         self._peek: Peek = driver.find if local else _nothing  # type: ignore[union-attr]
         self._short = local and settings.cache.patience_s > 0
 
-    def glance(self, x: Exchange) -> Entry | None:
-        """A fresh entry from an in-process driver, at once; None says nothing."""
-        slot = self._peek(x.key)
+    def at_hand(self, place: Key, key: Key, now: float) -> Record | None:
+        """What an in-process driver has at this place, fresh and not purged by its URL's key.
+
+        Or the fork that stands there; None says nothing.
+        """
+        slot = self._peek(place)
         if slot is None:
             return None
-        slot.hits += 1
-        slot.used = x.started
-        entry = slot.value
-        if entry.fresh_until <= x.started:  # as a fork is, always
-            entry = self._variant(x, entry) if type(entry) is Fork else None
-            if entry is None or entry.fresh_until <= x.started:
-                return None
-        if x.flags and x.flags & UNPLAIN & ~entry.open_to:
-            return None
+        entry: Record = slot.value
+        if entry.fresh_until <= now:  # as a fork is, always
+            return entry if type(entry) is Fork else None
         tags = self.tags
-        if entry.began != tags.clock and (entry.tags or entry.began < tags.swept):
-            assert x.key is not None
-            if not tags.spares(x.key, entry):
-                return None
+        if (
+            entry.began != tags.clock  # type: ignore[union-attr]
+            and (entry.tags or entry.began < tags.swept)  # type: ignore[union-attr]
+            and not tags.spares(key, entry)  # type: ignore[arg-type]
+        ):
+            return None
+        slot.hits += 1
+        slot.used = now
+        return entry
+
+    def variant(self, x: Exchange, fork: Fork) -> Entry | None:
+        """As `at_hand`, of what the request selects."""
+        assert x.key is not None
+        place = fork.key(x.key, self.selection.values(x, fork.names))
+        return self.at_hand(place, x.key, x.started)  # type: ignore[return-value]
+
+    def glance(self, x: Exchange) -> Entry | None:
+        """A fresh entry from an in-process driver, at once; None says nothing."""
+        assert x.key is not None
+        entry = self.at_hand(x.key, x.key, x.started)
+        if type(entry) is Fork:
+            entry = self.variant(x, entry)
+        if entry is None or (x.flags and x.flags & UNPLAIN & ~entry.open_to):  # type: ignore[union-attr]
+            return None
         x.result = "hit"
-        if entry.route:
-            x.template = entry.route
-        return entry  # type: ignore[no-any-return]
+        if entry.route:  # type: ignore[union-attr]
+            x.template = entry.route  # type: ignore[union-attr]
+        return entry  # type: ignore[return-value]
 
     def depart(self, x: Exchange) -> bool:
         """Take the lead at once: nothing is stored in this process, and nobody flies.
@@ -167,16 +185,6 @@ class Cache(Intake):
     def good(self, key: Key, entry: Entry) -> bool:
         """Whether nothing that names the entry was purged since its request began."""
         return self.tags.spares(key, entry)
-
-    def _variant(self, x: Exchange, fork: Fork) -> Entry | None:
-        assert x.key is not None
-        slot = self._peek(fork.key(x.key, self.selection.values(x, fork.names)))
-        if slot is None:
-            return None
-        slot.hits += 1
-        slot.used = x.started
-        entry: Entry = slot.value
-        return entry
 
     async def _lead(self, x: Exchange, face: Face, flight: Flight, *, waited: bool) -> Entry | None:
         """Look once more, now that no other fetch can land unseen; else take the lead."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.cache.flow import Cache
 
 if TYPE_CHECKING:
-    from apsperf_mw.cache.entry import Entry
+    from apsperf_mw.cache.entry import Record
+    from apsperf_mw.cache.keys import Key
     from apsperf_mw.drivers.base import AsyncDriver, Driver
     from apsperf_mw.drivers.near import Near
-    from apsperf_mw.exchange import Exchange
     from apsperf_mw.settings import Settings
 
 
@@ -22,12 +22,12 @@ class NearCache(Cache):
         self._near: Near = driver.near
         self._peek = self._near.memory.find
 
-    def glance(self, x: Exchange) -> Entry | None:
-        """As `Cache.glance`, of the copies."""
+    def at_hand(self, place: Key, key: Key, now: float) -> Record | None:
+        """As `Cache.at_hand`, of the copies."""
         ledger = self.ledger
-        if x.started >= self._near.live_until or ledger.news != ledger.seen:
+        if now >= self._near.live_until or ledger.news != ledger.seen:
             return None
-        return super().glance(x)
+        return super().at_hand(place, key, now)
 
 
 def cache_of(settings: Settings, driver: Driver | AsyncDriver) -> Cache:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from apsperf_mw.exchange import Exchange, Header
+    from apsperf_mw.exchange import Header
     from apsperf_mw.settings import CacheSettings
 
 COOKIE = 1
@@ -137,11 +137,11 @@ def environ_name_of(field: bytes) -> str:
     return environ_name(field.decode("latin-1"))
 
 
-def scan_scope(x: Exchange, names: dict[bytes, int]) -> tuple[int, bytes]:
-    """The flags of an ASGI request and its Host; the exchange gets its `tag`."""
+def scan_scope(headers: list[Header], names: dict[bytes, int]) -> tuple[int, bytes, bytes | None]:
+    """The flags of an ASGI request, its Host, and the last line of its If-None-Match."""
     flags = 0
     host = b""
-    headers: list[Header] = x.raw["headers"]
+    tag: bytes | None = None
     for name, value in headers:
         if name in names:
             flag = names[name]
@@ -150,14 +150,14 @@ def scan_scope(x: Exchange, names: dict[bytes, int]) -> tuple[int, bytes]:
                 host = value
             elif flag == CONDITIONAL:
                 if name == b"if-none-match":
-                    x.tag = value
+                    tag = value
             elif flag == LENGTH:
                 flag = 0 if value == b"0" else BODY
             elif flag == COOKIE and not value.strip():
                 # The same as in an environ, where two empty lines are a comma.
                 flag = COOKIE if sum(other == name for other, _ in headers) > 1 else 0
             flags |= flag
-    return flags, host
+    return flags, host, tag
 
 
 def scan_environ(environ: dict[str, Any], names: dict[str, int]) -> int:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 TIMED = (
     "apsperf_mw.asgi",
+    "apsperf_mw.asgi_plain",
     "apsperf_mw.wsgi",
+    "apsperf_mw.wsgi_plain",
     "apsperf_mw.hooks",
     "apsperf_mw.cache.flow",
     "apsperf_mw.cache.conditional",
@@ -73,12 +75,22 @@ def make_client(shell: str, suite: Suite, app: App, **more: Any) -> Client:
     return ASGIClient(suite, app, "trio" if shell == "asgi-trio" else "asyncio")
 
 
+def unwatched(**settings: Any) -> Suite:
+    """A suite that observes nothing."""
+    off = {"enabled": False}
+    return Suite(timing=off, memory=off, tracing=off, **settings)
+
+
 @pytest.fixture(params=["asgi", "wsgi"])
 def wrap(request: pytest.FixtureRequest) -> Callable[..., Client]:
-    """Puts a suite with these settings of the cache round an app, behind each shell in turn."""
+    """Puts a suite with these settings of the cache round an app, behind each shell in turn.
+
+    Nobody looks on, as most others do in the tests: so both ways of a hit are seen.
+    """
 
     def wrap(app: App, suite: Suite | None = None, **cache: Any) -> Client:
-        return make_client(request.param, suite or Suite(cache=cache), app)
+        watches = Suite if cache.get("enabled") is False else unwatched
+        return make_client(request.param, suite or watches(cache=cache), app)
 
     return wrap
 
