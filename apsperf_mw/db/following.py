@@ -97,7 +97,7 @@ class Following(Sharing[Transactions]):
             self.ear.close()
 
     def before(self, statement: str, context: Any, given: tuple[Any, ...] | None) -> Step | None:
-        """A statement is about to be sent; `given` is what a dialect gets with it.
+        """A statement is about to be sent; `given` are its parameters and the context.
 
         What `after` wants to hear of, None, or `HIT`. Where `given` is None nothing is taken from
         the cache.
@@ -178,14 +178,13 @@ class Following(Sharing[Transactions]):
             finally:
                 self._void(void)
 
-    def _through_cache(self, step: Step, statement: str, more: tuple[Any, ...]) -> Step | None:
+    def _through_cache(self, step: Step, statement: str, given: tuple[Any, ...]) -> Step | None:
         context, facts = step.context, step.facts
         if not facts.fixed or not may_hold(context):
             return step if facts.writes or facts.does else None
-        parameters = more[0] if len(more) > 1 else ()
         option = context.execution_options.get(OPTION)
         number = number_of(context) if self._in_memory else self.number
-        asked = self.results.asked(number, statement, parameters, option)
+        asked = self.results.asked(number, statement, given[0], option)
         if asked is None:
             return None
         if not self.transactions.may_share(facts, step.transaction):

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     Undo = Callable[[], object]
     Note = Callable[..., object]
 
-SEAMS = ("do_execute", "do_executemany", "do_execute_no_params")
+# Those that take the parameters too, and the one that does not.
+SEAMS, ALONE = ("do_execute", "do_executemany"), "do_execute_no_params"
 # How to let an engine's dialect go again, for each suite's statements.
 _attached: WeakKeyDictionary[Any, dict[int, list[Undo]]] = WeakKeyDictionary()
 _lock = Lock()
@@ -128,9 +129,8 @@ class Seam:
     def __init__(self, dialect: Any, note: Note, following: Following | None = None) -> None:
         self.note = note
         self.following = following
-        self._undo = stand_in(
-            dialect, {name: self._noted(getattr(dialect, name)) for name in SEAMS}
-        )
+        places = {name: self._noted(getattr(dialect, name)) for name in SEAMS}
+        self._undo = stand_in(dialect, {**places, ALONE: self._alone(getattr(dialect, ALONE))})
 
     def leave(self) -> None:
         """Note nothing more, also where others stand in between and this one has to stay."""
@@ -141,33 +141,42 @@ class Seam:
     def _noted(self, execute: Callable[..., Any]) -> Callable[..., Any]:
         refuses = refused.get
 
-        def noted(cursor: Any, statement: str, *more: Any, **named: Any) -> Any:
+        def noted(cursor: Any, statement: str, parameters: Any, context: Any = None) -> Any:
             if refuses():
                 check()
             following = self.following
+            given = (parameters, context)
             step = None
-            context = named.get("context") if named or not more else more[-1]
-            # Whoever calls a dialect by hand may leave the context out, which comes last.
-            if following is not None and hasattr(context, "root_connection"):
-                step = following.before(statement, context, more)
+            # Whoever calls a dialect by hand may leave the context out.
+            if following is not None and context is not None:
+                step = following.before(statement, context, given)
                 if step is HIT:
                     return None
             # As `Recorder.run`, without its call: this is the hot path.
             started = perf_counter()
             try:
-                given = execute(cursor, statement, *more, **named)
+                made = execute(cursor, statement, parameters, context)
             except BaseException as fault:
-                self.note(statement, perf_counter() - started, type(fault).__qualname__, more)
+                self.note(statement, perf_counter() - started, type(fault).__qualname__, given)
                 if step is not None and following is not None:
                     following.after(step, cursor, None)
                 raise
             took_s = perf_counter() - started
-            self.note(statement, took_s, "", more, rows_of(cursor))
+            self.note(statement, took_s, "", given, rows_of(cursor))
             if step is not None and following is not None:
                 following.after(step, cursor, took_s)
-            return given
+            return made
 
         return noted
+
+    def _alone(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """As `_noted`, of what is executed without parameters."""
+
+        def without(cursor: Any, statement: str, _: Any, context: Any) -> Any:
+            return execute(cursor, statement, context)
+
+        noted = self._noted(without)
+        return lambda cursor, statement, context=None: noted(cursor, statement, (), context)
 
 
 def at_the_seam(engine: Engine, recorder: Recorder, following: Following | None) -> Undo:

@@ -49,6 +49,8 @@ AT_HAND = (
 )
 # Durations of a shape that wait to be added up.
 MOST_WAITING = 256
+# The request that is under way.
+_plan = current.get
 
 
 class Statements:
@@ -187,7 +189,7 @@ class Recorder:
             durations.append(duration_s)
             if len(durations) >= MOST_WAITING:
                 self._all.fold(shape)
-        plan = current.get()
+        plan = _plan()
         if plan is not None:
             self._within(plan, shape, duration_s)
         if error or duration_s > self._slow_s or (plan is not None and plan.span is not None):
