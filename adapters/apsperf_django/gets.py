@@ -6,8 +6,8 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
-from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models
 from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
@@ -20,11 +20,13 @@ from django.db.models.signals import post_init, pre_init
 from django.db.models.sql import Query
 
 from apsperf_django.following import following_of
-from apsperf_django.rows import GOT, Got
+from apsperf_django.ready import learn, ready_of
+from apsperf_django.rows import GOT, Got, told
 from apsperf_mw.db.results import OPTION, SAFE
 
 if TYPE_CHECKING:
     from apsperf_django.following import Following
+    from apsperf_django.ready import Ready
     from apsperf_mw.db.results import Asked, Entry
 
 # How related objects are loaded later, since Django 6.1.
@@ -32,12 +34,8 @@ USUAL_FETCH = getattr(querying, "DEFAULT_FETCH_MODE", None)
 NOTHING_DEFERRED: tuple[frozenset[str], bool] = (frozenset(), True)
 # What a query set of its own may do otherwise; and fields whose values mean one thing alone.
 FINDS = (
-    "filter",
-    "exclude",
-    "_filter_or_exclude",
-    "_filter_or_exclude_inplace",
-    "_chain",
-    "_clone",
+    *("filter", "exclude", "_filter_or_exclude", "_filter_or_exclude_inplace", "order_by"),
+    *("_chain", "_clone", "_fetch_all", "__len__"),
 )
 PLAIN_FIELDS = frozenset(
     (
@@ -77,7 +75,7 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     entry = found(asked, following, connection, waits=alone)
     if entry is None:
         try:
-            return kept(alike(rows, using), asked, values, following, Got(alone))
+            return fresh(rows, asked, values, Source(following, connection, using), alone=alone)
         finally:
             following.results.land(asked)
     if not entry.rows:
@@ -180,30 +178,78 @@ def found(asked: Asked, following: Following, connection: Any, *, waits: bool) -
     return entry
 
 
-def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following, got: Got) -> Any:
+class Source(NamedTuple):
+    """Where an object is read that is not kept."""
+
+    following: Following
+    connection: Any
+    using: str
+
+
+def fresh(rows: Any, asked: Asked, values: dict[str, Any], source: Source, *, alone: bool) -> Any:
     """The object from the database; its row is kept where all its values are plain."""
+    got, model = Got(alone), rows.model
+    ready = ready_of(source.connection, model, values) if alone else None
+    given = None if ready is None else ready.parameters(values)
+    if ready is not None and given is not None:
+        return again(model, asked, ready, given, source)
+    try:
+        return kept(alike(rows, source.using), asked, values, got, source)
+    finally:
+        if ready is None and got.sent is not None:
+            learn(source.connection, model, values, got.sent)
+
+
+def again(model: Any, asked: Asked, ready: Ready, given: tuple[Any, ...], source: Source) -> Any:
+    """The object, by a statement that is compiled already."""
+    got, names = Got(alone=True), names_of(model)
+    got.sent = ready.compiler, ready.text, given
+    rows = told(got, source.following, source.connection, partial(ready.fetched, given))
+    name = model._meta.object_name
+    if not rows:
+        said = f"{name} matching query does not exist."
+        keep(asked, got, source, (said,), [])
+        raise model.DoesNotExist(said)
+    if len(rows) > 1:
+        most = querying.MAX_GET_RESULTS - 1
+        many = len(rows) if len(rows) <= most else f"more than {most}"
+        raise model.MultipleObjectsReturned(
+            f"get() returned more than one {name} -- it returned {many}!"
+        )
+    made = made_of(model, source.using, names, rows[0])
+    keep_row(asked, got, source, names, rows[0])
+    return made
+
+
+def kept(rows: Any, asked: Asked, values: dict[str, Any], got: Got, source: Source) -> Any:
+    """The object by a query of Django's."""
     vars(rows.query)[GOT] = got  # the query is a copy that nobody else has
     try:
         made: Any = _get(rows, **values)
     except rows.model.DoesNotExist as fault:
         if got.alone:
-            keep(asked, got, following, rows.db, fault.args, [])
+            keep(asked, got, source, fault.args, [])
         raise
     if got.facts is None or made._state.fields_cache:
         return made
-    known = vars(made)
-    names = names_of(rows.model)
+    known, names = vars(made), names_of(rows.model)
     row = tuple([known.get(name, NOTHING_DEFERRED) for name in names])
-    if all(type(value) in SAFE for value in row):
-        asked.worth = False  # whoever asks by these values asks again
-        keep(asked, got, following, rows.db, names, [row])
+    keep_row(asked, got, source, names, row)
     return made
 
 
-def keep(asked: Asked, got: Got, following: Following, using: str, columns: Any, rows: Any) -> None:
+def keep_row(asked: Asked, got: Got, source: Source, names: Any, row: tuple[Any, ...]) -> None:
+    """Keep an object's values, if nobody can change them."""
+    if all(type(value) in SAFE for value in row):
+        asked.worth = False  # whoever asks by these values asks again
+        keep(asked, got, source, names, [row])
+
+
+def keep(asked: Asked, got: Got, source: Source, columns: Any, rows: Any) -> None:
     """Keep what was found, where the statement's rows might be kept."""
+    following, connection, _ = source
     asked.text = got.text
-    if got.facts is not None and not following.transactions.driver.held(connections[using]):
+    if got.facts is not None and not following.transactions.driver.held(connection):
         following.results.keep(asked, got.facts, got.began, got.took_s, columns, rows)
 
 

@@ -39,6 +39,8 @@ class Got:
     began = 0
     took_s = 0.0
     text = ""
+    # The compiler that has sent it, the text, and its parameters.
+    sent: tuple[Any, str, Any] | None = None
 
     def __init__(self, alone: bool) -> None:
         self.alone = alone
@@ -103,6 +105,31 @@ def wanted_by(compiler: Any, result_type: Any) -> Following | None:
     return None if query.select_for_update else following
 
 
+def told(
+    got: Got, following: Following, connection: Any, fetch: Callable[[], tuple[Any, list[Any]]]
+) -> Any:
+    """What is fetched of the database, for whoever keeps what is made of its rows.
+
+    `fetch` gives it, and the rows that are in it.
+    """
+    _, text, values = got.sent or (None, "", ())
+    counts, transactions = following.results.counts, following.transactions
+    facts, transaction = following.facts(text, connection)
+    shares = transactions.may_share(facts, transaction)
+    if not facts.fixed or not shares:
+        counts.bypasses += not shares
+        return fetch()[0]
+    if transactions.is_idle(connection) or transactions.sees_now(connection):
+        counts.misses += 1
+    else:
+        counts.bypasses += 1
+    started, began = perf_counter(), transaction.began
+    given, rows = fetch()
+    got.took_s, got.text = perf_counter() - started, text
+    got.facts, got.began = found_by(facts, values, len(rows)), began
+    return given
+
+
 class Reading:
     """One query whose rows may be kept."""
 
@@ -132,7 +159,8 @@ class Reading:
         try:
             got = vars(compiler.query).get(GOT)
             if got is not None and got.alone:
-                return self._tell(got, text, values)
+                got.sent = compiler, text, values
+                return told(got, self._following, self._connection, self._fetched)
             option = vars(compiler.query).get(OPTION)
             statement = f"{self._type} {text}"
             asked = self._results.asked(self._following.number, statement, tuple(values), option)
@@ -158,25 +186,6 @@ class Reading:
         else:
             counts.misses += 1
         return self._keep(asked, facts, values, transaction.began)
-
-    def _tell(self, got: Got, text: str, values: Any) -> Any:
-        """Rows of the database, for whoever keeps what is made of them."""
-        following, connection, counts = self._following, self._connection, self._results.counts
-        facts, transaction = following.facts(text, connection)
-        transactions = following.transactions
-        shares = transactions.may_share(facts, transaction)
-        if not facts.fixed or not shares:
-            counts.bypasses += not shares
-            return self._send()
-        if transactions.is_idle(connection) or transactions.sees_now(connection):
-            counts.misses += 1
-        else:
-            counts.bypasses += 1
-        started, began = perf_counter(), transaction.began
-        given, rows = self._fetched()
-        got.took_s, got.text = perf_counter() - started, text
-        got.facts, got.began = found_by(facts, values, len(rows)), began
-        return given
 
     def _give(self, found: Entry, facts: Facts) -> Any:
         """Rows that are there."""
