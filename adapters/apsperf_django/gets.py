@@ -6,20 +6,19 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
 from functools import lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models
 from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
 from django.db.models import query as querying
-from django.db.models.base import ModelState
-from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
-from django.db.models.query_utils import DeferredAttribute
-from django.db.models.signals import post_init, pre_init
+from django.db.models.signals import post_init
 from django.db.models.sql import Query
 
-from apsperf_django.following import following_of
+from apsperf_django.following import following_of, keeps_all
+from apsperf_django.objects import made_of, names_of
 from apsperf_django.ready import learn, ready_of
 from apsperf_django.rows import GOT, Got, told
 from apsperf_mw.db.results import OPTION, SAFE
@@ -51,8 +50,8 @@ SAFE_FIELDS = PLAIN_FIELDS | {
     *(models.DecimalField, models.DateField, models.DateTimeField, models.TimeField),
     *(models.DurationField, models.URLField, models.GenericIPAddressField),
 }
-# What stands for a column in a class, where nothing else is done by setting it.
-SIMPLE = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute})
+# What a query has of its own where it was told nothing but that it is to be kept.
+UNTOLD = frozenset({*vars(Query(None)), *vars(Query(None).chain()), OPTION})
 _get = QuerySet.get
 
 
@@ -60,13 +59,14 @@ _get = QuerySet.get
 def get(rows: Any, *args: Any, **values: Any) -> Any:
     """As Django's, without a query where the object's row is kept."""
     option = vars(rows.query).get(OPTION)
-    if args or option is False or not values or not is_plain(rows, values):
+    wanted = option is not False and (option is not None or keeps_all())
+    if not wanted or args or not values or not is_plain(rows, values):
         return _get(rows, *args, **values)
     model = rows.model
     using = rows.db  # a router may say another one each time
-    connection = connections[using]
+    connection = connection_of(using)
     following = following_of(connection)
-    if following is None or (option is None and not following.results.all_s):
+    if following is None:
         return _get(rows, **values)
     asked = following.results.asked(following.number, model, values, option)
     if asked is None:
@@ -83,53 +83,64 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     return made_of(model, using, entry.columns, entry.rows[0])
 
 
-def made_of(model: Any, using: str, names: Any, row: Any) -> Any:
-    """An object of its values, as `from_db` makes it, which sets each and asks for defaults."""
-    if pre_init.has_listeners(model) or not is_simple(model):
-        return model.from_db(using, names, row)
-    made = model.__new__(model)
-    state: Any = ModelState()
-    made._state = state
-    state.adding, state.db = False, using
-    vars(made).update(zip(names, row, strict=True))
-    return made
+def connection_of(using: str) -> Any:
+    """This thread's or task's connection, as Django finds it.
 
-
-@lru_cache(maxsize=1024)
-def is_simple(model: Any) -> bool:
-    """Whether to set the columns of an object of this model is to put them into its dictionary."""
-    own = model.__setattr__ is not object.__setattr__ or model.__new__ is not object.__new__
-    return not own and all(
-        type(vars(each)[name]) in SIMPLE
-        for name in names_of(model)
-        for each in model.__mro__
-        if name in vars(each)
-    )
+    Outside of an event loop that is an attribute of a local of the thread; to be told that there is
+    no loop by an exception takes Django ten times as long.
+    """
+    if _get_running_loop() is None:
+        try:
+            return getattr(connections._connections._storage, using)
+        except AttributeError:
+            pass
+    return connections[using]
 
 
 def is_plain(rows: Any, values: dict[str, Any]) -> bool:
     """Whether a query set finds a row by these fields' values, and by nothing else."""
-    query = rows.query
+    model, kind = rows.model, rows.__class__
+    return (
+        is_bare(rows.query)
+        and rows._iterable_class is ModelIterable
+        and not rows._prefetch_related_lookups
+        and not rows._known_related_objects
+        and getattr(rows, "_fetch_mode", USUAL_FETCH) is USUAL_FETCH
+        and (kind is QuerySet or is_djangos(kind))
+        and fields_of(model).issuperset(values)
+        and not (post_init.receivers and post_init.has_listeners(model))
+    )
+
+
+def is_bare(query: Any) -> bool:
+    """Whether it is a query of all rows of a model, as it was made.
+
+    What a query has not been told stands in its class.
+    """
+    told = vars(query)
+    return (
+        type(query) is Query
+        and not told["where"].children
+        and not told["annotations"]
+        and not told["extra"]
+        and not told["_filtered_relations"]
+        and (UNTOLD.issuperset(told) or is_undone(query))
+    )
+
+
+def is_undone(query: Any) -> bool:
+    """Whether what it was told besides is what it does without."""
     return not (
-        type(query) is not Query
-        or query.where.children
-        or query.annotations
-        or query._filtered_relations
-        or query.select_related
+        query.select_related
         or query.combinator
         or query.distinct
         or query.select_for_update
         or query.is_sliced
-        or query.extra
         or query.extra_tables
-        or rows._prefetch_related_lookups
-        or rows._known_related_objects
-        or rows._iterable_class is not ModelIterable
         or query.deferred_loading != NOTHING_DEFERRED
-        or not is_djangos(rows.__class__)
-        or not fields_of(rows.model).issuperset(values)
-        or post_init.has_listeners(rows.model)
-        or getattr(rows, "_fetch_mode", USUAL_FETCH) is not USUAL_FETCH
+        or query.select
+        or query.group_by is not None
+        or not query.default_cols
     )
 
 
@@ -164,8 +175,13 @@ def alike(rows: Any, using: str) -> Any:
 def found(asked: Asked, following: Following, connection: Any, *, waits: bool) -> Entry | None:
     """The row that is kept, if it is good here and now; that there is none may be kept, too."""
     transactions = following.transactions
-    transaction = transactions.of(connection)
     idle = transactions.is_idle(connection)
+    if idle and transactions.is_new(connection):  # there is nothing to heed or to end
+        entry = following.find(asked, connection, None, idle=True, waits=waits)
+        if entry is not None:
+            following.take(entry)
+        return entry
+    transaction = transactions.of(connection)
     if transaction.altered or not (idle or transactions.sees_now(connection)):
         return None
     entry = following.find(asked, connection, transaction, idle=idle, waits=waits)
@@ -264,9 +280,3 @@ def end_of(field: Any) -> Any:
     while field.remote_field is not None and type(field) in {ForeignKey, OneToOneField}:
         field = field.target_field
     return field
-
-
-@lru_cache(maxsize=1024)
-def names_of(model: Any) -> tuple[str, ...]:
-    """The attributes of a model's columns."""
-    return tuple(field.attname for field in model._meta.concrete_fields)

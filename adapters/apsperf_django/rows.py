@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 GOT = "apsperf_got"
 _execute_sql = SQLCompiler.execute_sql
+_get_queryset = Manager.get_queryset
 
 
 class Got:
@@ -53,18 +54,16 @@ def teach() -> None:
     if SQLCompiler.execute_sql is execute_sql:
         return
     setattr(SQLCompiler, "execute_sql", execute_sql)  # noqa: B010 - types would not have it
-    for name, method in (("cached", cached), ("uncached", uncached)):
-        setattr(QuerySet, name, method)
-        setattr(Manager, name, _of_manager(name))
+    for name, own, mark in (("cached", cached, marked), ("uncached", uncached, unmarked)):
+        setattr(QuerySet, name, own)
+        setattr(Manager, name, _of_manager(name, own, mark))
     setattr(QuerySet, "get", get)  # noqa: B010
     get.alters_data = False  # type: ignore[attr-defined]
 
 
 def cached(rows: Any, ttl: str | float | bool = True) -> Any:
     """The same rows, kept for a class (short, medium, long), seconds, or as the settings say."""
-    found = rows._chain()
-    vars(found.query)[OPTION] = ttl
-    return found
+    return marked(rows._chain(), ttl)
 
 
 def uncached(rows: Any) -> Any:
@@ -72,12 +71,37 @@ def uncached(rows: Any) -> Any:
     return cached(rows, ttl=False)
 
 
-def _of_manager(name: str) -> Callable[..., Any]:
-    def method(manager: Any, *given: Any) -> Any:
-        return getattr(manager.get_queryset(), name)(*given)
+def marked(rows: Any, ttl: str | float | bool = True) -> Any:
+    """As `cached`, of rows that nobody else has."""
+    vars(rows.query)[OPTION] = ttl
+    return rows
+
+
+def unmarked(rows: Any) -> Any:
+    """As `uncached`, of rows that nobody else has."""
+    return marked(rows, ttl=False)
+
+
+def _of_manager(name: str, own: Callable[..., Any], mark: Callable[..., Any]) -> Callable[..., Any]:
+    def method(manager: Any, *given: Any, **named: Any) -> Any:
+        find = manager.get_queryset
+        rows = find()
+        # A manager of Django's makes a query set for each call: it need not be copied.
+        if getattr(find, "__func__", None) is _get_queryset and is_as_made(type(rows), name, own):
+            return mark(rows, *given, **named)
+        return getattr(rows, name)(*given, **named)
 
     method.__name__ = name
     return method
+
+
+def is_as_made(kind: Any, name: str, own: Callable[..., Any]) -> bool:
+    """Whether this method of a query set's is ours, and a copy of one no more than it."""
+    return (
+        getattr(kind, name) is own
+        and kind._chain is QuerySet._chain
+        and kind._clone is QuerySet._clone
+    )
 
 
 def execute_sql(

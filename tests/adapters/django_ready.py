@@ -65,6 +65,25 @@ class Shout(models.Model):
 class Mark(models.Model):
     name = models.CharField(max_length=40)
 
+class Shared(models.Manager):
+    def get_queryset(self):
+        if "_rows" not in vars(self):
+            self._rows = super().get_queryset()
+        return self._rows
+
+class Counting(models.QuerySet):
+    copies = 0
+
+    def _clone(self):
+        Counting.copies += 1
+        return super()._clone()
+
+class Told(models.Model):
+    name = models.CharField(max_length=40)
+    objects = models.Manager()
+    shared = Shared()
+    counting = Counting.as_manager()
+
 class Note(models.Model):
     name = models.CharField(max_length=40)
     lines = models.JSONField(default=list)
@@ -100,6 +119,7 @@ from store.models import (  # type: ignore[import-not-found]  # noqa: E402
     Shout,
     Special,
     Thing,
+    Told,
 )
 
 from apsperf_django import get_suite, ready  # noqa: E402
@@ -110,7 +130,7 @@ KEY = UUID(int=7)
 
 def make() -> None:
     with connection.schema_editor() as editor:
-        for each in (Owner, Thing, Special, Shout, Mark, Note):
+        for each in (Owner, Thing, Special, Shout, Mark, Note, Told):
             editor.create_model(each)
     connection.close()
     owner = Owner.objects.create(name="owner")
@@ -129,6 +149,7 @@ def make() -> None:
         Thing.objects.create(id=number, key=UUID(int=number), name=name, small=small, **same)
     Special.objects.create(id=40, key=UUID(int=40), name="special", level=3, **same)
     Shout.objects.create(name="loud")
+    Told.objects.create(name="told")
     for name in ("one", "two"):
         Mark.objects.create(name=name)
         Note.objects.create(name=name, lines=[name])
@@ -400,9 +421,93 @@ def changeable() -> list[Any]:
     return told
 
 
+def told_otherwise() -> list[list[Any]]:
+    """Query sets that were told something before, while the plain row is there."""
+    from django.db.models import F, FilteredRelation, Q
+
+    rows = Thing.objects.cached()
+    first = rows.filter(id=3)
+    ways: list[Any] = [
+        *(rows.select_related(None), rows.order_by("owner__name").reverse(), rows.filter(Q())),
+        *(rows.select_related("owner"), rows.prefetch_related("owner"), rows.distinct()),
+        *(rows.defer("name"), rows.only("name"), rows.defer(None), rows.using("default")),
+        *(rows.annotate(double=F("id") * 2), rows.alias(double=F("id") * 2), rows.none()),
+        *(rows.extra(select={"one": "1"}), rows.extra(tables=["store_owner"]), rows[:2]),
+        *(rows.extra(where=["1 = 0"]), rows.filter(id=4), rows.exclude(id=3), rows.exclude(id=4)),
+        *(rows.values("name"), rows.values_list("name"), rows.values("id").annotate(n=F("id"))),
+        *(first.union(rows.filter(id=4)), rows.annotate(o=FilteredRelation("owner")), rows.all()),
+        *(rows.dates("made", "year"), Owner.objects.get(id=1).thing_set.cached(), rows.reverse()),
+    ]
+    return [[outcome_of(each), outcome_of(each), outcome_of(each.uncached())] for each in ways]
+
+
+def outcome_of(rows: Any) -> str:
+    try:
+        made = rows.get(id=3)
+    except Exception as fault:
+        return f"{type(fault).__qualname__} {fault}"
+    known = vars(made) if hasattr(made, "_state") else {"_state": None, "made": made}
+    fields = sorted(made._state.fields_cache) if hasattr(made, "_state") else []
+    return f"{type(made)} { ({**known, '_state': fields})!r}"
+
+
+def altered() -> list[int]:
+    """A session that is set otherwise than others reads nothing that is kept."""
+    read: Callable[[], Any] = lambda: Owner.objects.cached().get(id=1)  # noqa: E731
+    told = [hits(read), hits(read)]
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 5000" if PORT else "CREATE TEMP TABLE own (id int)")
+    told += [hits(read), hits(read)]
+    connection.close()
+    return [*told, hits(read)]
+
+
+def of_managers() -> list[Any]:
+    """What is marked is marked for whoever has asked for it."""
+    option: Callable[[Any], Any] = lambda rows: vars(rows.query).get("apsperf_cache")  # noqa: E731
+    told: list[Any] = [option(Told.objects.cached(7)), option(Told.objects.cached(ttl="long"))]
+    told += map(option, (Told.objects.cached(), Told.objects.uncached(), Told.objects.all()))
+    told += [option(Told.shared.cached(7)), option(Told.shared.all())]
+    copies = type(Told.counting.all()).copies
+    told += [option(Told.counting.cached(7)), type(Told.counting.all()).copies - copies]
+    wrongs: tuple[Callable[[], Any], ...] = (
+        lambda: Told.objects.cached(1, 2),
+        lambda: Told.objects.uncached(1),
+    )
+    for wrong in wrongs:
+        try:
+            wrong()
+        except TypeError as fault:
+            told.append(type(fault).__name__)
+    return told
+
+
+def same_connections() -> list[Any]:
+    """The connection of a thread, of a loop, and one that is not known."""
+    import asyncio
+
+    from apsperf_django.gets import connection_of
+
+    async def in_a_loop() -> bool:
+        async def task() -> bool:
+            mine = connections["default"]
+            return connection_of("default") is mine and mine is not outer
+
+        return all(await asyncio.gather(task(), task()))
+
+    outer = connections["default"]
+    told: list[Any] = [connection_of("default") is outer, asyncio.run(in_a_loop())]
+    try:
+        connection_of("nowhere")
+    except Exception as fault:
+        told.append(type(fault).__name__)
+    return told
+
+
 MORE: tuple[Callable[[], Any], ...] = (
     *(sent_again, as_django, own_lookup, patched, loud, renamed, signalled, in_a_block),
-    *(bounded, of_each_connection, changeable, broken),
+    *(bounded, of_each_connection, changeable, told_otherwise, altered, of_managers),
+    *(same_connections, broken),
 )
 
 

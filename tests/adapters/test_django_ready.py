@@ -79,3 +79,21 @@ def test_faults_are_djangos_own(told: Any) -> None:
 def test_a_connection_keeps_so_many_and_those_of_no_other(told: Any) -> None:
     assert told["bounded"] <= 3
     assert told["of_each_connection"] == [True] * 4
+
+
+def test_query_sets_that_were_told_something_do_it(told: Any) -> None:
+    for number, (first, second, django) in enumerate(told["told_otherwise"]):
+        assert [first, second] == [django] * 2, number
+
+
+def test_an_altered_session_reads_nothing_that_is_kept(told: Any) -> None:
+    assert told["altered"] == [0, 1, 0, 0, 1]
+
+
+def test_a_manager_marks_a_query_set_that_nobody_else_has(told: Any) -> None:
+    fresh, shared, counted = [7, "long", True, False, None], [7, None], [7, 1]
+    assert told["of_managers"] == [*fresh, *shared, *counted, "TypeError", "TypeError"]
+
+
+def test_a_connection_is_the_one_that_django_finds(told: Any) -> None:
+    assert told["same_connections"] == [True, True, "ConnectionDoesNotExist"]
