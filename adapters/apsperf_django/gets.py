@@ -6,7 +6,6 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
-from asyncio import _get_running_loop
 from functools import lru_cache, partial, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +21,7 @@ from apsperf_django.objects import made_of, names_of
 from apsperf_django.ready import learn, ready_of
 from apsperf_django.rows import GOT, Got, told
 from apsperf_mw.db.results import OPTION, SAFE
+from apsperf_mw.runtime.loop import running_loop
 
 if TYPE_CHECKING:
     from apsperf_django.following import Following
@@ -89,7 +89,7 @@ def connection_of(using: str) -> Any:
     Outside of an event loop that is an attribute of a local of the thread; to be told that there is
     no loop by an exception takes Django ten times as long.
     """
-    if _get_running_loop() is None:
+    if running_loop() is None:
         try:
             return getattr(connections._connections._storage, using)
         except AttributeError:
@@ -117,14 +117,13 @@ def is_bare(query: Any) -> bool:
 
     What a query has not been told stands in its class.
     """
-    told = vars(query)
     return (
         type(query) is Query
-        and not told["where"].children
-        and not told["annotations"]
-        and not told["extra"]
-        and not told["_filtered_relations"]
-        and (UNTOLD.issuperset(told) or is_undone(query))
+        and not query.where.children
+        and not query.annotations
+        and not query.extra
+        and not query._filtered_relations
+        and (UNTOLD.issuperset(vars(query)) or is_undone(query))
     )
 
 

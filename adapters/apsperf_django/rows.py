@@ -9,6 +9,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import Manager, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
@@ -169,8 +170,6 @@ class Reading:
 
     def rows(self) -> Any:
         """The rows as Django's own compiler gives them."""
-        from django.core.exceptions import EmptyResultSet
-
         compiler = self._compiler
         try:
             text, values = compiler.as_sql()
