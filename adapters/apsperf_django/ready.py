@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db.models import QuerySet, lookups
+from django.db.models import Model, QuerySet, lookups
 from django.db.models.expressions import Col
 from django.db.models.query import ModelIterable
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.where import AND
 
-from apsperf_django.rows import GOT
+from apsperf_django.rows import GOT, execute_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +32,18 @@ EXACT = frozenset({lookups.Exact, getattr(lookups, "IntegerFieldExact", lookups.
 PARTS: tuple[tuple[type, str], ...] = (
     *((SQLCompiler, name) for name in ("as_sql", "results_iter", "apply_converters")),
     *((QuerySet, name) for name in ("_fetch_all", "__len__", "order_by", "filter")),
-    (ModelIterable, "__iter__"),
+    *((ModelIterable, "__iter__"), (Model, "__init__"), (Model, "from_db")),
 )
 
 
 def parts() -> list[Any]:
     """As they are now."""
     return [vars(kind).get(name) for kind, name in PARTS]
+
+
+def is_own() -> bool:
+    """Whether all are as they were, and only we stand in for what sends a query."""
+    return SQLCompiler.execute_sql is execute_sql and parts() == _own
 
 
 _own = parts()
@@ -88,7 +93,7 @@ def ready_of(connection: Any, model: Any, values: Values) -> Ready | None:
     """The statement for a model's row with these fields' values, where it was sent before."""
     known = vars(connection).get(PLACE)
     ready: Ready | None = None if known is None else known.get((_changes[0], model, *values))
-    if ready is None or ready.table != model._meta.db_table or parts() != _own:
+    if ready is None or ready.table != model._meta.db_table or not is_own():
         return None
     return ready
 
@@ -97,7 +102,7 @@ def learn(connection: Any, model: Any, values: Values, sent: Any) -> None:
     """A statement was `sent`: the compiler, the text, and the parameters."""
     known = vars(connection).setdefault(PLACE, {})
     key = _changes[0], model, *values
-    if key in known or parts() != _own or not all(map(is_told, values.values())):
+    if key in known or not is_own() or not all(map(is_told, values.values())):
         return
     try:
         ready = made_of(model, values, *sent)
