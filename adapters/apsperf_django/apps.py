@@ -54,6 +54,9 @@ class SuiteConfig(AppConfig):  # type: ignore[misc]
 
     def _heed(self, *, setting: str, **_: Any) -> None:
         """Let a suite go whose settings have changed; handlers made from now on get a new one."""
+        from apsperf_django import ready
+
+        ready.forget()
         if setting == "MIDDLEWARE":
             from apsperf_django.guards import forget
 

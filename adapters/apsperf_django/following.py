@@ -258,6 +258,13 @@ def _closed(connection: Any, run: Callable[[], Any]) -> Any:
     return run() if following is None else following.close(connection, run)
 
 
+def keeps_all() -> bool:
+    """Whether rows are kept that nobody has asked to be."""
+    suite = suite_made()
+    tables = None if suite is None else suite.tables
+    return tables is not None and tables.results.all_s > 0
+
+
 def following_of(connection: Any) -> Following | None:
     """Of a connection's database; None before there is a suite, and where it wants none."""
     suite = suite_made()

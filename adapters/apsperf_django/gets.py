@@ -6,25 +6,26 @@ key, and an object is made of the values that its fields had.
 
 from __future__ import annotations
 
-from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models
 from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
 from django.db.models import query as querying
-from django.db.models.base import ModelState
-from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
-from django.db.models.query_utils import DeferredAttribute
-from django.db.models.signals import post_init, pre_init
+from django.db.models.signals import post_init
 from django.db.models.sql import Query
 
-from apsperf_django.following import following_of
-from apsperf_django.rows import GOT, Got
+from apsperf_django.following import following_of, keeps_all
+from apsperf_django.objects import made_of, names_of
+from apsperf_django.ready import learn, ready_of
+from apsperf_django.rows import GOT, Got, told
 from apsperf_mw.db.results import OPTION, SAFE
+from apsperf_mw.runtime.loop import running_loop
 
 if TYPE_CHECKING:
     from apsperf_django.following import Following
+    from apsperf_django.ready import Ready
     from apsperf_mw.db.results import Asked, Entry
 
 # How related objects are loaded later, since Django 6.1.
@@ -32,12 +33,8 @@ USUAL_FETCH = getattr(querying, "DEFAULT_FETCH_MODE", None)
 NOTHING_DEFERRED: tuple[frozenset[str], bool] = (frozenset(), True)
 # What a query set of its own may do otherwise; and fields whose values mean one thing alone.
 FINDS = (
-    "filter",
-    "exclude",
-    "_filter_or_exclude",
-    "_filter_or_exclude_inplace",
-    "_chain",
-    "_clone",
+    *("filter", "exclude", "_filter_or_exclude", "_filter_or_exclude_inplace", "order_by"),
+    *("_chain", "_clone", "_fetch_all", "__len__"),
 )
 PLAIN_FIELDS = frozenset(
     (
@@ -53,8 +50,8 @@ SAFE_FIELDS = PLAIN_FIELDS | {
     *(models.DecimalField, models.DateField, models.DateTimeField, models.TimeField),
     *(models.DurationField, models.URLField, models.GenericIPAddressField),
 }
-# What stands for a column in a class, where nothing else is done by setting it.
-SIMPLE = frozenset({DeferredAttribute, ForeignKeyDeferredAttribute})
+# What a query has of its own where it was told nothing but that it is to be kept.
+UNTOLD = frozenset({*vars(Query(None)), *vars(Query(None).chain()), OPTION})
 _get = QuerySet.get
 
 
@@ -62,13 +59,14 @@ _get = QuerySet.get
 def get(rows: Any, *args: Any, **values: Any) -> Any:
     """As Django's, without a query where the object's row is kept."""
     option = vars(rows.query).get(OPTION)
-    if args or option is False or not values or not is_plain(rows, values):
+    wanted = option is not False and (option is not None or keeps_all())
+    if not wanted or args or not values or not is_plain(rows, values):
         return _get(rows, *args, **values)
     model = rows.model
     using = rows.db  # a router may say another one each time
-    connection = connections[using]
+    connection = connection_of(using)
     following = following_of(connection)
-    if following is None or (option is None and not following.results.all_s):
+    if following is None:
         return _get(rows, **values)
     asked = following.results.asked(following.number, model, values, option)
     if asked is None:
@@ -77,7 +75,7 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     entry = found(asked, following, connection, waits=alone)
     if entry is None:
         try:
-            return kept(alike(rows, using), asked, values, following, Got(alone))
+            return fresh(rows, asked, values, Source(following, connection, using), alone=alone)
         finally:
             following.results.land(asked)
     if not entry.rows:
@@ -85,53 +83,63 @@ def get(rows: Any, *args: Any, **values: Any) -> Any:
     return made_of(model, using, entry.columns, entry.rows[0])
 
 
-def made_of(model: Any, using: str, names: Any, row: Any) -> Any:
-    """An object of its values, as `from_db` makes it, which sets each and asks for defaults."""
-    if pre_init.has_listeners(model) or not is_simple(model):
-        return model.from_db(using, names, row)
-    made = model.__new__(model)
-    state: Any = ModelState()
-    made._state = state
-    state.adding, state.db = False, using
-    vars(made).update(zip(names, row, strict=True))
-    return made
+def connection_of(using: str) -> Any:
+    """This thread's or task's connection, as Django finds it.
 
-
-@lru_cache(maxsize=1024)
-def is_simple(model: Any) -> bool:
-    """Whether to set the columns of an object of this model is to put them into its dictionary."""
-    own = model.__setattr__ is not object.__setattr__ or model.__new__ is not object.__new__
-    return not own and all(
-        type(vars(each)[name]) in SIMPLE
-        for name in names_of(model)
-        for each in model.__mro__
-        if name in vars(each)
-    )
+    Outside of an event loop that is an attribute of a local of the thread; to be told that there is
+    no loop by an exception takes Django ten times as long.
+    """
+    if running_loop() is None:
+        try:
+            return getattr(connections._connections._storage, using)
+        except AttributeError:
+            pass
+    return connections[using]
 
 
 def is_plain(rows: Any, values: dict[str, Any]) -> bool:
     """Whether a query set finds a row by these fields' values, and by nothing else."""
-    query = rows.query
+    model, kind = rows.model, rows.__class__
+    return (
+        is_bare(rows.query)
+        and rows._iterable_class is ModelIterable
+        and not rows._prefetch_related_lookups
+        and not rows._known_related_objects
+        and getattr(rows, "_fetch_mode", USUAL_FETCH) is USUAL_FETCH
+        and (kind is QuerySet or is_djangos(kind))
+        and fields_of(model).issuperset(values)
+        and not (post_init.receivers and post_init.has_listeners(model))
+    )
+
+
+def is_bare(query: Any) -> bool:
+    """Whether it is a query of all rows of a model, as it was made.
+
+    What a query has not been told stands in its class.
+    """
+    return (
+        type(query) is Query
+        and not query.where.children
+        and not query.annotations
+        and not query.extra
+        and not query._filtered_relations
+        and (UNTOLD.issuperset(vars(query)) or is_undone(query))
+    )
+
+
+def is_undone(query: Any) -> bool:
+    """Whether what it was told besides is what it does without."""
     return not (
-        type(query) is not Query
-        or query.where.children
-        or query.annotations
-        or query._filtered_relations
-        or query.select_related
+        query.select_related
         or query.combinator
         or query.distinct
         or query.select_for_update
         or query.is_sliced
-        or query.extra
         or query.extra_tables
-        or rows._prefetch_related_lookups
-        or rows._known_related_objects
-        or rows._iterable_class is not ModelIterable
         or query.deferred_loading != NOTHING_DEFERRED
-        or not is_djangos(rows.__class__)
-        or not fields_of(rows.model).issuperset(values)
-        or post_init.has_listeners(rows.model)
-        or getattr(rows, "_fetch_mode", USUAL_FETCH) is not USUAL_FETCH
+        or query.select
+        or query.group_by is not None
+        or not query.default_cols
     )
 
 
@@ -166,8 +174,13 @@ def alike(rows: Any, using: str) -> Any:
 def found(asked: Asked, following: Following, connection: Any, *, waits: bool) -> Entry | None:
     """The row that is kept, if it is good here and now; that there is none may be kept, too."""
     transactions = following.transactions
-    transaction = transactions.of(connection)
     idle = transactions.is_idle(connection)
+    if idle and transactions.is_new(connection):  # there is nothing to heed or to end
+        entry = following.find(asked, connection, None, idle=True, waits=waits)
+        if entry is not None:
+            following.take(entry)
+        return entry
+    transaction = transactions.of(connection)
     if transaction.altered or not (idle or transactions.sees_now(connection)):
         return None
     entry = following.find(asked, connection, transaction, idle=idle, waits=waits)
@@ -180,30 +193,78 @@ def found(asked: Asked, following: Following, connection: Any, *, waits: bool) -
     return entry
 
 
-def kept(rows: Any, asked: Asked, values: dict[str, Any], following: Following, got: Got) -> Any:
+class Source(NamedTuple):
+    """Where an object is read that is not kept."""
+
+    following: Following
+    connection: Any
+    using: str
+
+
+def fresh(rows: Any, asked: Asked, values: dict[str, Any], source: Source, *, alone: bool) -> Any:
     """The object from the database; its row is kept where all its values are plain."""
+    got, model = Got(alone), rows.model
+    ready = ready_of(source.connection, model, values) if alone else None
+    given = None if ready is None else ready.parameters(values)
+    if ready is not None and given is not None:
+        return again(model, asked, ready, given, source)
+    try:
+        return kept(alike(rows, source.using), asked, values, got, source)
+    finally:
+        if ready is None and got.sent is not None:
+            learn(source.connection, model, values, got.sent)
+
+
+def again(model: Any, asked: Asked, ready: Ready, given: tuple[Any, ...], source: Source) -> Any:
+    """The object, by a statement that is compiled already."""
+    got, names = Got(alone=True), names_of(model)
+    got.sent = ready.compiler, ready.text, given
+    rows = told(got, source.following, source.connection, partial(ready.fetched, given))
+    name = model._meta.object_name
+    if not rows:
+        said = f"{name} matching query does not exist."
+        keep(asked, got, source, (said,), [])
+        raise model.DoesNotExist(said)
+    if len(rows) > 1:
+        most = querying.MAX_GET_RESULTS - 1
+        many = len(rows) if len(rows) <= most else f"more than {most}"
+        raise model.MultipleObjectsReturned(
+            f"get() returned more than one {name} -- it returned {many}!"
+        )
+    made = made_of(model, source.using, names, rows[0])
+    keep_row(asked, got, source, names, rows[0])
+    return made
+
+
+def kept(rows: Any, asked: Asked, values: dict[str, Any], got: Got, source: Source) -> Any:
+    """The object by a query of Django's."""
     vars(rows.query)[GOT] = got  # the query is a copy that nobody else has
     try:
         made: Any = _get(rows, **values)
     except rows.model.DoesNotExist as fault:
         if got.alone:
-            keep(asked, got, following, rows.db, fault.args, [])
+            keep(asked, got, source, fault.args, [])
         raise
     if got.facts is None or made._state.fields_cache:
         return made
-    known = vars(made)
-    names = names_of(rows.model)
+    known, names = vars(made), names_of(rows.model)
     row = tuple([known.get(name, NOTHING_DEFERRED) for name in names])
-    if all(type(value) in SAFE for value in row):
-        asked.worth = False  # whoever asks by these values asks again
-        keep(asked, got, following, rows.db, names, [row])
+    keep_row(asked, got, source, names, row)
     return made
 
 
-def keep(asked: Asked, got: Got, following: Following, using: str, columns: Any, rows: Any) -> None:
+def keep_row(asked: Asked, got: Got, source: Source, names: Any, row: tuple[Any, ...]) -> None:
+    """Keep an object's values, if nobody can change them."""
+    if all(type(value) in SAFE for value in row):
+        asked.worth = False  # whoever asks by these values asks again
+        keep(asked, got, source, names, [row])
+
+
+def keep(asked: Asked, got: Got, source: Source, columns: Any, rows: Any) -> None:
     """Keep what was found, where the statement's rows might be kept."""
+    following, connection, _ = source
     asked.text = got.text
-    if got.facts is not None and not following.transactions.driver.held(connections[using]):
+    if got.facts is not None and not following.transactions.driver.held(connection):
         following.results.keep(asked, got.facts, got.began, got.took_s, columns, rows)
 
 
@@ -218,9 +279,3 @@ def end_of(field: Any) -> Any:
     while field.remote_field is not None and type(field) in {ForeignKey, OneToOneField}:
         field = field.target_field
     return field
-
-
-@lru_cache(maxsize=1024)
-def names_of(model: Any) -> tuple[str, ...]:
-    """The attributes of a model's columns."""
-    return tuple(field.attname for field in model._meta.concrete_fields)

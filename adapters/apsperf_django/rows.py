@@ -9,6 +9,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db.models import Manager, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI, SINGLE
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 GOT = "apsperf_got"
 _execute_sql = SQLCompiler.execute_sql
+_get_queryset = Manager.get_queryset
 
 
 class Got:
@@ -39,6 +41,8 @@ class Got:
     began = 0
     took_s = 0.0
     text = ""
+    # The compiler that has sent it, the text, and its parameters.
+    sent: tuple[Any, str, Any] | None = None
 
     def __init__(self, alone: bool) -> None:
         self.alone = alone
@@ -51,18 +55,16 @@ def teach() -> None:
     if SQLCompiler.execute_sql is execute_sql:
         return
     setattr(SQLCompiler, "execute_sql", execute_sql)  # noqa: B010 - types would not have it
-    for name, method in (("cached", cached), ("uncached", uncached)):
-        setattr(QuerySet, name, method)
-        setattr(Manager, name, _of_manager(name))
+    for name, own, mark in (("cached", cached, marked), ("uncached", uncached, unmarked)):
+        setattr(QuerySet, name, own)
+        setattr(Manager, name, _of_manager(name, own, mark))
     setattr(QuerySet, "get", get)  # noqa: B010
     get.alters_data = False  # type: ignore[attr-defined]
 
 
 def cached(rows: Any, ttl: str | float | bool = True) -> Any:
     """The same rows, kept for a class (short, medium, long), seconds, or as the settings say."""
-    found = rows._chain()
-    vars(found.query)[OPTION] = ttl
-    return found
+    return marked(rows._chain(), ttl)
 
 
 def uncached(rows: Any) -> Any:
@@ -70,12 +72,37 @@ def uncached(rows: Any) -> Any:
     return cached(rows, ttl=False)
 
 
-def _of_manager(name: str) -> Callable[..., Any]:
-    def method(manager: Any, *given: Any) -> Any:
-        return getattr(manager.get_queryset(), name)(*given)
+def marked(rows: Any, ttl: str | float | bool = True) -> Any:
+    """As `cached`, of rows that nobody else has."""
+    vars(rows.query)[OPTION] = ttl
+    return rows
+
+
+def unmarked(rows: Any) -> Any:
+    """As `uncached`, of rows that nobody else has."""
+    return marked(rows, ttl=False)
+
+
+def _of_manager(name: str, own: Callable[..., Any], mark: Callable[..., Any]) -> Callable[..., Any]:
+    def method(manager: Any, *given: Any, **named: Any) -> Any:
+        find = manager.get_queryset
+        rows = find()
+        # A manager of Django's makes a query set for each call: it need not be copied.
+        if getattr(find, "__func__", None) is _get_queryset and is_as_made(type(rows), name, own):
+            return mark(rows, *given, **named)
+        return getattr(rows, name)(*given, **named)
 
     method.__name__ = name
     return method
+
+
+def is_as_made(kind: Any, name: str, own: Callable[..., Any]) -> bool:
+    """Whether this method of a query set's is ours, and a copy of one no more than it."""
+    return (
+        getattr(kind, name) is own
+        and kind._chain is QuerySet._chain
+        and kind._clone is QuerySet._clone
+    )
 
 
 def execute_sql(
@@ -103,6 +130,31 @@ def wanted_by(compiler: Any, result_type: Any) -> Following | None:
     return None if query.select_for_update else following
 
 
+def told(
+    got: Got, following: Following, connection: Any, fetch: Callable[[], tuple[Any, list[Any]]]
+) -> Any:
+    """What is fetched of the database, for whoever keeps what is made of its rows.
+
+    `fetch` gives it, and the rows that are in it.
+    """
+    _, text, values = got.sent or (None, "", ())
+    counts, transactions = following.results.counts, following.transactions
+    facts, transaction = following.facts(text, connection)
+    shares = transactions.may_share(facts, transaction)
+    if not facts.fixed or not shares:
+        counts.bypasses += not shares
+        return fetch()[0]
+    if transactions.is_idle(connection) or transactions.sees_now(connection):
+        counts.misses += 1
+    else:
+        counts.bypasses += 1
+    started, began = perf_counter(), transaction.began
+    given, rows = fetch()
+    got.took_s, got.text = perf_counter() - started, text
+    got.facts, got.began = found_by(facts, values, len(rows)), began
+    return given
+
+
 class Reading:
     """One query whose rows may be kept."""
 
@@ -118,8 +170,6 @@ class Reading:
 
     def rows(self) -> Any:
         """The rows as Django's own compiler gives them."""
-        from django.core.exceptions import EmptyResultSet
-
         compiler = self._compiler
         try:
             text, values = compiler.as_sql()
@@ -132,7 +182,8 @@ class Reading:
         try:
             got = vars(compiler.query).get(GOT)
             if got is not None and got.alone:
-                return self._tell(got, text, values)
+                got.sent = compiler, text, values
+                return told(got, self._following, self._connection, self._fetched)
             option = vars(compiler.query).get(OPTION)
             statement = f"{self._type} {text}"
             asked = self._results.asked(self._following.number, statement, tuple(values), option)
@@ -158,25 +209,6 @@ class Reading:
         else:
             counts.misses += 1
         return self._keep(asked, facts, values, transaction.began)
-
-    def _tell(self, got: Got, text: str, values: Any) -> Any:
-        """Rows of the database, for whoever keeps what is made of them."""
-        following, connection, counts = self._following, self._connection, self._results.counts
-        facts, transaction = following.facts(text, connection)
-        transactions = following.transactions
-        shares = transactions.may_share(facts, transaction)
-        if not facts.fixed or not shares:
-            counts.bypasses += not shares
-            return self._send()
-        if transactions.is_idle(connection) or transactions.sees_now(connection):
-            counts.misses += 1
-        else:
-            counts.bypasses += 1
-        started, began = perf_counter(), transaction.began
-        given, rows = self._fetched()
-        got.took_s, got.text = perf_counter() - started, text
-        got.facts, got.began = found_by(facts, values, len(rows)), began
-        return given
 
     def _give(self, found: Entry, facts: Facts) -> Any:
         """Rows that are there."""

@@ -70,10 +70,15 @@ class PurgeFile:
         name = blake2b(os.fsencode(self._identity), digest_size=16).hexdigest()
         return private_directory() / f"{name}.purges"
 
+    @cached_property
+    def _text(self) -> str:
+        """Where it is, for the system: each request asks."""
+        return str(self.path)
+
     def state(self) -> State | None:
         """Its state, or None where it is not there."""
         try:
-            return _state(self.path.lstat())
+            return _state(os.lstat(self._text))
         except FileNotFoundError:
             return None
 

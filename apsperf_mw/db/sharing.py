@@ -63,13 +63,14 @@ class Sharing(Generic[CommitsT]):
     ) -> Entry | None:
         """What is kept and good, here and in the other processes.
 
-        `idle` is a transaction that has not begun in the database: it is dated anew. Where it
+        `idle` is a transaction that has not begun in the database: it is dated anew; None is one of
+        which nothing is noted yet. Where it
         `waits`, there may be something because another has just sent the statement; if there is
         nothing then, the caller may have become the one whom others wait for.
         """
         if not self._look():
             return None
-        if idle:
+        if idle and transaction is not None:
             self.transactions.renew(connection, transaction)
         found = self.results.find(asked)
         # In a transaction nobody waits: whoever is waited for may wait for this very transaction.

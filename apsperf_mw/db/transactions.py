@@ -72,6 +72,11 @@ class Transactions:
             found = self.open[key] = Transaction(self.tags.clock, None, key in self.altered)
         return found
 
+    def is_new(self, connection: object) -> bool:
+        """Whether nothing is noted of the connection: neither a transaction, nor its session."""
+        key = id(connection)
+        return key not in self.open and key not in self.altered
+
     def sent(self, facts: Facts, connection: object, transaction: Transaction) -> set[str] | None:
         """A statement that writes, or does something else, was sent: what is void already."""
         if facts.does:

@@ -17,6 +17,8 @@ T = TypeVar("T")
 # Threads of a loop at most that are left to calls which may hang.
 MOST_HANGING = 4
 Join = "Callable[[Callable[[], None]], Any]"
+# This thread's running loop, or None: `get_running_loop` takes ten times as long to say that.
+running_loop = asyncio._get_running_loop
 
 
 def under_trio() -> bool:
