@@ -95,6 +95,13 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+@pytest.fixture(scope="module")
+def little_to_walk() -> None:
+    """As above, of what the tests before have left: for a module that collects again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def _keep_to_itself(config: pytest.Config) -> None:
     """Purges reach all apps of this directory and user, but not those of another test run."""
     usual = tempfile.gettempdir()

@@ -18,6 +18,8 @@ import pytest
 
 from apsperf_mw import Suite
 
+pytestmark = pytest.mark.usefixtures("little_to_walk")
+
 REQUESTS = 40
 OBSERVED = {
     "timing": {"enabled": True},

@@ -12,6 +12,8 @@ from tests.adapters.conftest import Make
 from tests.adapters.support import Site, outward
 from tests.adapters.test_route_templates import ITEM
 
+pytestmark = pytest.mark.usefixtures("little_to_walk")
+
 # Django, bare too, leaves the file of a request's body to the collector where a view fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

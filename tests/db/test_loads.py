@@ -37,6 +37,8 @@ from apsperf_mw import Suite
 from apsperf_mw.observe.noted import Noted
 from tests.db.postgres import Postgres
 
+pytestmark = pytest.mark.usefixtures("little_to_walk")
+
 LONG = "é" * 1500  # 3,000 bytes
 
 
