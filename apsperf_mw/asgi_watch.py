@@ -46,6 +46,7 @@ class WatchASGIShell(ASGIShell):
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
         self.names = Names(self.ours)
+        self.describe = describe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -89,15 +90,7 @@ class WatchASGIShell(ASGIShell):
             current.reset(planned)
             recorder.close(x, token)
             # Servers keep what they send by beside the scope: each would wait for the other.
-            x.scope, x.out, x.late = None, over, None
-
-    def look_on(self, x: Seen) -> None:
-        """The app's head is here: its route is known."""
-        try:
-            if self._describe is not None:
-                self._describe(x.scope, x)
-        except Exception as fault:
-            self.hooks.faults.note("the reading of a response", fault)
+            x.scope, x.out, x.late, x.shell = None, over, None, None
 
 
 class Names(dict[bytes, bool]):
@@ -121,10 +114,12 @@ class Names(dict[bytes, bool]):
         return {**message, "headers": kept}
 
 
-class Seen(Plan, eq=False):
+class Seen(Plan, eq=False, gc=False):
     """One request of a suite without a cache: its plan, and what its app has sent.
 
-    It is found in the scope, and lets go of it in the end.
+    It is found in the scope, and lets go of it in the end: no ring is left to the garbage
+    collector, which need not know of it. Servers may keep it for a hundred requests more, by the
+    context of the timer that they start with its last byte.
     """
 
     method: str = ""
@@ -203,8 +198,13 @@ class Seen(Plan, eq=False):
         if "trailers" in message:
             self.trailers = bool(message["trailers"])
         shell = self.shell
-        if shell._describe is not None:
-            shell.look_on(self)
+        if shell is None:  # the app has returned: `over` says so
+            return message
+        try:
+            if shell.describe is not None:  # routing is over: its route is known
+                shell.describe(self.scope, self)
+        except Exception as fault:
+            shell.hooks.faults.note("the reading of a response", fault)
         names = shell.names
         for name, _ in message.get("headers") or ():
             if names.get(name, True):

@@ -67,12 +67,12 @@ class Quiet:
 
     def __init__(self, app: ASGIApp, marks: dict[str, Any]) -> None:
         self.app = app  # by this name FastAPI looks for other instrumentation
-        self._marks = marks
+        self._marks = tuple(marks.items())
         self._heard: object = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection; the frameworks report only where their mark is not there yet."""
-        for name, mark in self._marks.items():
+        for name, mark in self._marks:
             scope.setdefault(name, mark)
         scope.setdefault(INNER, [id(scope)])
         app = scope.get("app")
@@ -88,8 +88,16 @@ def describing(suite: Suite) -> Describe:
 
 
 def name(scope: Scope, plan: Plan) -> None:
-    """Tell the plan its route."""
-    plan.route = plan.route or template(innermost(scope))
+    """Tell the plan its route; the common case at once, which `template` would find as well."""
+    if plan.route:
+        return
+    heard, route = scope.get(INNER), scope.get("route")
+    if heard is None or heard[-1] is not None or route is None or "app_root_path" in scope:
+        plan.route = template(innermost(scope))
+    elif "fastapi" in scope or isinstance(route, Mount):
+        plan.route = template(scope)
+    else:
+        plan.route = str(getattr(route, "path", ""))
 
 
 def describe(scope: Scope, plan: Plan) -> None:
