@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Mount
 
 from apsperf_fastapi.guards import guard
-from apsperf_fastapi.mounts import INNER, hear, innermost, is_mounted, mounted_at, mounts_of
+from apsperf_fastapi.mounts import (
+    INNER,
+    be_deaf,
+    hear,
+    innermost,
+    is_mounted,
+    mounted_at,
+    mounts_of,
+)
 from apsperf_mw.cache.policy import Plan, rule_of
 
 if TYPE_CHECKING:
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
     from apsperf_mw.asgi import ASGIApp, Describe, Receive, Scope, Send
     from apsperf_mw.suite import Suite
 
+# Modules whose apps build a stack that is known.
+FRAMEWORKS = frozenset({"starlette.applications", "fastapi.applications"})
 # Where a scope has the suite.
 SUITE = "apsperf.suite"
 
@@ -82,6 +92,30 @@ class Quiet:
         return self.app(scope, receive, send)
 
 
+class Still(Quiet):
+    """The same for a stack that hands its router the very scope that it was given."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection."""
+        for name, mark in self._marks:
+            scope.setdefault(name, mark)
+        return self.app(scope, receive, send)
+
+
+def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> Quiet:
+    """The stack that an app builds, made to tell what its router is given where that may differ.
+
+    The frameworks' own middleware copies no scope.
+    """
+    own = type(app).build_middleware_stack
+    plain = not app.user_middleware and getattr(build, "__func__", None) is own
+    if plain and own.__module__ in FRAMEWORKS:
+        be_deaf(app)
+        return Still(build(), marks)
+    hear(app)
+    return Quiet(build(), marks)
+
+
 def describing(suite: Suite) -> Describe:
     """What fills a plan in: without a cache nobody asks who may pass."""
     return describe if suite.settings.cache.enabled else name
@@ -92,9 +126,9 @@ def name(scope: Scope, plan: Plan) -> None:
     if plan.route:
         return
     heard, route = scope.get(INNER), scope.get("route")
-    if heard is None or heard[-1] is not None or route is None or "app_root_path" in scope:
+    if route is None or (heard is not None and heard[-1] is not None):
         plan.route = template(innermost(scope))
-    elif "fastapi" in scope or isinstance(route, Mount):
+    elif "app_root_path" in scope or "fastapi" in scope or isinstance(route, Mount):
         plan.route = template(scope)
     else:
         plan.route = str(getattr(route, "path", ""))
