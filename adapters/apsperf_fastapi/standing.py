@@ -92,26 +92,18 @@ class Quiet:
         return self.app(scope, receive, send)
 
 
-class Still(Quiet):
-    """The same for a stack that hands its router the very scope that it was given."""
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one connection."""
-        for name, mark in self._marks:
-            scope.setdefault(name, mark)
-        return self.app(scope, receive, send)
-
-
-def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> Quiet:
+def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> ASGIApp:
     """The stack that an app builds, made to tell what its router is given where that may differ.
 
     The frameworks' own middleware copies no scope.
     """
+    from apsperf_mw.asgi_watch import Marked
+
     own = type(app).build_middleware_stack
     plain = not app.user_middleware and getattr(build, "__func__", None) is own
     if plain and own.__module__ in FRAMEWORKS:
         be_deaf(app)
-        return Still(build(), marks)
+        return Marked(build(), marks)
     hear(app)
     return Quiet(build(), marks)
 
