@@ -14,7 +14,7 @@ from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.push import FILE_MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     from apsperf_mw.asgi import ASGIApp, Describe, Message, Receive, Scope, Send
     from apsperf_mw.exchange import Facts
@@ -35,6 +35,20 @@ class PassASGIShell(ASGIShell):
             await self.app(scope, receive, send)
 
 
+class Marked:
+    """An app whose scopes bear marks, where they are not there yet."""
+
+    def __init__(self, app: ASGIApp, marks: Mapping[str, Any]) -> None:
+        self.app = app
+        self.marks = tuple(marks.items())
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one connection."""
+        for name, mark in self.marks:
+            scope.setdefault(name, mark)
+        return self.app(scope, receive, send)
+
+
 class WatchASGIShell(ASGIShell):
     """Has the suite's own recorder see requests, and leaves them and their responses as they are.
 
@@ -46,6 +60,12 @@ class WatchASGIShell(ASGIShell):
         assert suite.recorder is not None
         self.recorder = Watcher(suite.recorder)
         self.names = Names(self.ours)
+        self.describe = describe
+        # A marked app's marks are set here, which is one call less.
+        self.marks: tuple[tuple[str, Any], ...] = ()
+        self.within = app
+        if isinstance(app, Marked):
+            self.marks, self.within = app.marks, app.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -75,13 +95,15 @@ class WatchASGIShell(ASGIShell):
         if state is None:
             state = scope["state"] = {}
         state["apsperf"] = x
+        for name, mark in self.marks:
+            scope.setdefault(name, mark)
         token = recorder.open(x)
         planned = current.set(x)
         try:
             if x.costs is None or x.costs.cpu_s is None:
-                await self.app(scope, receive, x.send)
+                await self.within(scope, receive, x.send)
             else:
-                await Timed(self.app(scope, receive, x.send), x.costs)
+                await Timed(self.within(scope, receive, x.send), x.costs)
         except BaseException as error:
             x.error = type(error).__qualname__
             raise
@@ -89,15 +111,9 @@ class WatchASGIShell(ASGIShell):
             current.reset(planned)
             recorder.close(x, token)
             # Servers keep what they send by beside the scope: each would wait for the other.
-            x.scope, x.out, x.late = None, over, None
-
-    def look_on(self, x: Seen) -> None:
-        """The app's head is here: its route is known."""
-        try:
-            if self._describe is not None:
-                self._describe(x.scope, x)
-        except Exception as fault:
-            self.hooks.faults.note("the reading of a response", fault)
+            x.scope, x.out, x.shell = None, over, None
+            if x.late is not None:
+                x.late = None
 
 
 class Names(dict[bytes, bool]):
@@ -121,10 +137,12 @@ class Names(dict[bytes, bool]):
         return {**message, "headers": kept}
 
 
-class Seen(Plan, eq=False):
+class Seen(Plan, eq=False, gc=False):
     """One request of a suite without a cache: its plan, and what its app has sent.
 
-    It is found in the scope, and lets go of it in the end.
+    It is found in the scope, and lets go of it in the end: no ring is left to the garbage
+    collector, which need not know of it. Servers may keep it for a hundred requests more, by the
+    context of the timer that they start with its last byte.
     """
 
     method: str = ""
@@ -203,8 +221,13 @@ class Seen(Plan, eq=False):
         if "trailers" in message:
             self.trailers = bool(message["trailers"])
         shell = self.shell
-        if shell._describe is not None:
-            shell.look_on(self)
+        if shell is None:  # the app has returned: `over` says so
+            return message
+        try:
+            if shell.describe is not None:  # routing is over: its route is known
+                shell.describe(self.scope, self)
+        except Exception as fault:
+            shell.hooks.faults.note("the reading of a response", fault)
         names = shell.names
         for name, _ in message.get("headers") or ():
             if names.get(name, True):

@@ -8,7 +8,7 @@ from weakref import finalize
 
 from apsperf_django.describing import describe
 from apsperf_django.environs import as_served
-from apsperf_mw.asgi_watch import Seen as ScopeSeen
+from apsperf_mw.asgi_watch import Seen as PassingSeen
 from apsperf_mw.cache.policy import UNPLANNED, current
 from apsperf_mw.observe.spans import asked
 from apsperf_mw.observe.watcher import Watcher
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from apsperf_mw.observe.recorder import Recorder
     from apsperf_mw.observe.spans import Asked
     from apsperf_mw.wsgi_gate import WSGIExchange
+
+
+class ScopeSeen(PassingSeen, eq=False, gc=True):
+    """One request as Django has it from an ASGI server: it keeps its scope."""
 
 
 class MetaSeen(EnvironSeen, eq=False):

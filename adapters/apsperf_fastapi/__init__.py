@@ -6,9 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from apsperf_fastapi.mounts import hear
 from apsperf_fastapi.parts import SuiteMiddleware, get_cache, get_suite
-from apsperf_fastapi.standing import Quiet, describing, marks_of, stand_in
+from apsperf_fastapi.standing import describing, marks_of, quieted, stand_in
 from apsperf_mw.cache.policy import cached
 from apsperf_mw.errors import SettingError
 from apsperf_mw.suite import Suite
@@ -38,14 +37,13 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
     build = app.build_middleware_stack
 
     def build_with_suite() -> Any:
-        return suite.asgi(Quiet(build(), marks_of(suite, app)), describing(suite))
+        return suite.asgi(quieted(app, build, marks_of(suite, app)), describing(suite))
 
     app.build_middleware_stack = build_with_suite  # type: ignore[method-assign]
     app.middleware_stack = None
     app.state.apsperf = suite
     suite.lists = partial(listed, ref(app))
     stand_in(app, suite)
-    hear(app)
     return suite
 
 

@@ -40,6 +40,14 @@ def hear(app: Any) -> None:
         router.middleware_stack = Hearing(within)
 
 
+def be_deaf(app: Any) -> None:
+    """Have an app's router tell no more."""
+    router: Any = getattr(app, "router", None)
+    within = getattr(router, "middleware_stack", None)
+    if type(within) is Hearing:
+        router.middleware_stack = within.app
+
+
 def innermost(scope: Scope) -> Scope:
     """The scope in which routing has left what it found."""
     heard = scope.get(INNER)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Mount
 
 from apsperf_fastapi.guards import guard
-from apsperf_fastapi.mounts import INNER, hear, innermost, is_mounted, mounted_at, mounts_of
+from apsperf_fastapi.mounts import (
+    INNER,
+    be_deaf,
+    hear,
+    innermost,
+    is_mounted,
+    mounted_at,
+    mounts_of,
+)
 from apsperf_mw.cache.policy import Plan, rule_of
 
 if TYPE_CHECKING:
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
     from apsperf_mw.asgi import ASGIApp, Describe, Receive, Scope, Send
     from apsperf_mw.suite import Suite
 
+# Modules whose apps build a stack that is known.
+FRAMEWORKS = frozenset({"starlette.applications", "fastapi.applications"})
 # Where a scope has the suite.
 SUITE = "apsperf.suite"
 
@@ -67,12 +77,12 @@ class Quiet:
 
     def __init__(self, app: ASGIApp, marks: dict[str, Any]) -> None:
         self.app = app  # by this name FastAPI looks for other instrumentation
-        self._marks = marks
+        self._marks = tuple(marks.items())
         self._heard: object = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one connection; the frameworks report only where their mark is not there yet."""
-        for name, mark in self._marks.items():
+        for name, mark in self._marks:
             scope.setdefault(name, mark)
         scope.setdefault(INNER, [id(scope)])
         app = scope.get("app")
@@ -82,14 +92,38 @@ class Quiet:
         return self.app(scope, receive, send)
 
 
+def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> ASGIApp:
+    """The stack that an app builds, made to tell what its router is given where that may differ.
+
+    The frameworks' own middleware copies no scope.
+    """
+    from apsperf_mw.asgi_watch import Marked
+
+    own = type(app).build_middleware_stack
+    plain = not app.user_middleware and getattr(build, "__func__", None) is own
+    if plain and own.__module__ in FRAMEWORKS:
+        be_deaf(app)
+        return Marked(build(), marks)
+    hear(app)
+    return Quiet(build(), marks)
+
+
 def describing(suite: Suite) -> Describe:
     """What fills a plan in: without a cache nobody asks who may pass."""
     return describe if suite.settings.cache.enabled else name
 
 
 def name(scope: Scope, plan: Plan) -> None:
-    """Tell the plan its route."""
-    plan.route = plan.route or template(innermost(scope))
+    """Tell the plan its route; the common case at once, which `template` would find as well."""
+    if plan.route:
+        return
+    heard, route = scope.get(INNER), scope.get("route")
+    if route is None or (heard is not None and heard[-1] is not None):
+        plan.route = template(innermost(scope))
+    elif "app_root_path" in scope or "fastapi" in scope or isinstance(route, Mount):
+        plan.route = template(scope)
+    else:
+        plan.route = str(getattr(route, "path", ""))
 
 
 def describe(scope: Scope, plan: Plan) -> None:

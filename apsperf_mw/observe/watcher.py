@@ -87,11 +87,13 @@ class Watcher:
                 return None
             if exporter.spans is None or self._ruled or (self._trusting and x.traced()):
                 return self._open_slowly(x)
-            low = random_bits(64)
+            recorder, low = self._recorder, random_bits(64)
+            ambience = recorder.ambience or recorder.surroundings()
             if low < self._bound:
                 self._sample(x, low)
-            recorder = self._recorder
-            return (recorder.ambience or recorder.surroundings()).enter(x.span)
+            elif not ambience.around():
+                return ambience.attach(ambience.alone)
+            return ambience.enter(x.span)
         except Exception as fault:
             self._exporter.faults.note("the observation of a request", fault)
         return None

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from itertools import count
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -245,6 +246,44 @@ def test_nothing_is_left_of_a_request(stack: str, state: str, path: str, *, new:
     assert suite is not None
     suite.close()
     assert found <= usual + 0.5
+
+
+class Keeper:
+    """An ASGI app that keeps the plan of its last request, and what it sends by."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.plan, self.send = scope["state"]["apsperf"], send
+        await raw_asgi(scope, receive, send)
+
+
+def test_an_app_that_keeps_its_last_plan_is_collected() -> None:
+    keeper = Keeper()
+    suite = Suite(None, **STATES["cache off"])
+    with asgi(suite.asgi(keeper)) as ask:
+        ask("/page", "")
+    suite.close()
+    # The collector does not know the plan, so that nothing may lead on from it.
+    assert not gc.is_tracked(keeper.plan)
+    kept = ref(keeper)
+    del keeper, suite, ask
+    gc.collect()
+    assert kept() is None
+
+
+@pytest.mark.parametrize("kind", ["start", "body"])
+def test_what_is_sent_after_the_end_is_refused(kind: str) -> None:
+    keeper = Keeper()
+    suite = Suite(None, **STATES["cache off"])
+    with asgi(suite.asgi(keeper)) as ask:
+        ask("/page", "")
+
+    async def late() -> None:
+        await keeper.send({"type": f"http.response.{kind}", "status": 200, "headers": []})
+
+    with pytest.raises(RuntimeError, match="after the app had returned"):
+        asyncio.run(late())
+    suite.close()
+    assert not suite.faults.counts
 
 
 async def pieces() -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route, Router
 
 from apsperf_fastapi import install
+from apsperf_mw import Suite
 from tests.adapters.conftest import Make
 from tests.adapters.support import ASGISite, Pages, Site
 
@@ -129,3 +130,97 @@ def test_the_mounts_of_an_outer_app_count() -> None:
     site = ASGISite(app, Pages(), install(app))
     site.app = Starlette(routes=[Mount("/api", app)])
     assert routes_of(site, "/api/berlin/item/7") == [told("/api/{shop}/item/{number}")]
+
+
+class Copying:
+    """A middleware that hands on a scope of its own."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(dict(scope), receive, send)
+
+
+class Overriding(Starlette):
+    """An app that puts something round the stack that it builds."""
+
+    def build_middleware_stack(self) -> Any:
+        return Copying(super().build_middleware_stack())
+
+
+def observed_routes(app: Starlette, *targets: str, cached: bool, change: Any = None) -> list[str]:
+    """The routes that the exporter counts."""
+    exporter = {"kind": "none"}
+    suite = install(app, suite=Suite(None, cache={"enabled": cached}, exporter=exporter))
+    finished: list[Any] = []
+    suite.exporter.watch(finished.extend)
+    site = ASGISite(app, Pages(), suite)
+    if change is not None:
+        change(site, app)
+    for target in targets:
+        site.ask(target)
+    suite.exporter.ledger.drain(wait=True)
+    suite.close()
+    assert not suite.faults.counts
+    return [each.raw[2] for each in finished][-len(targets) :]
+
+
+def rebuilt(site: ASGISite, app: Starlette) -> None:
+    """Another middleware comes once the app has served."""
+    site.ask("/item/7")
+    app.middleware_stack = None
+    app.add_middleware(Copying)
+
+
+def patched(_: ASGISite, app: Starlette) -> None:
+    """Somebody else has put a stack of their own into the app."""
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Copying(build())  # type: ignore[method-assign]
+
+
+WAYS: dict[str, tuple[type[Starlette], Any]] = {
+    "plain": (Starlette, None),
+    "added": (Starlette, lambda _, app: app.add_middleware(Copying)),
+    "rebuilt": (Starlette, rebuilt),
+    "overridden": (Overriding, None),
+    "patched": (Starlette, patched),
+}
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "observed"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_middleware_that_copies_the_scope_hides_no_route(way: str, *, cached: bool) -> None:
+    kind, change = WAYS[way]
+    targets = "/item/7", "/berlin/item/7", "/nowhere"
+    found = observed_routes(kind(routes=SHELVES), *targets, cached=cached, change=change)
+    assert found == [told("/item/{number}"), told("/{shop}/item/{number}"), ""]
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "observed"])
+def test_a_stack_that_was_patched_before_hides_no_route(*, cached: bool) -> None:
+    app = Starlette(routes=SHELVES)
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Copying(build())  # type: ignore[method-assign]
+    found = observed_routes(app, "/item/7", "/nowhere", cached=cached)
+    assert found == [told("/item/{number}"), ""]
+
+
+def test_routes_of_fastapi_are_named_without_a_cache() -> None:
+    from fastapi import APIRouter, FastAPI
+
+    def item(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    app, below, router = FastAPI(), FastAPI(), APIRouter(prefix="/shelf")
+    for each in (app, below, router):
+        each.get("/item/{number}")(item)
+    app.include_router(router, prefix="/shop/{town}")
+    app.mount("/below/{town}", below)
+    targets = "/item/7", "/shop/berlin/shelf/item/7", "/below/berlin/item/7", "/nowhere"
+    assert observed_routes(app, *targets, cached=False) == [
+        "/item/{number}",
+        "/shop/{town}/shelf/item/{number}",
+        "/below/{town}/item/{number}",
+        "",
+    ]
