@@ -11,6 +11,7 @@ from apsperf_mw.cache.entry import Fork
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.screen import CONDITIONAL, HOST, scan_scope
 from apsperf_mw.cache.wire import slim
+from apsperf_mw.http.etags import if_none_match
 
 if TYPE_CHECKING:
     from apsperf_mw.asgi import Receive, Scope, Send
@@ -48,13 +49,10 @@ class PlainASGIShell(ASGIShell):
         if isinstance(entry, Fork):
             exchange = ASGIExchange(raw, "GET", now, flags & CONDITIONAL, tag, key)
             entry = self.variant(exchange, entry)
-        if (
-            entry is not None
-            and now < entry.scope_wire[0]
-            and (flags == HOST or (tag and tag == entry.etag))
-        ):
+        if entry is not None and now < entry.scope_wire[0] and (tag or flags == HOST):
             status, head, body = entry.status, entry.scope_wire[1], entry.body
-            if flags != HOST and status < 300:
+            own = entry.etag
+            if tag and status < 300 and (tag == own or if_none_match(asked(raw), own)):
                 status, head, body = 304, slim(entry, head), b""
             out = list(head)
             await send({"type": "http.response.start", "status": status, "headers": out})
@@ -62,3 +60,8 @@ class PlainASGIShell(ASGIShell):
             return
         x = exchange or ASGIExchange(raw, "GET", now, flags & CONDITIONAL, tag, key)
         await self.go_on(x, self.seek(x), scope, receive, send)
+
+
+def asked(scope: dict[str, Any]) -> list[bytes]:
+    """The lines of If-None-Match."""
+    return [value for name, value in scope["headers"] if name == b"if-none-match"]

@@ -9,6 +9,7 @@ from apsperf_mw.cache.entry import Fork
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.screen import CONDITIONAL
 from apsperf_mw.cache.wire import slim
+from apsperf_mw.http.etags import if_none_match
 from apsperf_mw.http.status import STATUS_LINES, status_line
 from apsperf_mw.wsgi import WSGIShell
 from apsperf_mw.wsgi_gate import IF_NONE_MATCH, WSGIExchange
@@ -47,9 +48,10 @@ class PlainWSGIShell(WSGIShell):
         if isinstance(entry, Fork):
             exchange = WSGIExchange(environ, "GET", now, flags, tag, key)
             entry = self.variant(exchange, entry)
-        if entry is not None and now < entry.environ_wire[0] and (tag is None or tag == entry.etag):
+        if entry is not None and now < entry.environ_wire[0]:
             status, head, body = entry.status, entry.environ_wire[1], entry.body
-            if tag is not None and status < 300:
+            own = entry.etag
+            if tag and status < 300 and (tag == own or if_none_match((tag,), own)):
                 status, head, body = 304, slim(entry, head), b""
             start_response(STATUS_LINES.get(status) or status_line(status), list(head))
             return [body]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHELLS = ["asgi", "wsgi"]
 ETAG = '"v1"'
+LATER = "Sat, 01 Jan 2050 00:00:00 GMT"
 VARIES = ("Vary", "Accept-Language")
 ASKED: list[dict[str, Any]] = [
     {},
@@ -33,9 +34,11 @@ ASKED: list[dict[str, Any]] = [
     {"headers": {"If-None-Match": "*"}},
     {"headers": {"If-None-Match": ""}},
     {"headers": {"If-None-Match": '"other"'}},
+    {"headers": {"If-None-Match": '"v1'}},
+    {"headers": {"If-None-Match": '"other"', "If-Modified-Since": LATER}},
     {"headers": {"If-None-Match": ETAG, "Cookie": "a=1"}},
     {"headers": {"If-None-Match": ETAG, "If-Modified-Since": "Thu, 01 Jan 2026 00:00:00 GMT"}},
-    {"headers": {"If-Modified-Since": "Sat, 01 Jan 2050 00:00:00 GMT"}},
+    {"headers": {"If-Modified-Since": LATER}},
     {"headers": {"If-Match": '"other"'}},
     {"headers": {"X-Forwarded-Host": "other.test"}},
 ]
