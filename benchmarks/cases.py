@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apsperf_mw import Suite
-from apsperf_mw.exchange import Exchange
+from apsperf_mw.asgi_gate import ASGIExchange
 from benchmarks.contenders import ETAG, FRESH, MOST_KEPT, PRIVATE, STALE, VARIED
 from benchmarks.shells import FIELDS, PATH, fresh_path
 
@@ -169,7 +169,7 @@ class Case:
         cache = self._suite.responses
         fleet = cache.flights
         for key in list(self._suite.driver("cache")._cache):  # type: ignore[union-attr]
-            leader = Exchange({}, "GET", 0.0)
+            leader = ASGIExchange({"headers": []}, "GET", 0.0)
             fleet.board(key, (0, ()), cache.tags.clock, leader, alone=False)
 
     def close(self) -> None:
