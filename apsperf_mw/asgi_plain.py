@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.asgi import ASGIShell
 from apsperf_mw.asgi_gate import ASGIExchange
 from apsperf_mw.cache.entry import Fork
+from apsperf_mw.cache.flow import take
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.screen import CONDITIONAL, HOST, scan_scope
 from apsperf_mw.cache.wire import slim
@@ -59,7 +60,8 @@ class PlainASGIShell(ASGIShell):
             await send({"type": "http.response.body", "body": body})
             return
         x = exchange or ASGIExchange(raw, "GET", now, flags & CONDITIONAL, tag, key)
-        await self.go_on(x, self.seek(x), scope, receive, send)
+        found = self.seek(x) if entry is None else take(x, entry)
+        await self.go_on(x, found, scope, receive, send)
 
 
 def asked(scope: dict[str, Any]) -> list[bytes]:

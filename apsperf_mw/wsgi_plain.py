@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.entry import Fork
+from apsperf_mw.cache.flow import take
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.screen import CONDITIONAL
 from apsperf_mw.cache.wire import slim
@@ -28,13 +29,14 @@ class PlainWSGIShell(WSGIShell):
         now = monotonic()
         asked = environ.get(IF_NONE_MATCH)
         channel = self.channel
-        key = entry = None
+        key = entry = tag = None
         if (
             (self._beyond if asked else self._noted).isdisjoint(environ)
             and environ.get("REQUEST_METHOD") == "GET"
             and (channel is None or now < channel.due)
         ):
             try:
+                tag = asked.encode("latin-1") if asked else None
                 key = environ_key(environ)
                 entry = self.cache.at_hand(key, key, now)
             except Exception:  # it comes again on the longer way, and is noted there
@@ -42,7 +44,6 @@ class PlainWSGIShell(WSGIShell):
         if key is None:
             x = WSGIExchange(environ, environ.get("REQUEST_METHOD", ""), now)
             return self.go_on(x, self.look(x), environ, start_response)
-        tag = asked.encode("latin-1") if asked else None
         flags = CONDITIONAL if tag else 0
         exchange = None
         if isinstance(entry, Fork):
@@ -56,4 +57,6 @@ class PlainWSGIShell(WSGIShell):
             start_response(STATUS_LINES.get(status) or status_line(status), list(head))
             return [body]
         x = exchange or WSGIExchange(environ, "GET", now, flags, tag, key)
-        return self.go_on(x, self.seek(x), environ, start_response)
+        return self.go_on(
+            x, self.seek(x) if entry is None else take(x, entry), environ, start_response
+        )

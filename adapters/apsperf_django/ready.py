@@ -15,7 +15,7 @@ from django.db.models.query import ModelIterable
 from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.where import AND
 
-from apsperf_django.rows import GOT, execute_sql
+from apsperf_django.rows import GOT, _execute_sql, execute_sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ SYSTEMS = frozenset({"sqlite", "postgresql"})
 # Past so many a connection begins anew.
 MOST_READY = 256
 EXACT = frozenset({lookups.Exact, getattr(lookups, "IntegerFieldExact", lookups.Exact)})
+COMPILES = ("as_sql", *(f"as_{system}" for system in SYSTEMS))
 # What has a part in a `get`, as Django has it: whoever puts something in its place is heeded.
 PARTS: tuple[tuple[type, str], ...] = (
     *((SQLCompiler, name) for name in ("as_sql", "results_iter", "apply_converters")),
@@ -38,15 +39,26 @@ PARTS: tuple[tuple[type, str], ...] = (
 
 def parts() -> list[Any]:
     """As they are now."""
-    return [vars(kind).get(name) for kind, name in PARTS]
+    found = [vars(kind).get(name) for kind, name in PARTS]
+    return found + [getattr(kind, name, None) for kind in EXACT for name in COMPILES]
+
+
+def written_in(call: Any) -> str:
+    """The module of a function; `wraps` says otherwise in `__module__`."""
+    known = getattr(getattr(call, "__func__", call), "__globals__", {})
+    return str(known.get("__name__", ""))
 
 
 def is_own() -> bool:
     """Whether all are as they were, and only we stand in for what sends a query."""
-    return SQLCompiler.execute_sql is execute_sql and parts() == _own
+    return _plain and SQLCompiler.execute_sql is execute_sql and parts() == _own
 
 
 _own = parts()
+# Whoever was there before us has a part in it, too; `wraps` would hide them in `__module__`.
+_plain = all(
+    written_in(each).startswith("django.db.") for each in (*filter(None, _own), _execute_sql)
+)
 # How often settings have changed, on which what is compiled may depend.
 _changes = [0]
 
@@ -95,7 +107,8 @@ def ready_of(connection: Any, model: Any, values: Values) -> Ready | None:
     ready: Ready | None = None if known is None else known.get((_changes[0], model, *values))
     if ready is None or ready.table != model._meta.db_table or not is_own():
         return None
-    return ready
+    own = model.__init__ is Model.__init__ and model.from_db.__func__ is Model.from_db.__func__
+    return ready if own else None
 
 
 def learn(connection: Any, model: Any, values: Values, sent: Any) -> None:

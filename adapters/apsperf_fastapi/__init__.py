@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from apsperf_fastapi.mounts import hear
 from apsperf_fastapi.parts import SuiteMiddleware, get_cache, get_suite
 from apsperf_fastapi.standing import describing, marks_of, quieted, stand_in
 from apsperf_mw.cache.policy import cached
@@ -44,6 +45,7 @@ def install(app: Starlette, suite: Suite | None = None, **settings: Any) -> Suit
     app.state.apsperf = suite
     suite.lists = partial(listed, ref(app))
     stand_in(app, suite)
+    hear(app)  # also where another router is put into the place of this one
     return suite
 
 

@@ -45,6 +45,8 @@ def guard(scope: Scope) -> str:
     route, endpoint = scope.get("route"), scope.get("endpoint")
     if route is None and endpoint is None:
         return ""
+    if getattr(endpoint, "routes", None):  # of an app within, which has told nothing of its own
+        return type(endpoint).__qualname__
     if route is None:
         route = _sought(scope, endpoint)
     # An included router's dependencies are only in FastAPI's own context.

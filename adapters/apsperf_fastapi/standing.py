@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Modules whose apps build a stack that is known.
 FRAMEWORKS = frozenset({"starlette.applications", "fastapi.applications"})
+# And those whose routers hand the scope on that they are given.
+ROUTERS = frozenset({"starlette.routing", "fastapi.routing"})
 # Where a scope has the suite.
 SUITE = "apsperf.suite"
 
@@ -99,13 +101,18 @@ def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> ASGIApp:
     """
     from apsperf_mw.asgi_watch import Marked
 
-    own = type(app).build_middleware_stack
+    own, route = type(app).build_middleware_stack, type(app.router).__call__
     plain = not app.user_middleware and getattr(build, "__func__", None) is own
-    if plain and own.__module__ in FRAMEWORKS:
+    if plain and module_of(own) in FRAMEWORKS and module_of(route) in ROUTERS:
         be_deaf(app)
         return Marked(build(), marks)
     hear(app)
     return Quiet(build(), marks)
+
+
+def module_of(call: Any) -> str:
+    """Where a function was written; `wraps` says otherwise in `__module__`."""
+    return str(getattr(call, "__globals__", {}).get("__name__", ""))
 
 
 def describing(suite: Suite) -> Describe:

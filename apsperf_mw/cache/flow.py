@@ -65,7 +65,11 @@ class Cache(Intake):
             return None
         entry: Record = slot.value
         if entry.fresh_until <= now:  # as a fork is, always
-            return entry if type(entry) is Fork else None
+            if type(entry) is not Fork:
+                return None
+            slot.hits += 1
+            slot.used = now
+            return entry
         tags = self.tags
         if (
             entry.began != tags.clock  # type: ignore[union-attr]
@@ -91,10 +95,7 @@ class Cache(Intake):
             entry = self.variant(x, entry)
         if entry is None or (x.flags and x.flags & UNPLAIN & ~entry.open_to):  # type: ignore[union-attr]
             return None
-        x.result = "hit"
-        if entry.route:  # type: ignore[union-attr]
-            x.template = entry.route  # type: ignore[union-attr]
-        return entry  # type: ignore[return-value]
+        return take(x, entry)  # type: ignore[arg-type]
 
     def depart(self, x: Exchange) -> bool:
         """Take the lead at once: nothing is stored in this process, and nobody flies.
@@ -296,6 +297,14 @@ class Cache(Intake):
         if not self._unstorable or x.key is None:
             return False
         return self._unstorable.get((x.key, x.flags & GUARDED), 0.0) > x.started
+
+
+def take(x: Exchange, entry: Entry) -> Entry:
+    """The entry, by which the request is a hit."""
+    x.result = "hit"
+    if entry.route:
+        x.template = entry.route
+    return entry
 
 
 def streams_events(x: Exchange) -> bool:

@@ -64,9 +64,9 @@ class Sharing(Generic[CommitsT]):
         """What is kept and good, here and in the other processes.
 
         `idle` is a transaction that has not begun in the database: it is dated anew; None is one of
-        which nothing is noted yet. Where it
-        `waits`, there may be something because another has just sent the statement; if there is
-        nothing then, the caller may have become the one whom others wait for.
+        which nothing is noted yet. Where the caller `waits`, there may be something because another
+        has just sent the statement; if there is nothing then, the caller may have become the one
+        whom others wait for.
         """
         if not self._look():
             return None

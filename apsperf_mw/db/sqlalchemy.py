@@ -148,7 +148,7 @@ class Seam:
             given = (parameters, context)
             step = None
             # Whoever calls a dialect by hand may leave the context out.
-            if following is not None and context is not None:
+            if following is not None and hasattr(context, "root_connection"):
                 step = following.before(statement, context, given)
                 if step is HIT:
                     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,3 +99,44 @@ def test_a_manager_marks_a_query_set_that_nobody_else_has(told: Any) -> None:
 
 def test_a_connection_is_the_one_that_django_finds(told: Any) -> None:
     assert told["same_connections"] == [True, True, "ConnectionDoesNotExist"]
+
+
+BEFORE_US = """
+import functools
+from django.conf import settings
+from django.db.models import lookups
+from django.db.models.sql.compiler import SQLCompiler
+
+def own(self, *more, **named):
+    return plain(self, *more, **named)
+
+if "early" in {where!r}:
+    kind, name = {place}
+    plain = getattr(kind, name)
+    setattr(kind, name, functools.wraps(plain)(own))
+settings.configure(INSTALLED_APPS=["apsperf_django"], DATABASES={{"default": {{}}}})
+import django
+django.setup()
+from apsperf_django.ready import is_own
+assert is_own() is ("late" in {where!r})
+if "late" in {where!r}:
+    kind, name = {place}
+    plain = getattr(kind, name, None)
+    setattr(kind, name, own)
+assert not is_own()
+"""
+
+
+@pytest.mark.parametrize("where", ["early", "late"])
+@pytest.mark.parametrize("place", ['SQLCompiler, "as_sql"', 'SQLCompiler, "execute_sql"'])
+def test_who_was_there_before_us_is_asked_each_time(where: str, place: str) -> None:
+    run_alone(BEFORE_US.format(where=where, place=place))
+
+
+def test_a_comparison_for_one_database_that_comes_late_is_heeded() -> None:
+    run_alone(BEFORE_US.format(where="late", place='lookups.Exact, "as_sqlite"'))
+
+
+def run_alone(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

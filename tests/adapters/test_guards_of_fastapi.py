@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
@@ -347,6 +348,68 @@ def test_a_mark_counts_where_the_scope_is_copied() -> None:
     client = TestClient(app)
     client.get("/in")
     assert "; hit" in client.get("/in").headers["cache-status"]
+
+
+def for_insiders() -> PlainTextResponse:
+    return PlainTextResponse("for insiders", headers=FOR_ALL)
+
+
+class CopyingRouter(APIRouter):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await super().__call__(dict(scope), receive, send)
+
+
+def of_a_router_that_copies() -> FastAPI:
+    app = FastAPI()
+    app.router = CopyingRouter()
+    app.get("/in", dependencies=[Depends(by_scope_get)])(for_insiders)
+    return app
+
+
+def of_an_app_within_that_copies() -> FastAPI:
+    app, within = FastAPI(), FastAPI()
+    within.get("/", dependencies=[Depends(by_scope_get)])(for_insiders)
+    within.add_middleware(Copies)
+    app.mount("/in", within)
+    return app
+
+
+def of_a_stack_in_disguise() -> FastAPI:
+    class Site(FastAPI):
+        pass
+
+    @functools.wraps(FastAPI.build_middleware_stack)
+    def build(self: Any) -> Any:
+        return Copies(FastAPI.build_middleware_stack(self))
+
+    Site.build_middleware_stack = build  # type: ignore[method-assign]
+    app = Site()
+    app.get("/in", dependencies=[Depends(by_scope_get)])(for_insiders)
+    return app
+
+
+@pytest.mark.parametrize("how", ["install", "add_middleware"])
+@pytest.mark.parametrize(
+    ("make", "target"),
+    [
+        (of_a_router_that_copies, "/in"),
+        (of_an_app_within_that_copies, "/in/"),
+        (of_a_stack_in_disguise, "/in"),
+    ],
+)
+def test_a_guard_is_one_where_the_scope_is_copied(make: Any, target: str, how: str) -> None:
+    check(make, target, how)
+
+
+def test_a_router_that_is_put_there_later_is_heard() -> None:
+    app = FastAPI()
+    install(app)
+    app.router = CopyingRouter()
+    app.get("/in", dependencies=[Depends(by_scope_get)])(for_insiders)
+    inside = TestClient(app, client=(IN, 1))
+    assert [inside.get("/in").status_code for _ in range(2)] == [200, 200]
+    assert "; stored" not in inside.get("/in").headers["cache-status"]
+    assert TestClient(app, client=(OUT, 1)).get("/in").status_code == 403
 
 
 def test_an_override_is_a_guard_as_long_as_it_is_there() -> None:

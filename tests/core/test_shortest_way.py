@@ -132,3 +132,47 @@ def test_an_environ_that_cannot_be_read_is_passed_on() -> None:
     assert shell({**environ_of(make_request()), "PATH_INFO": None}, lambda *_: None) == [b""]
     assert len(seen) == 1
     assert suite.faults.counts.total() == 1
+
+
+@pytest.mark.parametrize("asked", ['"\u20ac"', b'"v1"'])
+def test_a_tag_that_no_server_should_give_sends_the_request_to_the_app(asked: Any) -> None:
+    suite = unwatched()
+    client: Any = make_client("wsgi", suite, numbered())
+    assert client.ask().body == b"answer 1"
+    environ = {**environ_of(make_request()), "HTTP_IF_NONE_MATCH": asked}
+    assert b"".join(client.shell(environ, lambda *_: None)) == b"answer 2"
+    assert suite.faults.counts.total() == 1
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_hit_counts_once(shell: str, clock: Any) -> None:
+    suite = unwatched()
+    client = make_client(shell, suite, numbered(*MINUTE, ("ETag", ETAG)))
+    client.ask()
+    driver: Any = suite.driver("cache")
+    ways: list[dict[str, str]] = [{}, {"If-None-Match": ETAG}, {"If-Modified-Since": LATER}]
+    for seconds in range(3):
+        for headers in ways:
+            before = driver.stats()["hits"]
+            assert client.ask(headers=headers).cache.hit
+            assert driver.stats()["hits"] - before == 1, (seconds, headers)
+        clock.move(1)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_fork_that_leads_to_hits_is_in_use(shell: str) -> None:
+    suite = Suite(
+        default="memory://?max_entries=8&policy=lru",
+        **{name: {"enabled": False} for name in ("timing", "memory", "tracing")},  # type: ignore[arg-type]
+    )
+    calls: list[str] = []
+
+    def app(request: Any) -> Any:
+        calls.append(request.target)
+        return fresh(VARIES)
+
+    client = make_client(shell, suite, app)
+    for number in range(100):
+        client.ask("/hot")
+        client.ask(f"/cold{number}")
+    assert calls.count("/hot") == 1
