@@ -106,7 +106,7 @@ settings.configure(
 django.setup()
 
 from django.db import DatabaseError, connection, connections, transaction  # noqa: E402
-from django.db.models import CharField  # noqa: E402
+from django.db.models import CharField, Model  # noqa: E402
 from django.db.models.lookups import Exact, IExact  # noqa: E402
 from django.db.models.signals import pre_init  # noqa: E402
 from django.db.models.sql.compiler import SQLCompiler  # noqa: E402
@@ -277,6 +277,25 @@ def patched() -> dict[str, bool]:
             setattr(kind, name, plain)
         told[name] = times[0] > 0
     return told
+
+
+def made_late() -> int:
+    """How often a model makes its object itself that has come to do so after it was asked for."""
+    times = [0]
+
+    def from_db(cls: Any, *given: Any) -> Any:
+        times[0] += 1
+        return Model.from_db.__func__(cls, *given)
+
+    forget_rows()
+    Mark.objects.cached().get(id=1)
+    Mark.from_db = classmethod(from_db)
+    try:
+        forget_rows()
+        Mark.objects.cached().get(id=1)
+    finally:
+        del Mark.from_db
+    return times[0]
 
 
 def sent_again() -> list[int]:
@@ -507,7 +526,7 @@ def same_connections() -> list[Any]:
 MORE: tuple[Callable[[], Any], ...] = (
     *(sent_again, as_django, own_lookup, patched, loud, renamed, signalled, in_a_block),
     *(bounded, of_each_connection, changeable, told_otherwise, altered, of_managers),
-    *(same_connections, broken),
+    *(same_connections, made_late, broken),
 )
 
 

@@ -101,6 +101,10 @@ def test_a_connection_is_the_one_that_django_finds(told: Any) -> None:
     assert told["same_connections"] == [True, True, "ConnectionDoesNotExist"]
 
 
+def test_a_model_that_comes_to_make_its_objects_itself_is_asked(told: Any) -> None:
+    assert told["made_late"] == 1
+
+
 BEFORE_US = """
 import functools
 from django.conf import settings
