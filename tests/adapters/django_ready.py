@@ -283,9 +283,9 @@ def made_late() -> int:
     """How often a model makes its object itself that has come to do so after it was asked for."""
     times = [0]
 
-    def from_db(cls: Any, *given: Any) -> Any:
+    def from_db(cls: Any, *given: Any, **named: Any) -> Any:
         times[0] += 1
-        return Model.from_db.__func__(cls, *given)
+        return Model.from_db.__func__(cls, *given, **named)
 
     forget_rows()
     Mark.objects.cached().get(id=1)
