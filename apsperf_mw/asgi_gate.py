@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from apsperf_mw.exchange import Facts
     from apsperf_mw.suite import Suite
 
-    Seen = tuple[int, bytes, bytes | None]
+    Scanned = tuple[int, bytes, bytes | None]
 
 
 TRACES = frozenset(name.encode("ascii") for name in TRACING)
@@ -121,7 +121,7 @@ class ASGIGate(Gate):
         super().__init__(suite, face)
         self._names = scope_table(suite.settings.cache)
 
-    def admit(self, x: Exchange, seen: Seen | None = None) -> bool:
+    def admit(self, x: Exchange, seen: Scanned | None = None) -> bool:
         """Give the request its flags and its key; False sends it round the cache."""
         scope = x.raw
         flags, host, x.tag = seen or scan_scope(scope["headers"], self._names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apsperf_mw.asgi import ASGIShell
 from apsperf_mw.asgi_gate import ASGIExchange
 from apsperf_mw.cache.entry import Fork
-from apsperf_mw.cache.flow import take
+from apsperf_mw.cache.glance import as_hit
 from apsperf_mw.cache.keys import scope_key
 from apsperf_mw.cache.screen import CONDITIONAL, HOST, scan_scope
 from apsperf_mw.cache.wire import slim
@@ -60,7 +60,7 @@ class PlainASGIShell(ASGIShell):
             await send({"type": "http.response.body", "body": body})
             return
         x = exchange or ASGIExchange(raw, "GET", now, flags & CONDITIONAL, tag, key)
-        found = self.seek(x) if entry is None else take(x, entry)
+        found = self.seek(x) if entry is None else as_hit(x, entry)
         await self.go_on(x, found, scope, receive, send)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from apsperf_mw.asgi import ASGIShell
+from apsperf_mw.asgi import ASGIShell, Marked
 from apsperf_mw.asgi_gate import TRACES, ASGIExchange, spoken
 from apsperf_mw.cache.policy import Plan, current
 from apsperf_mw.observe.spans import bounded
@@ -14,7 +14,7 @@ from apsperf_mw.observe.watcher import Watcher
 from apsperf_mw.push import FILE_MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable
 
     from apsperf_mw.asgi import ASGIApp, Describe, Message, Receive, Scope, Send
     from apsperf_mw.exchange import Facts
@@ -35,20 +35,6 @@ class PassASGIShell(ASGIShell):
             await self.app(scope, receive, send)
 
 
-class Marked:
-    """An app whose scopes bear marks, where they are not there yet."""
-
-    def __init__(self, app: ASGIApp, marks: Mapping[str, Any]) -> None:
-        self.app = app
-        self.marks = tuple(marks.items())
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one connection."""
-        for name, mark in self.marks:
-            scope.setdefault(name, mark)
-        return self.app(scope, receive, send)
-
-
 class WatchASGIShell(ASGIShell):
     """Has the suite's own recorder see requests, and leaves them and their responses as they are.
 
@@ -64,7 +50,7 @@ class WatchASGIShell(ASGIShell):
         # A marked app's marks are set here, which is one call less.
         self.marks: tuple[tuple[str, Any], ...] = ()
         self.within = app
-        if isinstance(app, Marked):
+        if type(app) is Marked:
             self.marks, self.within = app.marks, app.app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from apsperf_mw.cache.entry import Fork
-from apsperf_mw.cache.flow import take
+from apsperf_mw.cache.glance import as_hit
 from apsperf_mw.cache.keys import environ_key
 from apsperf_mw.cache.screen import CONDITIONAL
 from apsperf_mw.cache.wire import slim
@@ -57,6 +57,5 @@ class PlainWSGIShell(WSGIShell):
             start_response(STATUS_LINES.get(status) or status_line(status), list(head))
             return [body]
         x = exchange or WSGIExchange(environ, "GET", now, flags, tag, key)
-        return self.go_on(
-            x, self.seek(x) if entry is None else take(x, entry), environ, start_response
-        )
+        found = self.seek(x) if entry is None else as_hit(x, entry)
+        return self.go_on(x, found, environ, start_response)

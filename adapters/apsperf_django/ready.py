@@ -16,6 +16,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.where import AND
 
 from apsperf_django.rows import GOT, _execute_sql, execute_sql
+from apsperf_mw.guards import package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +44,6 @@ def parts() -> list[Any]:
     return found + [getattr(kind, name, None) for kind in EXACT for name in COMPILES]
 
 
-def written_in(call: Any) -> str:
-    """The module of a function; `wraps` says otherwise in `__module__`."""
-    known = getattr(getattr(call, "__func__", call), "__globals__", {})
-    return str(known.get("__name__", ""))
-
-
 def is_own() -> bool:
     """Whether all are as they were, and only we stand in for what sends a query."""
     return _plain and SQLCompiler.execute_sql is execute_sql and parts() == _own
@@ -57,7 +52,8 @@ def is_own() -> bool:
 _own = parts()
 # Whoever was there before us has a part in it, too; `wraps` would hide them in `__module__`.
 _plain = all(
-    written_in(each).startswith("django.db.") for each in (*filter(None, _own), _execute_sql)
+    package(getattr(each, "__func__", each)).startswith("django.db.")
+    for each in (*filter(None, _own), _execute_sql)
 )
 # How often settings have changed, on which what is compiled may depend.
 _changes = [0]
@@ -67,7 +63,6 @@ class Ready(NamedTuple):
     """One of a connection; `fields` are each value's name, its column, and what compares them."""
 
     text: str
-    table: str
     compiler: Any
     converters: Any
     fields: tuple[tuple[str, Any, Any], ...]
@@ -105,7 +100,7 @@ def ready_of(connection: Any, model: Any, values: Values) -> Ready | None:
     """The statement for a model's row with these fields' values, where it was sent before."""
     known = vars(connection).get(PLACE)
     ready: Ready | None = None if known is None else known.get((_changes[0], model, *values))
-    if ready is None or ready.table != model._meta.db_table or not is_own():
+    if ready is None or not is_own():
         return None
     own = model.__init__ is Model.__init__ and model.from_db.__func__ is Model.from_db.__func__
     return ready if own else None
@@ -133,7 +128,7 @@ def made_of(model: Any, values: Values, compiler: Any, text: str, given: Any) ->
     if fields is None:
         return None
     converters = compiler.get_converters([column for column, *_ in compiler.select])
-    ready = Ready(text, model._meta.db_table, compiler, converters, fields)
+    ready = Ready(text, compiler, converters, fields)
     return ready if ready.parameters(values) == tuple(given) else None
 
 

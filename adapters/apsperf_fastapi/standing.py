@@ -16,7 +16,9 @@ from apsperf_fastapi.mounts import (
     mounted_at,
     mounts_of,
 )
+from apsperf_mw.asgi import Marked
 from apsperf_mw.cache.policy import Plan, rule_of
+from apsperf_mw.guards import package
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -74,24 +76,22 @@ def names_provider(app: Starlette) -> bool:
     )
 
 
-class Quiet:
-    """The app's stack, within which nothing reports what the suite reports."""
+class Quiet(Marked):
+    """The app's stack, within which nothing reports what the suite reports.
 
-    def __init__(self, app: ASGIApp, marks: dict[str, Any]) -> None:
-        self.app = app  # by this name FastAPI looks for other instrumentation
-        self._marks = tuple(marks.items())
-        self._heard: object = None
+    The frameworks report only where their mark is not there yet.
+    """
+
+    _heard: object = None
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one connection; the frameworks report only where their mark is not there yet."""
-        for name, mark in self._marks:
-            scope.setdefault(name, mark)
+        """Serve one connection."""
         scope.setdefault(INNER, [id(scope)])
         app = scope.get("app")
         if app is not None and app is not self._heard:  # under `add_middleware` it is known now
             self._heard = app
             hear(app)
-        return self.app(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> ASGIApp:
@@ -99,20 +99,13 @@ def quieted(app: Starlette, build: Any, marks: dict[str, Any]) -> ASGIApp:
 
     The frameworks' own middleware copies no scope.
     """
-    from apsperf_mw.asgi_watch import Marked
-
     own, route = type(app).build_middleware_stack, type(app.router).__call__
     plain = not app.user_middleware and getattr(build, "__func__", None) is own
-    if plain and module_of(own) in FRAMEWORKS and module_of(route) in ROUTERS:
+    if plain and package(own) in FRAMEWORKS and package(route) in ROUTERS:
         be_deaf(app)
         return Marked(build(), marks)
     hear(app)
     return Quiet(build(), marks)
-
-
-def module_of(call: Any) -> str:
-    """Where a function was written; `wraps` says otherwise in `__module__`."""
-    return str(getattr(call, "__globals__", {}).get("__name__", ""))
 
 
 def describing(suite: Suite) -> Describe:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from apsperf_mw.cache.entry import NOT_CACHED, Entry, Fork
+from apsperf_mw.cache.entry import NOT_CACHED, Entry
 from apsperf_mw.cache.faces import is_shared
 from apsperf_mw.cache.flights import NO_THREAD, Flight, Lane, Outcome
-from apsperf_mw.cache.intake import Intake
+from apsperf_mw.cache.glance import Glance
 from apsperf_mw.cache.leases import end_leases, over_processes, take_lease
 from apsperf_mw.cache.parts import covers
 from apsperf_mw.cache.rules.reuse import Use, stands_in, use_of, wanted_use, wants_of
@@ -23,108 +23,24 @@ from apsperf_mw.cache.screen import (
     DIRECTIVES,
     GUARDED,
     RANGE,
-    TRACED,
-    UNPLAIN,
 )
 from apsperf_mw.cache.shelf import faded
-from apsperf_mw.drivers.base import LocalDriver
 from apsperf_mw.runtime.threads import current_thread_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from apsperf_mw.cache.entry import Record
     from apsperf_mw.cache.faces import Face
     from apsperf_mw.cache.keys import Key
-    from apsperf_mw.drivers.base import AsyncDriver, Driver, Slot
+    from apsperf_mw.drivers.base import Slot
     from apsperf_mw.exchange import Exchange
-    from apsperf_mw.settings import Settings
 
     Peek = Callable[[Any], Slot | None]
     Later = Coroutine[Any, Any, None] | None
 
-NO_LANE: Lane = (0, ())
 
-
-class Cache(Intake):
+class Cache(Glance):
     """The response cache of one suite."""
-
-    def __init__(self, settings: Settings, driver: Driver | AsyncDriver) -> None:
-        super().__init__(settings)
-        local = isinstance(driver, LocalDriver)
-        self._peek: Peek = driver.find if local else _nothing  # type: ignore[union-attr]
-        self._short = local and settings.cache.patience_s > 0
-
-    def at_hand(self, place: Key, key: Key, now: float) -> Record | None:
-        """What an in-process driver has at this place, fresh and not purged by its URL's key.
-
-        Or the fork that stands there; None says nothing.
-        """
-        slot = self._peek(place)
-        if slot is None:
-            return None
-        entry: Record = slot.value
-        if entry.fresh_until <= now:  # as a fork is, always
-            if type(entry) is not Fork:
-                return None
-            slot.hits += 1
-            slot.used = now
-            return entry
-        tags = self.tags
-        if (
-            entry.began != tags.clock  # type: ignore[union-attr]
-            and (entry.tags or entry.began < tags.swept)  # type: ignore[union-attr]
-            and not tags.spares(key, entry)  # type: ignore[arg-type]
-        ):
-            return None
-        slot.hits += 1
-        slot.used = now
-        return entry
-
-    def variant(self, x: Exchange, fork: Fork) -> Entry | None:
-        """As `at_hand`, of what the request selects."""
-        assert x.key is not None
-        place = fork.key(x.key, self.selection.values(x, fork.names))
-        return self.at_hand(place, x.key, x.started)  # type: ignore[return-value]
-
-    def glance(self, x: Exchange) -> Entry | None:
-        """A fresh entry from an in-process driver, at once; None says nothing."""
-        assert x.key is not None
-        entry = self.at_hand(x.key, x.key, x.started)
-        if type(entry) is Fork:
-            entry = self.variant(x, entry)
-        if entry is None or (x.flags and x.flags & UNPLAIN & ~entry.open_to):  # type: ignore[union-attr]
-            return None
-        return take(x, entry)  # type: ignore[arg-type]
-
-    def depart(self, x: Exchange) -> bool:
-        """Take the lead at once: nothing is stored in this process, and nobody flies.
-
-        False says nothing; ask `arrive` then. It is the shortest way of a miss.
-        """
-        key = x.key
-        if (x.flags & ~TRACED) or x.method != "GET" or not self._short:
-            return False
-        assert key is not None
-        learned, unstorable = self.shelf.learned, self._unstorable
-        if (learned and key in learned) or (unstorable and (key, 0) in unstorable):
-            return False
-        flight = self.flights.lead(key, NO_LANE, self.tags.clock, x)
-        if flight is None:
-            return False
-        try:
-            free = self._peek(key) is None
-        except BaseException:
-            self.flights.land(flight, Outcome.FAILED)
-            raise
-        if not free:  # something is there, or landed in between
-            self.flights.land(flight, Outcome.FAILED)
-            return False
-        x.result = "miss"
-        x.flight = flight
-        if self.admission is not None:
-            self.admission.count(key)
-        return True
 
     async def arrive(self, x: Exchange, face: Face) -> Entry | None:
         """An entry to serve, or None: the app must run.
@@ -299,18 +215,6 @@ class Cache(Intake):
         return self._unstorable.get((x.key, x.flags & GUARDED), 0.0) > x.started
 
 
-def take(x: Exchange, entry: Entry) -> Entry:
-    """The entry, by which the request is a hit."""
-    x.result = "hit"
-    if entry.route:
-        x.template = entry.route
-    return entry
-
-
 def streams_events(x: Exchange) -> bool:
     """Whether the request may be for an endless stream, for which nobody should wait."""
     return any(b"text/event-stream" in line for line in x.fields(b"accept"))
-
-
-def _nothing(key: object) -> None:
-    """The peek of drivers that are not in this process."""

@@ -76,15 +76,12 @@ class Unsampled(Ambient):
 
 
 class Ambience:
-    """Puts spans into the current context, and takes them out again.
-
-    `alone` is a context of its own for a request that is not sampled.
-    """
+    """Puts spans into the current context, and takes them out again."""
 
     def __init__(self, bound: int) -> None:
         self._nobody = Unsampled(bound)
-        self.alone = set_span_in_context(self._nobody, Context())
-        (self._key,) = self.alone  # by which the API finds a span
+        self._alone = set_span_in_context(self._nobody, Context())
+        (self._key,) = self._alone  # by which the API finds a span
         self.attach: Callable[[Context], Token[Context]] = context.attach
         self.leave: Callable[[Token[Context]], None] = context.detach
         self.around: Callable[[], Context] = context.get_current
@@ -98,7 +95,7 @@ class Ambience:
         """Put the span there, or the one that stands for all that are not sampled."""
         around = self.around()
         if own is None:
-            alone = self.alone
+            alone = self._alone
             return self.attach(set_span_in_context(self._nobody, around) if around else alone)
         if own.around is not None:
             around = Context({**around, **own.around})

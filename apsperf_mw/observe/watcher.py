@@ -87,13 +87,11 @@ class Watcher:
                 return None
             if exporter.spans is None or self._ruled or (self._trusting and x.traced()):
                 return self._open_slowly(x)
-            recorder, low = self._recorder, random_bits(64)
-            ambience = recorder.ambience or recorder.surroundings()
+            low = random_bits(64)
             if low < self._bound:
                 self._sample(x, low)
-            elif not ambience.around():
-                return ambience.attach(ambience.alone)
-            return ambience.enter(x.span)
+            recorder = self._recorder
+            return (recorder.ambience or recorder.surroundings()).enter(x.span)
         except Exception as fault:
             self._exporter.faults.note("the observation of a request", fault)
         return None

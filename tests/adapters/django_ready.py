@@ -105,7 +105,7 @@ settings.configure(
 )
 django.setup()
 
-from django.db import DatabaseError, connection, connections, transaction  # noqa: E402
+from django.db import connection, connections, transaction  # noqa: E402
 from django.db.models import CharField, Model  # noqa: E402
 from django.db.models.lookups import Exact, IExact  # noqa: E402
 from django.db.models.signals import pre_init  # noqa: E402
@@ -321,22 +321,6 @@ def loud() -> list[str]:
     return told
 
 
-def renamed() -> list[int]:
-    """How often Django compiles for a model whose table is called otherwise at last."""
-    told = []
-
-    def read() -> None:
-        with suppress(DatabaseError):
-            Mark.objects.cached().get(name="two")
-
-    for table in ("store_mark", "store_mark", "store_owner"):
-        Mark._meta.db_table = table
-        forget_rows()
-        told.append(compiled(read))
-    Mark._meta.db_table = "store_mark"
-    return told
-
-
 def signalled() -> list[int]:
     """Whoever wants to hear of objects that are made hears of each."""
     heard: list[Any] = []
@@ -524,7 +508,7 @@ def same_connections() -> list[Any]:
 
 
 MORE: tuple[Callable[[], Any], ...] = (
-    *(sent_again, as_django, own_lookup, patched, loud, renamed, signalled, in_a_block),
+    *(sent_again, as_django, own_lookup, patched, loud, signalled, in_a_block),
     *(bounded, of_each_connection, changeable, told_otherwise, altered, of_managers),
     *(same_connections, made_late, broken),
 )

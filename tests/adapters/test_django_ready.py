@@ -56,10 +56,6 @@ def test_query_sets_that_fetch_otherwise_are_asked_each_time(told: Any) -> None:
     assert told["loud"] == ["LOUD"] * 4
 
 
-def test_a_table_that_is_called_otherwise_is_asked_for_anew(told: Any) -> None:
-    assert told["renamed"] == [0, 0, 1]
-
-
 def test_signals_are_sent_for_each_object(told: Any) -> None:
     assert told["signalled"] == [1, 2, 3]
 
