@@ -47,11 +47,12 @@ class WatchASGIShell(ASGIShell):
         self.recorder = Watcher(suite.recorder)
         self.names = Names(self.ours)
         self.describe = describe
-        # A marked app's marks are set here, which is one call less.
+        # The marks of one that does no more are set here, which is one call less.
         self.marks: tuple[tuple[str, Any], ...] = ()
-        self.within = app
-        if type(app) is Marked:
-            self.marks, self.within = app.marks, app.app
+        within: Any = app
+        if type(within) is Marked:
+            self.marks, within = within.marks, within.app
+        self.within: ASGIApp = within
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
